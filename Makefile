@@ -1,0 +1,143 @@
+# One command each: `make lab` to use it, `make test` to trust it, `make dev` to change it. `make help` lists them.
+
+PYTHON ?= python3
+# More arguments for JupyterLab: make lab LAB_ARGS="--no-browser --port 9999"
+LAB_ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+TOUR := notebooks/01-tour.ipynb
+# Our python, node and npm come first, for the recipes and for servers that a notebook starts by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help lab test bench dev stress clean
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# --- environment ------------------------------------------------------------------------------------------
+
+# A stamp is newer than pyproject.toml when the environment holds what it asks for. The front end is left out of the
+# install because `make front-end` does it, with the Node that the install brings.
+INSTALL := PMCP_LAB_SKIP_FRONTEND=1 $(BIN)/python -m pip install --quiet
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# Dependency groups came with pip 25.1.
+	@$(BIN)/python -m pip install --quiet 'pip>=25.1'
+
+$(VENV)/.notebook: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[notebook]' --group front-end
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[all]' --group dev
+	@touch $@ $(VENV)/.notebook
+
+.PHONY: front-end peers system
+front-end: $(VENV)/.notebook ## Build the front end, if it is out of date
+	@$(BIN)/python hatch_build.py
+
+NPM_CI := $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
+peers: tests/peers/node_modules/.package-lock.json
+tests/peers/node_modules/.package-lock.json: tests/peers/package-lock.json | $(VENV)/.dev
+	cd $(<D) && $(CURDIR)/$(NPM_CI)
+	@touch $@
+
+# The checks of the front end need its packages also when the bundles are fresh.
+js/node_modules/.package-lock.json: js/package-lock.json | $(VENV)/.dev
+	cd $(<D) && $(CURDIR)/$(NPM_CI)
+	@touch $@
+
+# What the tests need and pip cannot install. Fonts: without one, Chromium paints boxes in the screenshots.
+system:
+	@missing=; \
+	[ -n "$${PMCP_LAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null \
+	  || missing="chromium fonts-dejavu-core"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	[ -n "$$missing" ] || exit 0; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	if command -v apt-get >/dev/null && { [ -z "$$as_root" ] || $$as_root true 2>/dev/null; }; then \
+	  echo "installing $$missing"; \
+	  $$as_root apt-get update -qq >/dev/null; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "please install, or the tests that need it are skipped: $$missing"; \
+	fi
+
+# --- use --------------------------------------------------------------------------------------------------
+
+# Jupyter refuses to run as root unless told that it is meant.
+LAB := $(BIN)/jupyter lab --LabApp.default_url=/lab/tree/$(TOUR) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
+
+lab: $(VENV)/.notebook front-end ## Open JupyterLab on the tour
+	$(LAB)
+
+dev: $(VENV)/.dev js/node_modules/.package-lock.json front-end ## The same; edits of js/ and pmcp_lab/static appear in open notebooks
+	@# A process group of its own, so that the end of JupyterLab ends all of the watcher.
+	set -m; (cd js && npm run watch) & watcher=$$!; trap 'kill -- -$$watcher' EXIT; \
+	ANYWIDGET_HMR=1 $(LAB)
+
+# --- tests ------------------------------------------------------------------------------------------------
+
+# In the order in which they find most faults per second. Each is a target of its own: `make unit`.
+STAGES := style types layers js unit interop notebooks packaging browser
+
+PYTEST := $(BIN)/python -m pytest
+NOT_UNIT := interop or browser or packaging or benchmark or stress
+
+test: $(VENV)/.dev front-end peers js/node_modules/.package-lock.json system ## Everything that CI runs
+	@failed=0; summary=; \
+	for stage in $(STAGES); do \
+	  printf '\n--- %s\n' "$$stage"; began=$$SECONDS; \
+	  if $(MAKE) --no-print-directory "$$stage"; then verdict=passed; else verdict=FAILED; failed=1; fi; \
+	  summary+=$$(printf '  %-12s%-8s%4d s' "$$stage" "$$verdict" $$((SECONDS - began)))$$'\n'; \
+	done; \
+	printf '\n%s' "$$summary"; exit $$failed
+
+.PHONY: $(STAGES)
+style: $(VENV)/.dev ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev ## import-linter
+	$(BIN)/lint-imports
+
+js: js/node_modules/.package-lock.json ## Types, style and tests of the front end
+	cd js && npm run --silent check && npm run --silent test
+
+unit: $(VENV)/.dev front-end ## The quick Python tests
+	$(PYTEST) tests -m "not ($(NOT_UNIT))"
+
+interop: $(VENV)/.dev peers ## Against other people's servers
+	$(PYTEST) tests -m interop
+
+notebooks: $(VENV)/.dev front-end ## Run every notebook
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+packaging: $(VENV)/.dev ## Build and install the package
+	$(PYTEST) tests -m packaging
+
+browser: $(VENV)/.dev front-end peers system ## In Chromium
+	$(PYTEST) tests -m browser
+
+bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
+	$(PYTEST) tests -m benchmark --capture=no
+
+stress: $(VENV)/.dev front-end peers system ## The long versions of the tests
+	$(PYTEST) tests -m stress
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) dist pmcp_lab/static js/node_modules tests/peers/node_modules test-results .*_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
