@@ -1,0 +1,184 @@
+"""Every error the package raises.
+
+Each says what happened, on which server, tool or task, and what to do about it. `code` is the JSON-RPC
+code a peer gets when the error crosses the wire (MCP 2025-11-25 "Error handling"; tasks use -32602 for
+anything wrong with the id or the state, -32603 for what the server could not do).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+METHOD_NOT_FOUND = -32601
+
+
+class LabError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        message: One or more lines for a person; the first line is the whole story.
+        code: JSON-RPC error code to answer with, when the error reaches a peer.
+        data: JSON-RPC `error.data`.
+    """
+
+    code: int = INTERNAL_ERROR
+
+    def __init__(self, message: str, *, code: int | None = None, data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        if code is not None:
+            self.code = code
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows these lines instead of a stack of frames that are not the user's."""
+        head, *rest = str(self).splitlines() or [""]
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {head}", *rest]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause that offers the closest known names, or lists a few: " Did you mean …?"."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return " Did you mean " + " or ".join(repr(n) for n in close) + "?"
+    if not names:
+        return " There are none."
+    shown = ", ".join(repr(n) for n in names[:12])
+    return f" Known: {shown}{', …' if len(names) > 12 else ''}."
+
+
+# --- connecting -------------------------------------------------------------------------------------
+
+
+class MissingExtra(LabError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency. Install it: pip install 'pmcp_lab[{extra}]'")
+        self.extra = extra
+
+
+class TargetError(LabError):
+    """What was given to `connect` can't be read as a server."""
+
+
+class ConnectionFailed(LabError):
+    """The server could not be reached or did not complete the handshake."""
+
+
+class ConnectionClosed(LabError):
+    """The connection ended while (or before) something was asked of it."""
+
+
+class UnknownServer(LabError):
+    """No connection of that name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no connected server named {name!r}.{nearest(name, known)}")
+
+
+# --- calling ----------------------------------------------------------------------------------------
+
+
+class UnknownTool(LabError):
+    """The server does not list that tool."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, server: str, tool: str, known: Iterable[str]) -> None:
+        super().__init__(f"Server {server!r} has no tool {tool!r}.{nearest(tool, known)}")
+
+
+class InvalidArguments(LabError):
+    """Arguments don't fit the tool's input schema; nothing was sent."""
+
+    code = INVALID_PARAMS
+
+
+class PeerError(LabError):
+    """The server answered with a JSON-RPC error; `code` and `data` are its own."""
+
+
+class ToolError(LabError):
+    """The tool ran and reported failure (`isError`). `result` is the whole `CallToolResult`."""
+
+    def __init__(self, message: str, result: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+# --- tasks ------------------------------------------------------------------------------------------
+
+
+class TaskError(LabError):
+    """Something about one task."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, message: str, task_id: str, *, code: int | None = None, data: Any = None) -> None:
+        super().__init__(message, code=code, data=data)
+        self.task_id = task_id
+
+
+class TaskNotFound(TaskError):
+    """Unknown, expired or another owner's task: a caller can't tell which."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"task not found: {task_id}", task_id)
+
+
+class InvalidTransition(TaskError):
+    """The move is not one of the eight a task can make."""
+
+    def __init__(self, task_id: str, current: str, target: str) -> None:
+        super().__init__(f"invalid transition from {current} to {target} for task {task_id}", task_id)
+        self.current = current
+        self.target = target
+
+
+class TaskNotReady(TaskError):
+    """A result was asked of a task that has none yet."""
+
+    def __init__(self, task_id: str, status: str) -> None:
+        super().__init__(f"task {task_id} is not in terminal state (it is {status})", task_id)
+        self.status = status
+
+
+class TaskFailed(TaskError):
+    """The task ended `failed`; `code` and `data` are the server's when it gave a JSON-RPC error."""
+
+    code = INTERNAL_ERROR
+
+
+class TaskCancelled(TaskError):
+    """The task ended `cancelled`: it has no result."""
+
+
+class VariableError(LabError):
+    """A task variable's name, size or depth is not allowed."""
+
+    code = INVALID_PARAMS
+
+
+class LimitExceeded(LabError):
+    """A limit of the store (tasks per owner, ttl, size) stands in the way."""
+
+
+class ConcurrentModification(LabError):
+    """A compare-and-swap lost its race more often than it is retried."""
+
+
+class StoreError(LabError):
+    """The store could not be opened, read or written."""
+
+
+# --- apps -------------------------------------------------------------------------------------------
+
+
+class AppError(LabError):
+    """A tool has no app, or its resource can't be shown as one."""

@@ -1,0 +1,155 @@
+"""MCP Apps metadata (`_meta.ui`, ext-apps 2026-01-26) and the Content Security Policy computed from it.
+
+Everything here comes from an untrusted server: what is malformed is dropped, what is missing is denied.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+UI_EXTENSION = "io.modelcontextprotocol/ui"
+MIME_TYPE = "text/html;profile=mcp-app"
+FLAT_URI = "ui/resourceUri"
+"""Deprecated flat `_meta` key that early servers set instead of `ui.resourceUri`."""
+
+PERMISSIONS = {
+    "camera": "camera",
+    "microphone": "microphone",
+    "geolocation": "geolocation",
+    "clipboardWrite": "clipboard-write",
+}
+"""Permission name in `_meta.ui.permissions` → permissions-policy feature."""
+
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
+_SOURCE = re.compile(r"(?P<scheme>https?|wss?)://(?P<host>[^/:?#\s]+)(?P<port>:\d{1,5})?/?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolUi:
+    """How a tool is shown.
+
+    Args:
+        resource_uri: The `ui://` resource that renders it, or None.
+        visibility: Who may call it: "model" (people and code included) and/or "app".
+    """
+
+    resource_uri: str | None = None
+    visibility: frozenset[str] = frozenset({"model", "app"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csp:
+    """The domains a UI resource declares, after what is not a plain origin was dropped into `dropped`."""
+
+    connect: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceUi:
+    """`_meta.ui` of a UI resource."""
+
+    csp: Csp = field(default_factory=Csp)
+    permissions: tuple[str, ...] = ()
+    prefers_border: bool | None = None
+
+
+def tool_ui(meta: Mapping[str, Any] | None) -> ToolUi:
+    """Read a tool's `_meta`: `ui.resourceUri` or the flat key, `ui.visibility`."""
+    meta = meta or {}
+    ui = meta.get("ui")
+    ui = ui if isinstance(ui, Mapping) else {}
+    uri = ui.get("resourceUri", meta.get(FLAT_URI))
+    visibility = ui.get("visibility")
+    seen = frozenset(map(str, visibility)) if isinstance(visibility, list | tuple) else ToolUi.visibility
+    return ToolUi(resource_uri=uri if isinstance(uri, str) and uri.startswith("ui://") else None, visibility=seen)
+
+
+def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
+    """Read a resource's `_meta`; the first of several that has a `ui` entry wins (content before listing)."""
+    ui: Mapping[str, Any] = next((meta["ui"] for meta in metas if meta and isinstance(meta.get("ui"), Mapping)), {})
+    csp = ui.get("csp")
+    csp = csp if isinstance(csp, Mapping) else {}
+    dropped: list[str] = []
+
+    def origins(key: str) -> tuple[str, ...]:
+        value = csp.get(key)
+        kept, bad = split_origins(value if isinstance(value, list | tuple) else ())
+        dropped.extend(bad)
+        return kept
+
+    permissions = ui.get("permissions")
+    names = permissions.keys() if isinstance(permissions, Mapping) else ()
+    border = ui.get("prefersBorder")
+    return ResourceUi(
+        csp=Csp(
+            connect=origins("connectDomains"),
+            resources=origins("resourceDomains"),
+            frames=origins("frameDomains"),
+            dropped=tuple(dropped),
+        ),
+        permissions=tuple(name for name in PERMISSIONS if name in names),
+        prefers_border=border if isinstance(border, bool) else None,
+    )
+
+
+def split_origins(values: Iterable[object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Declared domains that are plain origins (scheme, host, optional port and leading wildcard), and the rest.
+
+    Loopback and other addresses of this machine are refused: an app must not reach what its author can't.
+    """
+    kept: list[str] = []
+    dropped: list[str] = []
+    for value in values:
+        match = _SOURCE.fullmatch(value) if isinstance(value, str) else None
+        if match is None or not _HOST.fullmatch(match["host"]) or _local(match["host"]):
+            dropped.append(str(value)[:200])
+        else:
+            origin = f"{match['scheme'].lower()}://{match['host'].lower()}{match['port'] or ''}"
+            kept.append(origin)
+    return tuple(dict.fromkeys(kept)), tuple(dropped)
+
+
+def _local(host: str) -> bool:
+    host = host.lower().rstrip(".").removeprefix("*.")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # Browsers read 127.1, 0x7f000001 and 2130706433 as addresses too.
+        return re.fullmatch(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+))*", host) is not None
+    return address.is_loopback or address.is_unspecified or address.is_link_local
+
+
+def content_security_policy(csp: Csp, *, unsafe_eval: bool = False) -> str:
+    """The policy of an app's frame: nothing but inline code and what was declared.
+
+    `frame-src` of the outer document also governs where the app may navigate itself: 'none' keeps it in place.
+    """
+
+    def sources(*words: str, more: tuple[str, ...] = ()) -> str:
+        return " ".join((*words, *more)) or "'none'"
+
+    script = ("'unsafe-inline'", *(("'unsafe-eval'",) if unsafe_eval else ()), "blob:", "data:")
+    directives = {
+        "default-src": "'none'",
+        "script-src": sources(*script, more=csp.resources),
+        "style-src": sources("'unsafe-inline'", "blob:", "data:", more=csp.resources),
+        "img-src": sources("data:", "blob:", more=csp.resources),
+        "font-src": sources("data:", "blob:", more=csp.resources),
+        "media-src": sources("data:", "blob:", more=csp.resources),
+        "connect-src": sources(more=csp.connect),
+        "worker-src": "blob: data:",
+        "frame-src": sources(more=csp.frames),
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
