@@ -1,0 +1,11 @@
+"""Tasks on an `mcp` server, for both generations of the protocol: `MCPServer(extensions=[tasks], middleware=[tasks])`.
+
+`Tasks` is the one door. What a task may do is in `pmcp_lab.tasks`, who runs it in `pmcp_lab.execution`, what
+it looks like in JSON in `pmcp_lab.protocol`.
+"""
+
+from pmcp_lab.server.extension import Tasks
+from pmcp_lab.server.tool import Support
+from pmcp_lab.tasks import Answer, Limits, TaskContext
+
+__all__ = ["Answer", "Limits", "Support", "TaskContext", "Tasks"]

@@ -1,0 +1,84 @@
+"""`notifications/tasks` on `subscriptions/listen` streams that name `taskIds` (2026-07-28 tasks extension)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from mcp.server.context import CallNext, HandlerResult
+from mcp.server.mcpserver import require_client_extension
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp_types import INVALID_PARAMS, SubscriptionsAcknowledgedNotification
+
+from pmcp_lab.errors import TaskNotFound
+from pmcp_lab.protocol import modern
+from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.server.delivery import notification
+from pmcp_lab.server.request import Request, owner_of
+from pmcp_lab.tasks import Owner, TaskStore
+
+
+class _Acknowledging:
+    """The request's session; adds the honoured task ids to the acknowledgement and says when that is out."""
+
+    def __init__(self, session: Any, task_ids: list[str]) -> None:
+        self._session = session
+        self._task_ids = task_ids
+        self.acknowledged = anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    async def send_notification(self, message: Any, related_request_id: Any = None) -> None:
+        if isinstance(message, SubscriptionsAcknowledgedNotification):
+            honoured = message.params.notifications.model_copy(update={"taskIds": self._task_ids})
+            message = message.model_copy(
+                update={"params": message.params.model_copy(update={"notifications": honoured})}
+            )
+        await self._session.send_notification(message, related_request_id)
+        if isinstance(message, SubscriptionsAcknowledgedNotification):
+            self.acknowledged.set()
+
+
+async def listen(ctx: Request, call_next: CallNext, store: TaskStore) -> HandlerResult:
+    """Serve the stream, with the tasks it asked for besides what the SDK delivers.
+
+    Raises:
+        MCPError: `taskIds` without the tasks extension (-32021), or not a list of text (-32602).
+    """
+    wanted = ((ctx.params or {}).get("notifications") or {}).get("taskIds")
+    if wanted is None:
+        return await call_next(ctx)
+    require_client_extension(ctx, TASKS_EXTENSION)
+    if not isinstance(wanted, list) or not all(isinstance(task_id, str) for task_id in wanted):
+        raise MCPError(INVALID_PARAMS, "notifications.taskIds must be a list of task ids")
+    owner = owner_of(ctx)
+    honoured: list[str] = []
+    for task_id in dict.fromkeys(wanted):
+        try:
+            await store.get(owner, task_id)
+        except TaskNotFound:
+            continue
+        honoured.append(task_id)
+    session = _Acknowledging(ctx.session, honoured)
+    result: HandlerResult = None
+    async with anyio.create_task_group() as feeds:
+        for task_id in honoured:
+            feeds.start_soon(_feed, ctx, session, store, owner, task_id)
+        result = await call_next(replace(ctx, session=session))  # type: ignore[arg-type]
+        feeds.cancel_scope.cancel()
+    return result
+
+
+async def _feed(ctx: Request, session: _Acknowledging, store: TaskStore, owner: Owner, task_id: str) -> None:
+    async with store.watch(owner, task_id) as feed:
+        await session.acknowledged.wait()
+        try:
+            async for record in feed:
+                body = modern.encode_detailed(record.state())
+                body["_meta"] = {**body.get("_meta", {}), SUBSCRIPTION_ID_META_KEY: ctx.request_id}
+                await ctx.session.send_notification(notification(modern.CHANGED, body), ctx.request_id)
+        except TaskNotFound:
+            pass

@@ -1,0 +1,68 @@
+"""What a request says about its caller: generation, identity, declared capabilities, the task it names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import principal_components
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import decode_header_value
+from mcp_types import HEADER_MISMATCH
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from pmcp_lab.protocol import legacy
+from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.tasks import Owner, resolve_owner
+
+Request = ServerRequestContext[Any, Any]
+
+
+def is_modern(ctx: Request) -> bool:
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+def is_legacy(ctx: Request) -> bool:
+    """Whether this is the one handshake revision that has tasks."""
+    return ctx.protocol_version == legacy.VERSION
+
+
+def _header(ctx: Request, name: str) -> str | None:
+    headers = getattr(ctx.request, "headers", None)
+    value = None if headers is None else headers.get(name)
+    return value if isinstance(value, str) else None
+
+
+def owner_of(ctx: Request) -> Owner:
+    """OAuth subject, else OAuth client, else the HTTP session of a handshake connection, else the local owner."""
+    token = get_access_token()
+    if token is None:
+        return resolve_owner(session_id=None if is_modern(ctx) else _header(ctx, "mcp-session-id"))
+    client_id, issuer, subject = principal_components(token)
+    return resolve_owner(subject, client_id, issuer=issuer)
+
+
+def takes_tasks(ctx: Request) -> bool:
+    """Whether a modern client declared the tasks extension on this request."""
+    capabilities = ctx.session.client_capabilities
+    return capabilities is not None and TASKS_EXTENSION in (capabilities.extensions or {})
+
+
+def can_be_asked(ctx: Request) -> bool:
+    """Whether a task made now could put a question to this client."""
+    capabilities = ctx.session.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
+        return False
+    return is_modern(ctx) or ctx.session.can_send_request
+
+
+def check_task_name(ctx: Request, task_id: str) -> None:
+    """`Mcp-Name` must name the same task as the body. Absence is tolerated: a real client leaves it out.
+
+    Raises:
+        MCPError: They differ (-32020).
+    """
+    name = _header(ctx, "mcp-name")
+    if name is not None and decode_header_value(name) != task_id:
+        raise MCPError(HEADER_MISMATCH, f"the Mcp-Name header does not match taskId {task_id!r}")

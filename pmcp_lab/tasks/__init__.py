@@ -1,0 +1,28 @@
+"""A durable task: its record, the limits it keeps to, who owns it, the store and the context a tool sees.
+
+Nothing here speaks MCP: `protocol` knows the wire, `server` connects the two. Where records live is in
+`tasks.backends`; `open_store` turns a URL into a store.
+"""
+
+from pmcp_lab.tasks.context import Answer, TaskContext
+from pmcp_lab.tasks.limits import Limits
+from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord
+from pmcp_lab.tasks.store import TaskStore, open_store
+from pmcp_lab.tasks.variables import Variables
+
+__all__ = [
+    "LOCAL",
+    "NO_RESULT",
+    "Answer",
+    "Job",
+    "Lease",
+    "Limits",
+    "Owner",
+    "TaskContext",
+    "TaskRecord",
+    "TaskStore",
+    "Variables",
+    "open_store",
+    "resolve_owner",
+]

@@ -1,0 +1,87 @@
+"""Where records live. A backend is a small class over the protocol below; what a task may do is in `tasks.store`.
+
+Every operation is atomic by itself. A backend looks at a record only for its key (`owner`, `task_id`), its
+place in the list (`created`, `task_id`), its end (`expires`), whether it counts (`live`) and its version
+(`seq`): those are the columns of a table; the rest may be stored as one opaque value.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from pmcp_lab.tasks.owner import Owner
+from pmcp_lab.tasks.record import TaskRecord
+
+Position = tuple[datetime, str]
+"""A task's place in its owner's list: when it was created, then its id."""
+
+
+class Conflict(Exception):
+    """A compare-and-swap lost. `current` is what is there instead, or None when nothing is."""
+
+    def __init__(self, current: TaskRecord | None) -> None:
+        super().__init__("the record has changed")
+        self.current = current
+
+
+class QuotaReached(Exception):
+    """The owner has as many live tasks as are allowed; nothing was stored."""
+
+
+class Changes(Protocol):
+    """What has changed since one started to watch."""
+
+    async def wait(self) -> frozenset[str]:
+        """The ids of tasks written since the last call; waits until there is one. Bursts come as one set."""
+        ...
+
+
+class Backend(Protocol):
+    """A key-value store of records with compare-and-swap."""
+
+    async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
+        """The record under this key, expired or not."""
+        ...
+
+    async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
+        """Store a new record, unless the owner already has `quota` live tasks that are not expired at `now`.
+
+        Counting and storing are one step: parallel inserts can't overshoot.
+
+        Raises:
+            QuotaReached: The owner has too many.
+            Conflict: The key exists.
+        """
+        ...
+
+    async def replace(self, record: TaskRecord, *, expected: int) -> None:
+        """Store `record` if the one in place has `seq == expected`.
+
+        Raises:
+            Conflict: It has another, or there is none.
+        """
+        ...
+
+    async def delete(self, owner: Owner, task_id: str) -> bool:
+        """Whether there was something to delete."""
+        ...
+
+    async def page(
+        self, owner: Owner, *, after: Position | None, limit: int, now: datetime
+    ) -> list[TaskRecord]:
+        """Up to `limit` records of the owner that are not expired at `now`, newest first, those after `after`."""
+        ...
+
+    async def purge(self, now: datetime) -> int:
+        """Delete what is expired at `now`, of every owner; how many that were."""
+        ...
+
+    def watch(self, owner: Owner, task_id: str | None = None) -> AbstractAsyncContextManager[Changes]:
+        """Changes of one task, or of all tasks of an owner. Nothing written after entering is missed."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and files."""
+        ...

@@ -1,0 +1,35 @@
+"""Whose task it is: a structural key, so that no character in a name can reach another owner's tasks."""
+
+from __future__ import annotations
+
+Owner = tuple[str, ...]
+"""The kind of identity, then its parts: `("subject", issuer, subject)`, `("client", id)`, `("session", id)`."""
+
+LOCAL: Owner = ("local",)
+"""The one owner of a server that can't tell its callers apart."""
+
+
+def resolve_owner(
+    subject: str | None = None,
+    client_id: str | None = None,
+    session_id: str | None = None,
+    *,
+    issuer: str | None = None,
+) -> Owner:
+    """The first identity that is there: subject, client, session, else `LOCAL`. Empty text is no identity.
+
+    Args:
+        issuer: Who vouches for `subject`; a subject is unique only per issuer.
+    """
+    if subject:
+        return ("subject", issuer or "", subject)
+    if client_id:
+        return ("client", client_id)
+    if session_id:
+        return ("session", session_id)
+    return LOCAL
+
+
+def anonymous(owner: Owner) -> bool:
+    """Whether nobody vouched for this owner."""
+    return owner[0] in ("local", "session") or not any(owner[1:])

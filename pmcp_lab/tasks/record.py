@@ -1,0 +1,140 @@
+"""Everything there is to know about one task, in one immutable record.
+
+A record is only ever replaced whole, by compare-and-swap on `seq`: a status and the result that belongs to
+it can't be separated, and a reader never sees half a change.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pmcp_lab.protocol import TaskState, TaskStatus
+from pmcp_lab.tasks.owner import Owner
+
+
+class _NoResult(enum.Enum):
+    NO_RESULT = "no result"
+
+
+NO_RESULT: Final = _NoResult.NO_RESULT
+"""What `TaskRecord.result` is before there is one. A stored None is a result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run, so that any process with the same tools can.
+
+    Args:
+        tool: The tool's registered name.
+        arguments: As the caller sent them.
+        context: What the work must know of its request: protocol version, progress token, whether the
+            client answers questions.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who runs the task, and until when that is believed without another heartbeat."""
+
+    runner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """One task.
+
+    Args:
+        created: Truncated to milliseconds, as every moment here.
+        ttl: Milliseconds granted, counted from `created`; None keeps it for good.
+        expires: The moment after which the task is gone; moves when the ttl does.
+        poll_interval: Milliseconds.
+        method: The request that made the task (`tools/call`) or a workflow's name.
+        client_variables: Names of variables the client wrote, which it may write again.
+        progress: 0..1.
+        error: The JSON-RPC error (`code`, `message`, `data`) of a failed task.
+        questions: Every input request ever asked, by key: `{"method": …, "params": …}`.
+        answers: The response to each question that has one.
+        seq: 1 at birth and one more with each write; what compare-and-swap compares.
+    """
+
+    task_id: str
+    owner: Owner
+    status: TaskStatus = TaskStatus.WORKING
+    message: str | None = None
+    created: datetime
+    updated: datetime
+    ttl: int | None = None
+    expires: datetime | None = None
+    poll_interval: int | None = None
+    method: str = "tools/call"
+    job: Job | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    client_variables: frozenset[str] = frozenset()
+    progress: float | None = None
+    result: Any = NO_RESULT
+    error: Mapping[str, Any] | None = None
+    questions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    lease: Lease | None = None
+    seq: int = 1
+
+    @property
+    def live(self) -> bool:
+        """Whether the task counts towards its owner's quota (expiry aside)."""
+        return not self.status.terminal
+
+    @property
+    def open_questions(self) -> dict[str, dict[str, Any]]:
+        return {key: dict(asked) for key, asked in self.questions.items() if key not in self.answers}
+
+    def expired(self, moment: datetime) -> bool:
+        return self.expires is not None and moment > self.expires
+
+    def state(self) -> TaskState:
+        """The task as the layers above see it."""
+        result = None if self.result is NO_RESULT else self.result
+        return TaskState(
+            task_id=self.task_id,
+            status=self.status,
+            created_at=self.created,
+            updated_at=self.updated,
+            message=self.message,
+            ttl=self.ttl,
+            poll_interval=self.poll_interval,
+            progress=self.progress,
+            variables=self.variables,
+            result=result if isinstance(result, dict) else None,
+            error=dict(self.error) if self.error is not None else None,
+            input_requests=self.open_questions,
+        )
+
+
+def new_task_id() -> str:
+    """A UUIDv4: 122 random bits, because an id may act as a bearer token where callers have no identity."""
+    return str(uuid.uuid4())
+
+
+def truncated(moment: datetime) -> datetime:
+    """The moment in UTC without what the wire can't carry (below a millisecond)."""
+    utc = moment.astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def expiry(created: datetime, ttl: int | None) -> datetime | None:
+    """When a task of this ttl (ms) is gone; None for never, also when the calendar ends before the ttl does."""
+    if ttl is None:
+        return None
+    try:
+        return created + timedelta(milliseconds=ttl)
+    except OverflowError:
+        return None

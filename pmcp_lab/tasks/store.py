@@ -1,0 +1,445 @@
+"""What can be done to a task, written once over any backend.
+
+Every change is load → check → compare-and-swap; when another writer was faster, the change is applied
+again to what is there now, a bounded number of times. A foreign or expired task is a missing one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pmcp_lab.errors import (
+    INVALID_PARAMS,
+    ConcurrentModification,
+    InvalidTransition,
+    LabError,
+    LimitExceeded,
+    StoreError,
+    TaskNotFound,
+    TaskNotReady,
+    VariableError,
+)
+from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.tasks.backends import Backend, Changes, Conflict, Position, QuotaReached
+from pmcp_lab.tasks.limits import Limits
+from pmcp_lab.tasks.owner import Owner, anonymous
+from pmcp_lab.tasks.record import NO_RESULT, Job, TaskRecord, expiry, new_task_id, truncated
+from pmcp_lab.tasks.variables import compact_json, merge
+
+PAGE: Final = 50
+"""Tasks per page of a list."""
+
+_ATTEMPTS: Final = 64
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Change = Callable[[TaskRecord], TaskRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; `next_cursor` is None on the last."""
+
+    records: list[TaskRecord]
+    next_cursor: str | None
+
+
+class TaskStore:
+    """Tasks of many owners on one backend.
+
+    Args:
+        backend: Where records live.
+        limits: What is allowed; see `Limits`.
+        clock: The present, for tests.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.backend = backend
+        self.limits = limits or Limits()
+        self._clock = clock
+
+    async def create(
+        self,
+        owner: Owner,
+        *,
+        method: str = "tools/call",
+        ttl: int | None = None,
+        poll_interval: int | None = None,
+        job: Job | None = None,
+        variables: Mapping[str, Any] | None = None,
+        message: str | None = None,
+    ) -> TaskRecord:
+        """A new task, `working`, in one write.
+
+        Args:
+            ttl: Milliseconds; None takes the default.
+            poll_interval: Milliseconds; None takes the store's.
+
+        Raises:
+            LimitExceeded: The owner may not create tasks, has too many, or asks for too long a ttl.
+            VariableError: The variables are not allowed.
+        """
+        if not self.limits.allow_anonymous and anonymous(owner):
+            raise LimitExceeded("anonymous access to tasks is not allowed here: authenticate first")
+        granted = self.limits.default_ttl if ttl is None else ttl
+        if granted is not None and self.limits.max_ttl is not None and granted > self.limits.max_ttl:
+            raise LimitExceeded(
+                f"TTL of {granted} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
+            )
+        now = self._now()
+        record = TaskRecord(
+            task_id=new_task_id(),
+            owner=owner,
+            message=message,
+            created=now,
+            updated=now,
+            ttl=granted,
+            expires=expiry(now, granted),
+            poll_interval=poll_interval or self.limits.poll_interval,
+            method=method,
+            job=job,
+            variables=merge({}, variables, self.limits) if variables else {},
+        )
+        try:
+            await self.backend.insert(record, quota=self.limits.tasks_per_owner, now=now)
+        except QuotaReached:
+            raise LimitExceeded(
+                f"there are already {self.limits.tasks_per_owner} unfinished tasks: "
+                "cancel some or wait until they finish or expire"
+            ) from None
+        return record
+
+    async def get(self, owner: Owner, task_id: str) -> TaskRecord:
+        """The task.
+
+        Raises:
+            TaskNotFound: Unknown, expired or another owner's.
+        """
+        record = await self.backend.get(owner, task_id)
+        if record is None or record.expired(self._now()):
+            raise TaskNotFound(task_id)
+        return record
+
+    async def update(
+        self,
+        owner: Owner,
+        task_id: str,
+        *,
+        status: TaskStatus | None = None,
+        message: str | None = None,
+        progress: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        ttl: int | None = None,
+    ) -> TaskRecord:
+        """Change any of status, message, progress, variables and ttl in one write; None leaves as it is.
+
+        Args:
+            progress: 0..1.
+            ttl: Milliseconds from creation; moves the expiry.
+
+        Raises:
+            TaskNotFound: See `get`.
+            InvalidTransition: The status can't follow, or the task is over (only variables may still change).
+            VariableError: The variables are not allowed.
+        """
+        if progress is not None and (isinstance(progress, bool) or not 0 <= progress <= 1):
+            raise LabError(f"progress is a fraction from 0 to 1, not {progress!r}", code=INVALID_PARAMS)
+        if ttl is not None and self.limits.max_ttl is not None and ttl > self.limits.max_ttl:
+            raise LimitExceeded(
+                f"TTL of {ttl} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
+            )
+
+        def change(record: TaskRecord) -> TaskRecord:
+            if status is not None:
+                _check_move(record, status)
+            elif (message is not None or progress is not None) and not record.live:
+                raise InvalidTransition(task_id, record.status, record.status)
+            granted = record.ttl if ttl is None else ttl
+            return replace(
+                record,
+                status=status or record.status,
+                message=record.message if message is None else message,
+                progress=record.progress if progress is None else float(progress),
+                variables=merge(record.variables, variables, self.limits) if variables else record.variables,
+                ttl=granted,
+                expires=record.expires if ttl is None else expiry(record.created, granted),
+            )
+
+        return await self._change(owner, task_id, change)
+
+    async def set_variables(
+        self, owner: Owner, task_id: str, variables: Mapping[str, Any], *, by_client: bool = False
+    ) -> TaskRecord:
+        """Merge variables; None deletes. Allowed in every status.
+
+        Args:
+            by_client: The client writes: names the server wrote are refused.
+
+        Raises:
+            TaskNotFound: See `get`.
+            VariableError: A name or value is not allowed.
+        """
+
+        def change(record: TaskRecord) -> TaskRecord:
+            names = record.client_variables
+            if by_client:
+                for name in variables:
+                    if name in record.variables and name not in names:
+                        raise VariableError(f"task variable {name!r} is the server's; choose another name")
+                names = names | variables.keys()
+            return replace(
+                record, variables=merge(record.variables, variables, self.limits), client_variables=names
+            )
+
+        return await self._change(owner, task_id, change)
+
+    async def complete(
+        self, owner: Owner, task_id: str, result: Any, *, message: str | None = None
+    ) -> TaskRecord:
+        """`completed` with its result, in one write. None is a result.
+
+        Raises:
+            TaskNotFound, InvalidTransition: See `update`.
+            LimitExceeded: The result is too big or is not JSON.
+        """
+        try:
+            size = len(compact_json(result))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LimitExceeded(f"the result can't be written as JSON: {error}") from None
+        if size > self.limits.result_bytes:
+            raise LimitExceeded(
+                f"the result takes {size} bytes; at most {self.limits.result_bytes} are allowed"
+            )
+
+        def change(record: TaskRecord) -> TaskRecord:
+            _check_move(record, TaskStatus.COMPLETED)
+            return replace(
+                record,
+                status=TaskStatus.COMPLETED,
+                message=message or record.message,
+                progress=record.progress if record.progress is None or _reports_error(result) else 1.0,
+                result=result,
+                lease=None,
+            )
+
+        return await self._change(owner, task_id, change)
+
+    async def fail(
+        self, owner: Owner, task_id: str, error: Mapping[str, Any], *, message: str | None = None
+    ) -> TaskRecord:
+        """`failed` with its JSON-RPC error (`code`, `message`, `data`), in one write.
+
+        Raises:
+            TaskNotFound, InvalidTransition: See `update`.
+        """
+
+        def change(record: TaskRecord) -> TaskRecord:
+            _check_move(record, TaskStatus.FAILED)
+            text = message or str(error.get("message") or "") or record.message
+            return replace(record, status=TaskStatus.FAILED, message=text, error=dict(error), lease=None)
+
+        return await self._change(owner, task_id, change)
+
+    async def cancel(self, owner: Owner, task_id: str, *, message: str | None = None) -> TaskRecord:
+        """`cancelled`, at once and for good; whoever works on it is told by its executor or the change feed.
+
+        Raises:
+            TaskNotFound, InvalidTransition: See `update`; a finished task can't be cancelled.
+        """
+
+        def change(record: TaskRecord) -> TaskRecord:
+            _check_move(record, TaskStatus.CANCELLED)
+            return replace(record, status=TaskStatus.CANCELLED, message=message or record.message, lease=None)
+
+        return await self._change(owner, task_id, change)
+
+    async def get_result(self, owner: Owner, task_id: str) -> Any:
+        """What `complete` stored.
+
+        Raises:
+            TaskNotFound: See `get`.
+            TaskNotReady: The task has no result (yet): it goes on, failed or was cancelled.
+        """
+        record = await self.get(owner, task_id)
+        if record.result is NO_RESULT:
+            raise TaskNotReady(task_id, record.status)
+        return record.result
+
+    async def ask(self, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]) -> TaskRecord:
+        """Put a question to the client: `input_required` until every open one is answered.
+
+        Args:
+            key: Unique over the task's life.
+            request: `{"method": "elicitation/create" | "sampling/createMessage", "params": …}`.
+        """
+
+        def change(record: TaskRecord) -> TaskRecord:
+            if key in record.questions:
+                raise LabError(f"question {key!r} was already asked of task {task_id}", code=INVALID_PARAMS)
+            if not record.live:
+                raise InvalidTransition(task_id, record.status, TaskStatus.INPUT_REQUIRED)
+            text = (request.get("params") or {}).get("message")
+            return replace(
+                record,
+                status=TaskStatus.INPUT_REQUIRED,
+                message=text if isinstance(text, str) else record.message,
+                questions={**record.questions, key: dict(request)},
+            )
+
+        return await self._change(owner, task_id, change)
+
+    async def answer(self, owner: Owner, task_id: str, responses: Mapping[str, Any]) -> TaskRecord:
+        """Answer open questions; unknown and answered keys are ignored. The last one makes it `working` again."""
+
+        def change(record: TaskRecord) -> TaskRecord:
+            news = {key: value for key, value in responses.items() if key in record.open_questions}
+            if not news or not record.live:
+                return record
+            after = replace(record, answers={**record.answers, **news})
+            return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
+
+        return await self._change(owner, task_id, change)
+
+    async def list(self, owner: Owner, *, cursor: str | None = None, limit: int = PAGE) -> Page:
+        """The owner's tasks, newest first.
+
+        Raises:
+            LabError: The cursor is none of this owner's (-32602).
+        """
+        after = None if cursor is None else _decode_cursor(owner, cursor)
+        records = await self.backend.page(owner, after=after, limit=limit + 1, now=self._now())
+        shown = records[:limit]
+        more = len(records) > limit and bool(shown)
+        return Page(shown, _encode_cursor(owner, shown[-1]) if more else None)
+
+    async def cleanup_expired(self) -> int:
+        """Delete what has expired; how many that were. Nobody sees expired tasks before that either."""
+        return await self.backend.purge(self._now())
+
+    @asynccontextmanager
+    async def watch(self, owner: Owner, task_id: str) -> AsyncIterator[AsyncIterator[TaskRecord]]:
+        """The task as it is and then each time it changes, without polling where the backend can.
+
+        Bursts are seen as their last state. Ends after the terminal state.
+
+        Raises:
+            TaskNotFound: While iterating, when the task is not there or has gone.
+        """
+        async with self.backend.watch(owner, task_id) as changes:
+            yield self._follow(owner, task_id, changes)
+
+    async def close(self) -> None:
+        await self.backend.close()
+
+    async def _follow(self, owner: Owner, task_id: str, changes: Changes) -> AsyncIterator[TaskRecord]:
+        seen = 0
+        while True:
+            record = await self.get(owner, task_id)
+            if record.seq > seen:
+                seen = record.seq
+                yield record
+            if not record.live:
+                return
+            try:
+                async with asyncio.timeout(self._seconds_left(record)):
+                    await changes.wait()
+            except TimeoutError:
+                continue
+
+    def _seconds_left(self, record: TaskRecord) -> float | None:
+        if record.expires is None:
+            return None
+        return max(0.0, (record.expires - self._clock()) / timedelta(seconds=1)) + 0.001
+
+    def _now(self) -> datetime:
+        return truncated(self._clock())
+
+    async def _change(self, owner: Owner, task_id: str, change: Change) -> TaskRecord:
+        record = await self.get(owner, task_id)
+        for attempt in range(_ATTEMPTS):
+            changed = change(record)
+            if changed is record:
+                return record
+            now = max(self._now(), record.updated)
+            changed = replace(changed, updated=now, seq=record.seq + 1)
+            try:
+                await self.backend.replace(changed, expected=record.seq)
+            except Conflict as conflict:
+                if conflict.current is None or conflict.current.expired(now):
+                    raise TaskNotFound(task_id) from None
+                record = conflict.current
+                # Full jitter: writers that collided once should not meet again.
+                await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
+                continue
+            return changed
+        raise ConcurrentModification(
+            f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again"
+        )
+
+
+def open_store(url: str, limits: Limits | None = None) -> TaskStore:
+    """A store by URL: `memory://`.
+
+    Raises:
+        StoreError: The scheme is unknown, or not available in this version.
+    """
+    scheme = urlsplit(url).scheme
+    match scheme:
+        case "memory":
+            from pmcp_lab.tasks.backends.memory import MemoryBackend
+
+            return TaskStore(MemoryBackend(), limits)
+        case "sqlite" | "redis" | "rediss" | "dynamodb":
+            raise StoreError(
+                f"{scheme}:// stores are not available in this version of pmcp_lab; use memory://"
+            )
+        case "":
+            raise StoreError(f"{url!r} is not a store URL; use memory://")
+        case _:
+            raise StoreError(f"there is no store for {scheme}:// URLs; use memory://")
+
+
+def _check_move(record: TaskRecord, target: TaskStatus) -> None:
+    if not record.status.can_become(target):
+        raise InvalidTransition(record.task_id, record.status, target)
+
+
+def _reports_error(result: Any) -> bool:
+    return isinstance(result, dict) and result.get("isError") is True
+
+
+def _signature(owner: Owner, position: list[Any]) -> str:
+    return hashlib.blake2b(
+        json.dumps([owner, position]).encode(), digest_size=9, person=b"pmcp-lab-cursor"
+    ).hexdigest()
+
+
+def _encode_cursor(owner: Owner, record: TaskRecord) -> str:
+    position = [(record.created - _EPOCH) // timedelta(milliseconds=1), record.task_id]
+    return base64.urlsafe_b64encode(json.dumps([*position, _signature(owner, position)]).encode()).decode()
+
+
+def _decode_cursor(owner: Owner, cursor: str) -> Position:
+    try:
+        moment, task_id, signature = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        if signature != _signature(owner, [moment, task_id]):
+            raise ValueError
+        return _EPOCH + timedelta(milliseconds=moment), task_id
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise LabError(f"unknown cursor {cursor!r}", code=INVALID_PARAMS) from None
