@@ -1,0 +1,41 @@
+"""A Jupyter notebook as a first-class MCP host: tasks that are watched live, apps that run in cells.
+
+`import pmcp_lab` is cheap: nothing of mcp, pandas or IPython is loaded until it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pmcp_lab._version import __version__
+
+if TYPE_CHECKING:
+    from pmcp_lab.client import Server, Task, ToolResult, connect, server, servers
+
+_LAZY = dict.fromkeys(("Server", "Task", "ToolResult", "connect", "server", "servers"), "pmcp_lab.client")
+
+__all__ = ["Server", "Task", "ToolResult", "__version__", "connect", "load_ipython_extension", "server", "servers"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    # In a kernel with widgets, what is connected to can also show itself, with or without the magics.
+    if "ipykernel" in sys.modules and find_spec("anywidget") is not None:
+        import_module("pmcp_lab.notebook")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext pmcp_lab`: the `%mcp` magics."""
+    from pmcp_lab.notebook import load_ipython_extension
+
+    load_ipython_extension(shell)

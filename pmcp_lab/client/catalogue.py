@@ -1,0 +1,197 @@
+"""The tools a server lists."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pmcp_lab.errors import InvalidArguments, UnknownTool, nearest
+from pmcp_lab.protocol.ui import ToolUi, tool_ui
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool as its server describes it; `raw` is the whole description."""
+
+    server: str
+    raw: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["name"])
+
+    @property
+    def title(self) -> str:
+        annotations = self.raw.get("annotations") or {}
+        return str(self.raw.get("title") or annotations.get("title") or self.name)
+
+    @property
+    def description(self) -> str:
+        return str(self.raw.get("description") or "")
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        schema = self.raw.get("inputSchema")
+        return dict(schema) if isinstance(schema, Mapping) else {"type": "object"}
+
+    @property
+    def task_support(self) -> str | None:
+        """ "forbidden", "optional", "required", or None where the server does not say (every modern one)."""
+        execution = self.raw.get("execution") or {}
+        support = execution.get("taskSupport") if isinstance(execution, Mapping) else None
+        return str(support) if support is not None else None
+
+    @cached_property
+    def ui(self) -> ToolUi:
+        return tool_ui(self.raw.get("_meta"))
+
+    @property
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """The input schema's properties, by name."""
+        properties = self.input_schema.get("properties") or {}
+        return {str(k): v if isinstance(v, dict) else {} for k, v in properties.items()}
+
+    @cached_property
+    def _validator(self) -> Validator:
+        import jsonschema
+
+        kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
+        return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Compare arguments with the input schema.
+
+        Raises:
+            InvalidArguments: Names each offending path and what the schema wants there.
+        """
+        from jsonschema.exceptions import SchemaError, UndefinedTypeCheck
+        from referencing.exceptions import Unresolvable
+
+        try:
+            errors = sorted(self._validator.iter_errors(dict(arguments)), key=lambda e: list(map(str, e.absolute_path)))
+        except (SchemaError, UndefinedTypeCheck, Unresolvable):
+            return  # a schema that can't be read is the server's to enforce
+        problems = [_problem(error) for error in errors]
+        known = self.arguments
+        # Few servers say additionalProperties: false, and those that don't drop a misspelt argument in silence.
+        open_ended = "additionalProperties" in self.input_schema or "patternProperties" in self.input_schema
+        if known and not open_ended:
+            unknown = [name for name in arguments if name not in known]
+            problems += [f"{name}: not an argument of this tool.{nearest(name, known)}" for name in unknown]
+        if problems:
+            lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+            raise InvalidArguments(f"{self.server}.{self.name} can't take these arguments:\n{lines}\n{self.signature}")
+
+    @property
+    def signature(self) -> str:
+        """`name(a: integer, b: string = "x")`, from the input schema."""
+        required = set(self.input_schema.get("required") or ())
+        parts = []
+        for name, schema in self.arguments.items():
+            text = f"{name}: {type_of(schema)}"
+            if "default" in schema:
+                text += f" = {json.dumps(schema['default'])}"
+            elif name not in required:
+                text += " = …"
+            parts.append(text)
+        return f"{self.name}({', '.join(parts)})"
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.server}.{self.signature}>"
+
+
+def type_of(schema: Mapping[str, Any]) -> str:
+    """A schema's type in a word or two."""
+    if "enum" in schema:
+        return " | ".join(json.dumps(value) for value in schema["enum"][:6])
+    if "anyOf" in schema or "oneOf" in schema:
+        options = schema.get("anyOf") or schema.get("oneOf") or ()
+        return " | ".join(type_of(option) for option in options if isinstance(option, Mapping))
+    kind = schema.get("type", "any")
+    if kind == "array" and isinstance(schema.get("items"), Mapping):
+        return f"array of {type_of(schema['items'])}"
+    return " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+
+
+def _problem(error: Any) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+    message = error.message if len(error.message) < 200 else error.message[:200] + "…"
+    schema_path = "/".join(map(str, error.absolute_schema_path))
+    return f"{where}: {message} (schema: {schema_path})" if where else f"{message} (schema: {schema_path})"
+
+
+class Tools(Mapping[str, Tool]):
+    """The tools of one server, by name; shows itself as a table."""
+
+    def __init__(self, server: str, tools: list[Tool]) -> None:
+        self._server = server
+        self._tools = {tool.name: tool for tool in tools}
+
+    def __getitem__(self, name: str) -> Tool:
+        try:
+            return self._tools[name]
+        except KeyError:
+            raise UnknownTool(self._server, name, self._tools) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tools)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def search(self, text: str) -> Tools:
+        """The tools whose name, title or description has every word of `text`."""
+        words = text.lower().split()
+
+        def fits(tool: Tool) -> bool:
+            body = f"{tool.name} {tool.title} {tool.description}".lower()
+            return all(word in body for word in words)
+
+        return Tools(self._server, [tool for tool in self._tools.values() if fits(tool)])
+
+    def __repr__(self) -> str:
+        if not self._tools:
+            return f"{self._server}: no tools"
+        rows = [(tool.signature, ", ".join(badges(tool)), first_line(tool.description)) for tool in self.values()]
+        return "\n".join(f"{self._server}.{sig}" + (f"  [{b}]" if b else "") + f"\n    {d}" for sig, b, d in rows)
+
+    def _repr_html_(self) -> str:
+        cells = [
+            "<tr>"
+            f"<td style='text-align:left'><code>{html.escape(tool.signature)}</code></td>"
+            f"<td style='text-align:left'>{html.escape(first_line(tool.description))}</td>"
+            f"<td style='text-align:left'>{html.escape(', '.join(badges(tool)))}</td>"
+            "</tr>"
+            for tool in self.values()
+        ]
+        return (
+            f"<table><caption style='text-align:left'>{len(self)} tools of {html.escape(self._server)}</caption>"
+            "<thead><tr><th style='text-align:left'>tool</th><th style='text-align:left'>what it does</th>"
+            "<th style='text-align:left'>support</th></tr></thead><tbody>" + "".join(cells) + "</tbody></table>"
+        )
+
+
+def badges(tool: Tool) -> list[str]:
+    found = []
+    if tool.task_support in ("optional", "required"):
+        found.append("task" if tool.task_support == "optional" else "task required")
+    if tool.ui.resource_uri:
+        found.append("app")
+    if tool.ui.visibility == {"app"}:
+        found.append("for apps only")
+    return found
+
+
+def first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 120 else line[:119] + "…"

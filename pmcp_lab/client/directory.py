@@ -1,0 +1,99 @@
+"""The servers this process is connected to, by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.server import Server
+from pmcp_lab.client.target import Local, read_target
+from pmcp_lab.errors import TargetError, UnknownServer
+
+MODES = ("auto", "legacy", "2026-07-28")
+
+_servers: dict[str, Server] = {}
+
+
+def connect(
+    target: object = None,
+    *,
+    name: str | None = None,
+    mode: str = "auto",
+    config: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+    wait: bool = True,
+) -> Server:
+    """Connect to an MCP server. Running the same `connect` again gives the same connection while it lives.
+
+    Args:
+        target: "demo" (bundled), a command line or list, an http(s) URL, an `MCPServer` object, the name of
+            an entry in the nearest `.mcp.json`, or such an entry itself.
+        name: What to call it; by default taken from the target.
+        mode: "auto" finds out; "legacy" (2025-11-25) and "2026-07-28" don't ask.
+        config: An `mcpServers` file; `target` then names the entry.
+        env: Environment of a command, added to the few variables every server gets.
+        cwd: Working directory of a command.
+        headers: HTTP headers for a URL.
+        timeout: Seconds for start and handshake.
+        wait: False returns at once; `await server` waits.
+
+    Raises:
+        TargetError: The target can't be read.
+        ConnectionFailed: No handshake; with what the server wrote to stderr.
+    """
+    if mode not in MODES:
+        raise TargetError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
+    default, where = read_target(target, config=config, env=env, cwd=cwd, headers=headers)
+    chosen = name or default
+    known = _servers.get(chosen)
+    if known is not None and not known.closed:
+        same_mode = mode in ("auto", known.connection.mode)
+        if known.connection.target == where and same_mode:
+            return known
+        if isinstance(where, Local) or known.connection.target == where:
+            known.close()  # the cell that defines the server, or picks the mode, was run again
+        elif name is not None:
+            raise TargetError(f"{name!r} is connected to {known.connection.target}; close it or take another name")
+        else:
+            chosen = _free(default)
+    server = Server(Connection(chosen, where, mode, timeout))
+    _servers[chosen] = server
+    if wait:
+        try:
+            runtime().wait(server.connection.ready)
+        except BaseException:
+            _servers.pop(chosen, None)
+            runtime().start(server.connection.close())
+            raise
+    return server
+
+
+def _free(name: str) -> str:
+    number = 2
+    while f"{name}-{number}" in _servers:
+        number += 1
+    return f"{name}-{number}"
+
+
+def servers() -> dict[str, Server]:
+    """The open connections, by name."""
+    for name in [name for name, server in _servers.items() if server.closed]:
+        del _servers[name]
+    return dict(_servers)
+
+
+def server(name: str) -> Server:
+    """One open connection.
+
+    Raises:
+        UnknownServer: Offers the nearest names.
+    """
+    known = servers()
+    if name not in known:
+        raise UnknownServer(name, known)
+    return known[name]

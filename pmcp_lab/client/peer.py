@@ -1,0 +1,235 @@
+"""What is asked of a connected server, in whichever generation it speaks: calls, tasks, answers, resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.client import ClaimContext, Client, ClientExtension, NotificationBinding, ResultClaim, advertise
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from pmcp_lab.client.transport import CREATED
+from pmcp_lab.errors import ConnectionClosed, LabError, PeerError
+from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
+from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
+
+RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+class _TaskParams(types.RequestParams):
+    model_config = ConfigDict(extra="allow")
+
+    task_id: str
+
+
+class _TaskRequest(types.Request[_TaskParams, str]):
+    name_param: ClassVar[str | None] = "taskId"
+
+    method: str
+    params: _TaskParams
+
+
+class _CallParams(types.CallToolRequestParams):
+    """With `arguments` as given: a null argument must reach the tool."""
+
+
+class _Created(types.Result):
+    """A modern `CreateTaskResult`, kept whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+    result_type: Literal["task"]
+
+
+class _Notified(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class TasksExtension(ClientExtension):
+    """Declares the tasks extension, claims created tasks, and passes on status notifications of both wires.
+
+    Args:
+        on_task: Called on the connection's loop with every Task the server volunteers.
+    """
+
+    identifier = TASKS_EXTENSION
+
+    def __init__(self, on_task: Callable[[TaskState], None]) -> None:
+        self._on_task = on_task
+
+    def claims(self) -> list[ResultClaim[Any]]:
+        return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_carry)]
+
+    def notifications(self) -> list[NotificationBinding[Any]]:
+        return [
+            NotificationBinding(method=method, params_type=_Notified, handler=self._notified)
+            for method in (legacy.STATUS, modern.CHANGED)
+        ]
+
+    async def _notified(self, params: _Notified) -> None:
+        try:
+            state = decode_task(params.model_dump(mode="json"))
+        except LabError:
+            return  # a malformed notification says nothing; the next poll tells
+        self._on_task(state)
+
+
+async def _carry(created: _Created, _context: ClaimContext) -> types.CallToolResult:
+    raw = created.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return types.CallToolResult(content=[], is_error=True, _meta={CREATED: raw})
+
+
+def ui_extension() -> ClientExtension:
+    """Says that this host shows MCP Apps."""
+    return advertise(UI_EXTENSION, {"mimeTypes": [MIME_TYPE]})
+
+
+class Peer:
+    """The operations of one live connection. Every method runs on the connection's loop.
+
+    Raises (all methods):
+        PeerError: The server answered with a JSON-RPC error.
+        ConnectionClosed: The connection ended before the answer came.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    @property
+    def version(self) -> str:
+        return self._client.protocol_version
+
+    @property
+    def modern(self) -> bool:
+        return self.version >= modern.VERSION
+
+    @property
+    def capabilities(self) -> types.ServerCapabilities:
+        return self._client.server_capabilities
+
+    @property
+    def offers_tasks(self) -> bool:
+        """Whether a `tools/call` may become a task here."""
+        if self.modern:
+            return TASKS_EXTENSION in (self.capabilities.extensions or {})
+        if self._legacy_capability("requests.tools.call") is not None:
+            return True
+        return "tasks" in (self.capabilities.experimental or {})
+
+    def _legacy_capability(self, path: str) -> Any:
+        raw: Any = self.capabilities.model_dump(by_alias=True, exclude_none=True).get("tasks")
+        for part in path.split("."):
+            raw = raw.get(part) if isinstance(raw, Mapping) else None
+        return raw
+
+    # --- listing and reading ---
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_tools", "tools") if self.capabilities.tools is not None else []
+
+    async def list_resources(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_resources", "resources") if self.capabilities.resources is not None else []
+
+    async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = await self._guard(getattr(self._client, verb)(cursor=cursor))
+            items += [item.model_dump(by_alias=True, mode="json", exclude_none=True) for item in getattr(page, field)]
+            cursor = page.next_cursor
+            if cursor is None or cursor in seen:
+                return items
+            seen.add(cursor)
+
+    async def read_resource(self, uri: str) -> dict[str, Any]:
+        result = await self._guard(self._client.read_resource(uri))
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+
+    async def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Any request, answered with the raw result."""
+        request = types.Request[dict[str, Any], str](method=method, params=params)
+        raw: dict[str, Any] = await self._guard(self._client.session.send_request(request, RAW))
+        return raw
+
+    # --- calling ---
+
+    async def call_tool(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        task: dict[str, Any] | None = None,
+        meta: dict[str, Any] | None = None,
+        on_progress: Callable[[float, float | None, str | None], None] | None = None,
+    ) -> dict[str, Any] | TaskState:
+        """Call a tool; the answer is a raw `CallToolResult`, or the task that the server made of it.
+
+        Args:
+            task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
+        """
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            if on_progress is not None:
+                on_progress(progress, total, message)
+
+        if self.modern or task is None:
+            result = await self._guard(
+                self._client.call_tool(
+                    tool,
+                    arguments,
+                    progress_callback=report if on_progress is not None else None,
+                    meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
+                )
+            )
+        else:
+            params = _CallParams(
+                name=tool,
+                arguments=arguments,
+                task=types.TaskMetadata(**task),
+                _meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
+            )
+            result = await self._guard(
+                self._client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+            )
+        if result.meta and CREATED in result.meta:
+            return decode_task(result.meta[CREATED])
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+
+    # --- tasks ---
+
+    async def get_task(self, task_id: str) -> TaskState:
+        return decode_task(await self._task_request(legacy.GET, task_id))
+
+    async def task_result(self, task_id: str) -> dict[str, Any]:
+        """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
+        return decode_result(await self._task_request(legacy.RESULT, task_id))
+
+    async def cancel_task(self, task_id: str) -> None:
+        await self._task_request(legacy.CANCEL, task_id)
+
+    async def answer(self, task_id: str, responses: dict[str, dict[str, Any]]) -> None:
+        """Modern only: answer open questions by key."""
+        await self._task_request(modern.UPDATE, task_id, inputResponses=responses)
+
+    async def _task_request(self, method: str, task_id: str, **more: Any) -> dict[str, Any]:
+        request = _TaskRequest(method=method, params=_TaskParams(task_id=task_id, **more))
+        raw: dict[str, Any] = await self._guard(self._client.session.send_request(request, RAW))
+        return raw
+
+    async def _guard(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except MCPError as error:
+            if error.code == types.CONNECTION_CLOSED:
+                raise ConnectionClosed(f"Server {self._name!r} closed the connection.") from None
+            raise PeerError(
+                f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
+            ) from None
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
+            raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None

@@ -1,0 +1,354 @@
+"""The handle of one task, the same for every peer."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pmcp_lab.client import views
+from pmcp_lab.client.result import ToolResult
+from pmcp_lab.client.runtime import awaiting, runtime
+from pmcp_lab.errors import ConnectionClosed, LabError, TaskCancelled, TaskError, TaskFailed, ToolError
+from pmcp_lab.protocol import TaskState, TaskStatus
+
+if TYPE_CHECKING:
+    from pmcp_lab.client.server import Server
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One entry of a task's history. `time` is in ms since the epoch, by this machine's clock."""
+
+    time: int
+    status: str
+    message: str | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a task asks of its user: an `elicitation/create` request."""
+
+    key: str
+    message: str
+    schema: Mapping[str, Any]
+
+
+_numbers = itertools.count(1)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Task:
+    """A task on a server. Made by `Server.task`; shows itself as a live card.
+
+    Its properties tell what was last seen and never wait; the connection keeps them fresh.
+    `result()` waits, and so does `await task`.
+    """
+
+    def __init__(self, server: Server, tool: str, arguments: Mapping[str, Any]) -> None:
+        self.server = server
+        self.tool = tool
+        self.arguments = dict(arguments)
+        self.number = next(_numbers)
+        """Counts the tasks of this process, in the order they were started."""
+        self.started = now_ms()
+        self.updated = self.started
+        self.ended: int | None = None
+        self.trouble: str | None = None
+        """Why what is shown may be out of date, or None."""
+        self.local = False
+        """True when the server made no task of it: a plain call that runs in the background."""
+        self._state: TaskState | None = None
+        self._progress: float | None = None
+        self._message: str | None = None
+        self._history: list[Moment] = []
+        self._questions: dict[str, Question] = {}
+        self._listeners: set[Callable[[Task], object]] = set()
+        self._lock = threading.Lock()
+        self._done: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
+        self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
+        """Done when the server has named the task, or ended it at once."""
+
+    # --- what is known ---
+
+    @property
+    def id(self) -> str | None:
+        """The server's id of the task; None until it is created, and for a plain call."""
+        return self._state.task_id if self._state else None
+
+    @property
+    def key(self) -> str:
+        """Unique over all connections, before and after the server gave the task an id."""
+        return f"task-{self.number}"
+
+    @property
+    def status(self) -> str:
+        """`working`, `input_required`, `completed`, `failed` or `cancelled`; `unknown` once the server is gone."""
+        if self._state is not None and self._state.status.terminal:
+            return self._state.status.value
+        if self._done.done():
+            return "unknown" if self._failure(ConnectionClosed) else self._local_status()
+        return self._state.status.value if self._state else TaskStatus.WORKING.value
+
+    @property
+    def message(self) -> str | None:
+        return self._message
+
+    @property
+    def progress(self) -> float | None:
+        """0..1, or None when unknown."""
+        return self._progress
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        return dict(self._state.variables) if self._state else {}
+
+    @property
+    def ttl(self) -> int | None:
+        """Milliseconds from creation for which the server keeps the task."""
+        return self._state.ttl if self._state else None
+
+    @property
+    def questions(self) -> list[Question]:
+        """What the task asks and nobody answered yet."""
+        return list(self._questions.values())
+
+    @property
+    def moments(self) -> list[Moment]:
+        """Every change of status or message that was seen, oldest first."""
+        return list(self._history)
+
+    @property
+    def history(self) -> Any:
+        """`moments` as a pandas DataFrame: time, status, message."""
+        import pandas as pd
+
+        rows = [(pd.Timestamp(m.time, unit="ms", tz="UTC"), m.status, m.message) for m in self._history]
+        return pd.DataFrame(rows, columns=["time", "status", "message"]).astype({"message": object})
+
+    def done(self) -> bool:
+        return self._done.done()
+
+    # --- what can be done ---
+
+    def result(self, timeout: float | None = None) -> ToolResult:
+        """Wait for the end and return the tool's result.
+
+        Args:
+            timeout: Seconds; None waits for ever. The task goes on when the time is up.
+
+        Raises:
+            TimeoutError: Not finished in time.
+            ToolError: The tool reported failure.
+            TaskFailed: The task ended without a result; carries the server's JSON-RPC error.
+            TaskCancelled: It was cancelled.
+            ConnectionClosed: The server went away before the end was known.
+        """
+        try:
+            return runtime().wait(self._done, timeout)
+        except TimeoutError:
+            if self._done.done():
+                raise
+            raise TimeoutError(f"{self._name} is still {self.status} after {timeout:g} s; it goes on") from None
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end and return what `result()` would raise, or None."""
+        try:
+            self.result(timeout)
+        except TimeoutError:
+            raise
+        except LabError as error:
+            return error
+        return None
+
+    def __await__(self) -> Generator[Any, None, ToolResult]:
+        return awaiting(self._done)
+
+    def cancel(self) -> None:
+        """Ask the server to cancel. Returns when it agreed; does nothing once the task has ended.
+
+        Raises:
+            PeerError: The server refused.
+        """
+        if not self.done():
+            runtime().run(self.server.connection.cancel(self))
+
+    def answer(
+        self, content: Mapping[str, Any] | None = None, *, action: str = "accept", key: str | None = None
+    ) -> None:
+        """Answer a question of the task.
+
+        Args:
+            content: The answers, by field, for `action="accept"`.
+            action: "accept", "decline" or "cancel".
+            key: Which question, when several are open.
+
+        Raises:
+            TaskError: Nothing is asked, or several things are and no `key` was given.
+            InvalidArguments: `content` does not fit what is asked for.
+        """
+        question = self._question(key)
+        if action not in ("accept", "decline", "cancel"):
+            raise TaskError(f"action must be 'accept', 'decline' or 'cancel', not {action!r}", self.id or "")
+        response: dict[str, Any] = {"action": action}
+        if action == "accept":
+            response["content"] = dict(content or {})
+            from pmcp_lab.client.catalogue import Tool
+
+            form = Tool(self.server.name, {"name": "answer", "inputSchema": dict(question.schema)})
+            form.check(response["content"])
+        runtime().run(self.server.connection.answer(self, question.key, response))
+
+    def _question(self, key: str | None) -> Question:
+        open_ones = self._questions
+        if key is None and len(open_ones) == 1:
+            return next(iter(open_ones.values()))
+        if key in open_ones:
+            return open_ones[key]
+        if not open_ones:
+            raise TaskError(f"{self._name} asks nothing at the moment (it is {self.status})", self.id or "")
+        raise TaskError(f"{self._name} asks several things; give key= one of {list(open_ones)}", self.id or "")
+
+    def add_done_callback(self, function: Callable[[Task], object]) -> None:
+        """Call `function(task)` when it ends (on the background thread), or now if it has."""
+        self._done.add_done_callback(lambda _: function(self))
+
+    def subscribe(self, listener: Callable[[Task], object]) -> Callable[[], None]:
+        """Call `listener(task)` on the background thread after every change; returns how to stop that."""
+        with self._lock:
+            self._listeners.add(listener)
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners.discard(listener)
+
+        return stop
+
+    # --- told by the connection, on its thread ---
+
+    def observe(self, state: TaskState) -> None:
+        """Take in what the server says, unless it is older than what is known."""
+        known = self._state
+        if known is not None and (known.status.terminal or state.updated_at < known.updated_at):
+            return
+        self._state = state
+        self._message = state.message
+        if state.progress is not None:
+            self._progress = state.progress
+        self.trouble = None
+        if state.status is not TaskStatus.INPUT_REQUIRED:
+            self._questions.clear()
+        if not self.created.done():
+            self.created.set_result(None)
+        self.touch()
+
+    def observe_progress(self, done: float, total: float | None, message: str | None) -> None:
+        """Take in a progress notification."""
+        if self._done.done():
+            return
+        if total:
+            self._progress = min(1.0, max(0.0, done / total))
+        if message:
+            self._message = message
+        self.touch()
+
+    def ask(self, question: Question) -> None:
+        self._questions[question.key] = question
+        self.touch()
+
+    def answered(self, key: str) -> None:
+        self._questions.pop(key, None)
+        self.touch()
+
+    def finish(self, raw: Mapping[str, Any]) -> None:
+        """Set the result."""
+        result = ToolResult(raw, f"{self.server.name}.{self.tool}")
+        if not result.is_error:
+            self._progress = 1.0 if self._progress is not None else None
+            self._end(lambda: self._done.set_result(result))
+            return
+        reason = result.text or self._message or "no reason given"
+        self.fail(ToolError(f"{self.server.name}.{self.tool} failed: {reason}", result.raw))
+
+    def fail(self, error: BaseException) -> None:
+        """Set what `result()` raises."""
+        self._end(lambda: self._done.set_exception(error))
+
+    def _end(self, settle: Callable[[], None]) -> None:
+        if self._done.done():
+            return
+        self.ended = now_ms()
+        self._questions.clear()
+        settle()
+        if not self.created.done():
+            self.created.set_result(None)
+        self.touch()
+
+    def touch(self) -> None:
+        """Note the moment and tell the listeners."""
+        self.updated = now_ms()
+        moment = Moment(self.updated, self.status, self._message)
+        last = self._history[-1] if self._history else None
+        if last is None or (last.status, last.message) != (moment.status, moment.message):
+            self._history.append(moment)
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(self)
+
+    # --- how it looks ---
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What went wrong, once that is known; never waits."""
+        return self._done.exception() if self._done.done() else None
+
+    @property
+    def outcome(self) -> ToolResult | None:
+        """The result, once there is one; never waits."""
+        return self._done.result() if self._done.done() and self._done.exception() is None else None
+
+    def _failure(self, kind: type[BaseException]) -> bool:
+        return isinstance(self.failure, kind)
+
+    def _local_status(self) -> str:
+        if self._failure(TaskCancelled):
+            return TaskStatus.CANCELLED.value
+        return TaskStatus.FAILED.value if self.failure else TaskStatus.COMPLETED.value
+
+    @property
+    def _name(self) -> str:
+        return f"{self.server.name}.{self.tool}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Task):
+            return NotImplemented
+        return self is other or (self.id is not None and (self.server, self.id) == (other.server, other.id))
+
+    def __hash__(self) -> int:
+        return hash((self.server.name, self.tool, self.started))
+
+    def __repr__(self) -> str:
+        text = f"<Task {self._name} {self.status}"
+        return text + (f": {self._message}>" if self._message else ">")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown = views.installed()
+        return {"text/plain": repr(self)} if shown is None else shown.task(self)._repr_mimebundle_(**kwargs)
+
+
+def failed_task(task_id: str, where: str, error: Mapping[str, Any] | None, message: str | None) -> TaskFailed:
+    """The exception for a task that ended `failed` without a result."""
+    error = error or {}
+    text = error.get("message") or message or "the server gave no reason"
+    code = error.get("code")
+    return TaskFailed(
+        f"{where} failed: {text}", task_id, code=code if isinstance(code, int) else None, data=error.get("data")
+    )

@@ -1,0 +1,179 @@
+"""Transports around the SDK's: one that keeps a stdio server's stderr, one that lets legacy task results through."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import mcp_types as types
+from mcp.client import Transport
+from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
+from mcp.shared.message import SessionMessage
+
+from pmcp_lab.client.target import Command
+from pmcp_lab.errors import ConnectionFailed
+
+CREATED = "run.pmcp/created-task"
+"""`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
+
+# Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
+_DIE_WITH_PARENT = (
+    "import ctypes, os, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
+    "if os.getppid() != int(sys.argv[1]): sys.exit(1)\n"
+    "os.execvp(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+class StderrLog:
+    """A server's stderr in a real (unlinked) file: a notebook's `sys.stderr` has no descriptor to give away."""
+
+    def __init__(self) -> None:
+        self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", prefix="pmcp_lab-")  # noqa: SIM115
+
+    def text(self, limit: int = 64_000) -> str:
+        """The last `limit` bytes, without terminal colours."""
+        if self.file.closed:
+            return ""
+        size = os.fstat(self.file.fileno()).st_size
+        data = os.pread(self.file.fileno(), limit, max(0, size - limit))
+        return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode("utf-8", "replace"))
+
+    def tail(self, lines: int = 12) -> str:
+        return "\n".join(self.text().rstrip().splitlines()[-lines:])
+
+
+def stdio_parameters(command: Command) -> StdioServerParameters:
+    """How to start a command so that it does not outlive this process.
+
+    Raises:
+        ConnectionFailed: No such program or folder.
+    """
+    env = dict(command.env)
+    if command.cwd is not None and not Path(command.cwd).is_dir():
+        raise ConnectionFailed(f"Can't start {command}: the folder {command.cwd!r} does not exist.")
+    path = (get_default_environment() | env).get("PATH")
+    program, *args = command.argv
+    local = Path(command.cwd, program) if command.cwd and os.sep in program else Path(program)
+    if shutil.which(local, path=path) is None:
+        raise ConnectionFailed(f"Can't start {command}: there is no program {program!r} (or it is not executable).")
+    if sys.platform == "linux":
+        args = ["-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), program, *args]
+        program = sys.executable
+    return StdioServerParameters(command=program, args=args, env=env, cwd=command.cwd, encoding_error_handler="replace")
+
+
+@asynccontextmanager
+async def stdio_transport(command: Command, log: StderrLog) -> AsyncIterator[Any]:
+    async with stdio_client(stdio_parameters(command), errlog=log.file) as streams:
+        yield streams
+
+
+class TaskTransport:
+    """Wraps a transport so that a legacy `{"task": …}` answer passes the SDK's check of `tools/call` results.
+
+    The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
+    marked `isError` because such results are not held against the tool's output schema.
+
+    Args:
+        inner: The transport to wrap.
+        on_end: Called once when the server's side of the stream ends.
+    """
+
+    def __init__(self, inner: Transport, on_end: Callable[[], None]) -> None:
+        self._inner = inner
+        self._on_end = on_end
+        self._stack = AsyncExitStack()
+        self._asked: set[types.RequestId] = set()
+
+    async def __aenter__(self) -> tuple[_Reader, _Writer]:
+        read, write = await self._stack.enter_async_context(self._inner)
+        return _Reader(read, self._incoming, self._on_end), _Writer(write, self._outgoing)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def _outgoing(self, item: SessionMessage) -> None:
+        message = item.message
+        if not isinstance(message, types.JSONRPCRequest) or message.method != "tools/call":
+            return
+        if (message.params or {}).get("task") is not None:
+            self._asked.add(message.id)
+
+    def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+        if isinstance(item, Exception):
+            return item
+        message = item.message
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
+            self._asked.discard(message.id)
+            if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
+                result = {"content": [], "isError": True, "_meta": {CREATED: message.result}}
+                item.message = message.model_copy(update={"result": result})
+        return item
+
+
+class _Reader:
+    def __init__(
+        self, inner: Any, change: Callable[[SessionMessage | Exception], Any], on_end: Callable[[], None]
+    ) -> None:
+        self._inner = inner
+        self._change = change
+        self._on_end = on_end
+
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._inner, "last_context", None)
+
+    async def receive(self) -> SessionMessage | Exception:
+        return self._change(await self._inner.receive())  # type: ignore[no-any-return]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item = await self._inner.__anext__()
+        except StopAsyncIteration:
+            self._on_end()
+            raise
+        return self._change(item)  # type: ignore[no-any-return]
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> bool | None:
+        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
+
+
+class _Writer:
+    def __init__(self, inner: Any, see: Callable[[SessionMessage], None]) -> None:
+        self._inner = inner
+        self._see = see
+
+    async def send(self, item: SessionMessage) -> None:
+        self._see(item)
+        await self._inner.send(item)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> bool | None:
+        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]

@@ -1,0 +1,42 @@
+"""How servers, tasks and apps are shown: filled in by `pmcp_lab.notebook`, which this room does not import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pmcp_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pmcp_lab.client.server import Server
+    from pmcp_lab.client.task import Task
+
+
+class Views(Protocol):
+    """What a front end offers."""
+
+    def app(self, server: Server, tool: str, arguments: dict[str, Any]) -> Any:
+        """The widget that shows the app of a tool."""
+
+    def task(self, task: Task) -> Any:
+        """The card of one task."""
+
+
+_views: Views | None = None
+
+
+def register(views: Views | None) -> None:
+    global _views
+    _views = views
+
+
+def installed() -> Views | None:
+    return _views
+
+
+def required() -> Views:
+    """Raise `LabError` unless something can show widgets here."""
+    if _views is None:
+        raise LabError(
+            "Widgets need a notebook: run `%load_ext pmcp_lab` in a cell (pip install 'pmcp_lab[notebook]')."
+        )
+    return _views
