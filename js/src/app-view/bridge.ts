@@ -1,0 +1,349 @@
+import type { McpUiHostContext, McpUiInitializeResult } from "@modelcontextprotocol/ext-apps";
+import {
+  exceeds,
+  type Id,
+  INVALID_PARAMS,
+  METHOD_NOT_FOUND,
+  type Notification,
+  parse,
+  type Request,
+  type Response,
+  type RpcError,
+  UNAVAILABLE,
+} from "./jsonrpc";
+
+export const PROTOCOL_VERSION = "2026-01-26";
+
+const MAX_MESSAGE = 8 * 1024 * 1024;
+const MAX_HELD = 256;
+const MAX_CALLS = 256;
+const LOGS_PER_SECOND = 20;
+const TEARDOWN_PATIENCE = 500;
+
+const FORWARDED = new Set([
+  "tools/call",
+  "tools/list",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+  "prompts/list",
+]);
+
+/** Answered by the kernel only where it said that it can. */
+const BY_CAPABILITY: Record<string, string> = {
+  "ui/message": "message",
+  "ui/update-model-context": "updateModelContext",
+  "ui/download-file": "downloadFile",
+  "sampling/createMessage": "sampling",
+};
+
+/** The `_call` trait. */
+export interface Call {
+  tool?: Record<string, unknown> | null;
+  arguments?: Record<string, unknown> | null;
+  result?: Record<string, unknown> | null;
+  cancelled?: string | null;
+  error?: string | null;
+}
+
+/** The `_host` trait. */
+export interface Host {
+  info: { name: string; version: string };
+  capabilities: Record<string, unknown>;
+  initTimeout: number;
+  server: string;
+}
+
+/** Why the kernel's `rpc-result` was or was not a result. */
+export interface CallPayload {
+  result?: unknown;
+  error?: RpcError;
+}
+
+export type Phase = "loading" | "ready" | "silent" | "closing";
+
+export interface Port {
+  post(message: Request | Notification | Response): void;
+  rpc(call: number, payload: { method: string; params: unknown }): void;
+  cancel(call: number): void;
+  event(name: string, payload: unknown): void;
+  size(height: unknown, width: unknown): void;
+  openLink(url: string): Promise<boolean>;
+  context(): McpUiHostContext;
+  phase(phase: Phase): void;
+  /** False where nobody could answer a forwarded request. */
+  reachable(): boolean;
+}
+
+/**
+ * The host's half of MCP Apps for one frame: who may say what, when, and who answers it.
+ *
+ * It knows no window and no widget model; both hang on the port. The app gets answers at any time, but not one
+ * request or notification before it said `initialized`, and all of it again when it starts over.
+ */
+export class Bridge {
+  phase: Phase = "loading";
+  readonly dropped = { malformed: 0, oversized: 0, held: 0, logs: 0, calls: 0 };
+  #call: Call | null = null;
+  #initialized = false;
+  #sent = { input: false, outcome: false };
+  #held: Notification[] = [];
+  #pending = new Map<number, Id>();
+  #calls = 0;
+  #requests = 0;
+  #closed: (() => void) | null = null;
+  #appInfo: Record<string, unknown> = {};
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #logs = { second: 0, count: 0 };
+
+  constructor(
+    private readonly port: Port,
+    private readonly host: Host,
+  ) {}
+
+  /** The frame starts (again): everything the last document said is void. */
+  start(): void {
+    this.#forgetCalls();
+    this.#initialized = false;
+    this.#sent = { input: false, outcome: false };
+    this.#become("loading");
+    clearTimeout(this.#timer);
+    if (this.host.initTimeout > 0) {
+      this.#timer = setTimeout(() => this.#silent(), this.host.initTimeout);
+    }
+  }
+
+  dispose(): void {
+    clearTimeout(this.#timer);
+    this.#forgetCalls();
+    this.#held = [];
+  }
+
+  setCall(call: Call | null): void {
+    this.#call = call;
+    this.#deliverCall();
+  }
+
+  /** A notification for the app, kept until it listens. */
+  notify(method: string, params: unknown): void {
+    const message: Notification = { jsonrpc: "2.0", method, params: params ?? {} };
+    if (this.#initialized) {
+      this.port.post(message);
+      return;
+    }
+    if (this.#held.length >= MAX_HELD) {
+      this.#held.shift();
+      this.dropped.held += 1;
+    }
+    this.#held.push(message);
+  }
+
+  /** The host context changed; an app that is not there yet gets the whole of it with `ui/initialize`. */
+  contextChanged(part: Partial<McpUiHostContext>): void {
+    if (this.#initialized) this.notify("ui/notifications/host-context-changed", part);
+  }
+
+  /** The kernel's answer to a forwarded request. False if nobody waits for it any more. */
+  answer(call: number, payload: CallPayload): boolean {
+    const id = this.#pending.get(call);
+    if (id === undefined) return false;
+    this.#pending.delete(call);
+    if (payload.error) this.port.post({ jsonrpc: "2.0", id, error: payload.error });
+    else this.#result(id, payload.result ?? {});
+    return true;
+  }
+
+  /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
+  teardown(): Promise<void> {
+    if (!this.#initialized) return Promise.resolve();
+    this.#become("closing");
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#closed = null;
+        resolve();
+      };
+      const timer = setTimeout(done, TEARDOWN_PATIENCE);
+      this.#closed = done;
+      this.#requests += 1;
+      this.port.post({
+        jsonrpc: "2.0",
+        id: `host-${this.#requests}`,
+        method: "ui/resource-teardown",
+        params: {},
+      });
+    });
+  }
+
+  receive(data: unknown): void {
+    const parsed = parse(data);
+    if (!parsed) {
+      this.dropped.malformed += 1;
+    } else if (exceeds(data, MAX_MESSAGE)) {
+      this.dropped.oversized += 1;
+      // Silence would leave the app waiting for ever.
+      if (parsed.type === "request") {
+        this.#refuse(parsed.message.id, INVALID_PARAMS, "The message is larger than 8 MB.");
+      }
+    } else if (parsed.type === "request") this.#request(parsed.message);
+    else if (parsed.type === "notification") this.#notification(parsed.message);
+    else if (parsed.message.id === `host-${this.#requests}`) this.#closed?.();
+  }
+
+  #request(message: Request): void {
+    const { id, method } = message;
+    const params = (message.params ?? {}) as Record<string, unknown>;
+    switch (method) {
+      case "ui/initialize":
+        this.#initialize(id, params);
+        return;
+      case "ping":
+        this.#result(id, {});
+        return;
+      case "ui/request-display-mode":
+        this.#result(id, { mode: "inline" });
+        return;
+      case "ui/open-link":
+        this.#openLink(id, params.url);
+        return;
+    }
+    const capability = BY_CAPABILITY[method];
+    const known =
+      FORWARDED.has(method) || (capability !== undefined && capability in this.host.capabilities);
+    if (!known) this.#refuse(id, METHOD_NOT_FOUND, `Method not found: ${method}`);
+    else this.#forward(id, method, message.params);
+  }
+
+  #notification({ method, params }: Notification): void {
+    const values = (params ?? {}) as Record<string, unknown>;
+    switch (method) {
+      case "ui/notifications/initialized":
+        this.#ready();
+        break;
+      case "ui/notifications/size-changed":
+        this.port.size(values.height, values.width);
+        break;
+      case "notifications/message":
+        this.#log(values);
+        break;
+      case "notifications/cancelled":
+        this.#cancel(values.requestId as Id);
+        break;
+    }
+  }
+
+  #initialize(id: Id, params: Record<string, unknown>): void {
+    if (this.#initialized) this.start();
+    else this.#forgetCalls();
+    this.#appInfo = { appInfo: params.appInfo, appCapabilities: params.appCapabilities };
+    const result: McpUiInitializeResult = {
+      protocolVersion: PROTOCOL_VERSION,
+      hostInfo: this.host.info,
+      hostCapabilities: this.host.capabilities as McpUiInitializeResult["hostCapabilities"],
+      hostContext: this.port.context(),
+    };
+    this.#result(id, result);
+  }
+
+  #ready(): void {
+    if (this.#initialized) return;
+    clearTimeout(this.#timer);
+    this.#initialized = true;
+    this.#become("ready");
+    this.port.event("initialized", this.#appInfo);
+    this.#deliverCall();
+    const held = this.#held;
+    this.#held = [];
+    for (const message of held) this.port.post(message);
+  }
+
+  #deliverCall(): void {
+    const call = this.#call;
+    if (!call || !this.#initialized) return;
+    if (!this.#sent.input) {
+      this.#sent.input = true;
+      this.notify("ui/notifications/tool-input", { arguments: call.arguments ?? {} });
+    }
+    if (this.#sent.outcome) return;
+    if (call.result) {
+      this.#sent.outcome = true;
+      this.notify("ui/notifications/tool-result", call.result);
+    } else if (typeof call.cancelled === "string" || typeof call.error === "string") {
+      this.#sent.outcome = true;
+      this.notify("ui/notifications/tool-cancelled", { reason: call.cancelled ?? call.error });
+    }
+  }
+
+  #forward(id: Id, method: string, params: unknown): void {
+    if (!this.port.reachable()) {
+      this.#refuse(id, UNAVAILABLE, "There is no live kernel behind this view.");
+      return;
+    }
+    if (this.#pending.size >= MAX_CALLS) {
+      this.dropped.calls += 1;
+      this.#refuse(id, UNAVAILABLE, `More than ${MAX_CALLS} requests are under way.`);
+      return;
+    }
+    this.#calls += 1;
+    this.#pending.set(this.#calls, id);
+    this.port.rpc(this.#calls, { method, params: params ?? {} });
+  }
+
+  #cancel(requestId: Id): void {
+    for (const [call, id] of this.#pending) {
+      if (id !== requestId) continue;
+      this.#pending.delete(call);
+      this.port.cancel(call);
+    }
+  }
+
+  #forgetCalls(): void {
+    for (const call of this.#pending.keys()) this.port.cancel(call);
+    this.#pending.clear();
+  }
+
+  #openLink(id: Id, url: unknown): void {
+    let target: URL;
+    try {
+      target = new URL(String(url));
+    } catch {
+      this.#refuse(id, INVALID_PARAMS, "ui/open-link needs an absolute URL.");
+      return;
+    }
+    if (target.protocol !== "https:" && target.protocol !== "http:") {
+      this.#result(id, { isError: true });
+      return;
+    }
+    this.port.openLink(target.href).then(
+      (opened) => this.#result(id, opened ? {} : { isError: true }),
+      () => this.#result(id, { isError: true }),
+    );
+  }
+
+  #log(payload: unknown): void {
+    const second = Math.floor(Date.now() / 1000);
+    if (second !== this.#logs.second) this.#logs = { second, count: 0 };
+    this.#logs.count += 1;
+    if (this.#logs.count > LOGS_PER_SECOND) this.dropped.logs += 1;
+    else this.port.event("log", payload);
+  }
+
+  #silent(): void {
+    this.#become("silent");
+    this.port.event("init-timeout", { waited: this.host.initTimeout });
+  }
+
+  #result(id: Id, result: unknown): void {
+    this.port.post({ jsonrpc: "2.0", id, result });
+  }
+
+  #refuse(id: Id, code: number, message: string): void {
+    this.port.post({ jsonrpc: "2.0", id, error: { code, message } });
+  }
+
+  #become(phase: Phase): void {
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.port.phase(phase);
+  }
+}

@@ -1,0 +1,101 @@
+import { button, element, setText } from "../shared/dom";
+
+export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
+
+const STATE_TEXT: Record<AppState, string> = {
+  loading: "loading",
+  ready: "ready",
+  busy: "kernel busy, queued",
+  silent: "app does not answer",
+  closed: "closed",
+  static: "no live kernel: static snapshot",
+};
+
+const GUARD = 500;
+
+interface BarOptions {
+  tone: "info" | "warning" | "error";
+  text: string;
+  detail?: string;
+  /** The main action only works after a moment, so that a click meant for the app cannot hit it. */
+  guarded?: boolean;
+  actions?: { label: string; run: () => void; main?: boolean }[];
+}
+
+/** What is ours around the app: who it is, how it is doing, and the few things the person must be told. */
+export class Chrome {
+  readonly root = element("section", "pmcp pmcp-app");
+  readonly stage = element("div", "pmcp-app-stage");
+  readonly #name = element("span", "pmcp-app-name");
+  readonly #server = element("span", "pmcp-app-server");
+  readonly #state = element("span", "pmcp-app-state");
+  readonly #stateText = element("span", "pmcp-app-state-text");
+  readonly #reload: HTMLButtonElement;
+  readonly #bars = element("div", "pmcp-app-bars");
+  readonly #shown = new Map<string, HTMLElement>();
+
+  constructor(reload: () => void) {
+    this.#reload = button("↻", "pmcp-icon-button", reload);
+    this.#reload.setAttribute("aria-label", "Reload the app");
+    this.#reload.title = "Reload the app";
+    const dot = element("span", "pmcp-app-dot");
+    dot.setAttribute("aria-hidden", "true");
+    this.#state.setAttribute("role", "status");
+    this.#state.append(dot, this.#stateText);
+    const header = element(
+      "header",
+      "pmcp-app-header",
+      this.#name,
+      this.#server,
+      element("span", "pmcp-spacer"),
+      this.#state,
+      this.#reload,
+    );
+    this.root.append(header, this.#bars, this.stage);
+    this.setState("loading");
+  }
+
+  setTitle(name: string, server: string): void {
+    setText(this.#name, name);
+    setText(this.#server, server);
+    this.root.setAttribute("aria-label", `MCP app ${name}`);
+  }
+
+  setBorder(border: boolean): void {
+    this.root.dataset.border = String(border);
+  }
+
+  setState(state: AppState): void {
+    this.root.dataset.state = state;
+    setText(this.#stateText, STATE_TEXT[state]);
+    this.#reload.disabled = state === "closed";
+  }
+
+  /** One bar per name; the same name again replaces its text. */
+  showBar(name: string, { tone, text, detail, guarded, actions = [] }: BarOptions): void {
+    this.hideBar(name);
+    const bar = element("div", "pmcp-bar");
+    bar.dataset.tone = tone;
+    bar.setAttribute("role", tone === "error" ? "alert" : "status");
+    const words = element("div", "pmcp-bar-text", element("span", "", text));
+    if (detail) words.append(element("code", "pmcp-bar-detail", detail));
+    bar.append(words);
+    for (const { label, run, main } of actions) {
+      const node = button(label, main ? "pmcp-button pmcp-button-main" : "pmcp-button", run);
+      if (guarded && main) {
+        node.disabled = true;
+        setTimeout(() => {
+          node.disabled = false;
+        }, GUARD);
+      }
+      bar.append(node);
+    }
+    this.#shown.set(name, bar);
+    this.#bars.append(bar);
+  }
+
+  hideBar(name: string): void {
+    this.#shown.get(name)?.remove();
+    this.#shown.delete(name);
+  }
+}

@@ -1,0 +1,89 @@
+/** JSON-RPC 2.0 as it crosses the frame's edge, where nothing may be taken on trust. */
+
+export type Id = string | number;
+
+export interface RpcError {
+  code: number;
+  message: string;
+  data?: unknown;
+}
+
+export interface Request {
+  jsonrpc: "2.0";
+  id: Id;
+  method: string;
+  params?: unknown;
+}
+
+export interface Notification {
+  jsonrpc: "2.0";
+  method: string;
+  params?: unknown;
+}
+
+export interface Response {
+  jsonrpc: "2.0";
+  id: Id | null;
+  result?: unknown;
+  error?: RpcError;
+}
+
+export type JsonRpc = Request | Notification | Response;
+
+export const METHOD_NOT_FOUND = -32601;
+export const INVALID_PARAMS = -32602;
+export const UNAVAILABLE = -32000;
+
+export type Parsed =
+  | { type: "request"; message: Request }
+  | { type: "notification"; message: Notification }
+  | { type: "response"; message: Response };
+
+/** The message, or null for anything that is not one. */
+export function parse(data: unknown): Parsed | null {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) return null;
+  const message = data as Record<string, unknown>;
+  if (message.jsonrpc !== "2.0") return null;
+  const { id, method, params } = message;
+  const hasId = typeof id === "string" || (typeof id === "number" && Number.isFinite(id));
+  if (typeof method === "string") {
+    if (params !== undefined && (typeof params !== "object" || params === null)) return null;
+    if (hasId) return { type: "request", message: message as unknown as Request };
+    if (id === undefined)
+      return { type: "notification", message: message as unknown as Notification };
+    return null;
+  }
+  if (method === undefined && hasId && ("result" in message || "error" in message)) {
+    return { type: "response", message: message as unknown as Response };
+  }
+  return null;
+}
+
+/**
+ * Whether the value is worth more than `limit` bytes of JSON, give or take. Stops as soon as it knows, and
+ * counts every visit to a node, so that a cycle is simply too large.
+ */
+export function exceeds(value: unknown, limit: number): boolean {
+  let weight = 0;
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const each = open.pop();
+    if (typeof each === "string") weight += each.length + 2;
+    else if (typeof each !== "object" || each === null) weight += 8;
+    else if (ArrayBuffer.isView(each)) weight += each.byteLength;
+    else if (each instanceof ArrayBuffer) weight += each.byteLength;
+    else if (Array.isArray(each)) {
+      weight += 2 + each.length;
+      if (weight > limit) return true;
+      for (const item of each) open.push(item);
+    } else {
+      weight += 2;
+      for (const [key, item] of Object.entries(each)) {
+        weight += key.length + 4;
+        open.push(item);
+      }
+    }
+    if (weight > limit) return true;
+  }
+  return false;
+}

@@ -1,0 +1,68 @@
+import type { Theme } from "../shared/theme";
+
+/** Both frames, always, exactly. */
+export const SANDBOX = "allow-scripts allow-forms";
+
+export const PROXY = "ui/notifications/sandbox-";
+export const PROXY_READY = `${PROXY}proxy-ready`;
+export const RESOURCE_READY = `${PROXY}resource-ready`;
+/** Ours, not the spec's: the inner document was loaded (up), the colour scheme (down). */
+export const APP_LOADED = `${PROXY}app-loaded`;
+export const COLOR_SCHEME = `${PROXY}color-scheme`;
+
+function relay(proxy: string): void {
+  const up = window.parent;
+  let frame: HTMLIFrameElement | null = null;
+  const scheme = (value: string) => {
+    document.documentElement.style.colorScheme = value;
+    if (frame) frame.style.colorScheme = value;
+  };
+  const tell = (name: string) =>
+    up.postMessage({ jsonrpc: "2.0", method: proxy + name, params: {} }, "*");
+  const own = (data: { method?: unknown } | null): data is { method: string } =>
+    typeof data?.method === "string" && data.method.startsWith(proxy);
+  addEventListener("message", (event) => {
+    const data = event.data;
+    if (event.source === up) {
+      if (!own(data)) {
+        frame?.contentWindow?.postMessage(data, "*");
+      } else if (data.method === `${proxy}color-scheme`) {
+        scheme((data as unknown as { params: { value: string } }).params.value);
+      } else if (data.method === `${proxy}resource-ready`) {
+        const { html, sandbox, allow, colorScheme } = (
+          data as unknown as { params: Record<string, string> }
+        ).params;
+        frame?.remove();
+        frame = document.createElement("iframe");
+        frame.setAttribute("sandbox", sandbox as string);
+        frame.allow = allow as string;
+        frame.referrerPolicy = "no-referrer";
+        frame.onload = () => tell("app-loaded");
+        scheme(colorScheme as string);
+        frame.srcdoc = html as string;
+        document.body.append(frame);
+      }
+    } else if (frame && event.source === frame.contentWindow && !own(data)) {
+      up.postMessage(data, "*");
+    }
+  });
+  tell("proxy-ready");
+}
+
+function attribute(text: string): string {
+  return text
+    .replace(/&/g, "&amp;")
+    .replace(/"/g, "&quot;")
+    .replace(/</g, "&lt;")
+    .replace(/>/g, "&gt;")
+    .replace(/[\r\n\0]/g, " ");
+}
+
+/**
+ * The document between the notebook and the app. Its policy is inherited by the app's, and its `frame-src` is
+ * what keeps the app from navigating itself away: a policy in the app's own document could not.
+ * The base hides the notebook's address from `document.baseURI`.
+ */
+export function outerDocument(csp: string, theme: Theme): string {
+  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)})</script>`;
+}

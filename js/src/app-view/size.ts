@@ -1,0 +1,84 @@
+/**
+ * Turns an app's size reports into frame heights.
+ *
+ * An app that fills its viewport and adds a margin reports more with every height it is given, for ever; one
+ * that rounds reports one pixel less. Both are conversations with ourselves: a report that comes right after our
+ * own change, again and again in the same direction, is taken as an echo and no longer followed.
+ */
+export interface SizeLimits {
+  min: number;
+  max: number;
+}
+
+const ECHO = 300;
+const QUIET = 1500;
+const SHRINK_SLACK = 4;
+const SAME_STEPS = 3;
+const ANY_STEPS = 8;
+
+export class SizeDamper {
+  height: number;
+  #before: number;
+  #base: number;
+  #step = 0;
+  #same = 0;
+  #echoes = 0;
+  #swings = 0;
+  #at = Number.NEGATIVE_INFINITY;
+  #held = false;
+
+  constructor(
+    initial: number,
+    private readonly limits: SizeLimits,
+  ) {
+    this.height = initial;
+    this.#before = initial;
+    this.#base = initial;
+  }
+
+  /** The new height for a report at `now` (ms), or null to leave the frame alone. */
+  report(height: unknown, now: number): number | null {
+    if (typeof height !== "number" || !Number.isFinite(height) || height < 0) return null;
+    const wanted = Math.round(Math.min(this.limits.max, Math.max(this.limits.min, height)));
+    const change = wanted - this.height;
+    const echo = now - this.#at <= ECHO;
+    if (this.#held) {
+      // Something else than our own change must have moved it.
+      if (now - this.#at < QUIET) {
+        this.#at = Math.max(this.#at, now - QUIET / 2);
+        return null;
+      }
+      this.#held = false;
+    }
+    if (change === 0 || (change < 0 && -change <= SHRINK_SLACK)) return null;
+    if (!echo) {
+      this.#base = this.height;
+      this.#same = 0;
+      this.#echoes = 0;
+      this.#swings = 0;
+    } else {
+      this.#echoes += 1;
+      this.#same = Math.abs(change - this.#step) <= 1 ? this.#same + 1 : 0;
+      this.#swings = Math.abs(wanted - this.#before) <= SHRINK_SLACK ? this.#swings + 1 : 0;
+      if (this.#swings >= 2) return this.#hold(Math.max(wanted, this.height), now);
+      if (change > 0 && (this.#same >= SAME_STEPS || this.#echoes >= ANY_STEPS)) {
+        return this.#hold(this.#base, now);
+      }
+      if (change < 0 && this.#echoes >= ANY_STEPS) return this.#hold(this.height, now);
+    }
+    this.#step = change;
+    return this.#move(wanted, now);
+  }
+
+  #hold(height: number, now: number): number | null {
+    this.#held = true;
+    return height === this.height ? null : this.#move(height, now);
+  }
+
+  #move(height: number, now: number): number {
+    this.#before = this.height;
+    this.height = height;
+    this.#at = now;
+    return height;
+  }
+}

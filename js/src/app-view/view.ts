@@ -1,0 +1,291 @@
+import { listen, type Model } from "../shared/anywidget";
+import { Channel, type Message } from "../shared/channel";
+import { element } from "../shared/dom";
+import type { Link } from "../shared/liveness";
+import { currentTheme, followTheme, watchTheme } from "../shared/theme";
+import { Bridge, type Call, type CallPayload, type Host, type Phase } from "./bridge";
+import { Chrome } from "./chrome";
+import { Frame, type Resource } from "./frame";
+import { dimensions, hostContext, themeContext } from "./host-context";
+import { SizeDamper } from "./size";
+
+const SIZES = { min: 32, max: 2000 };
+const INITIAL_HEIGHT = 320;
+const RESIZE_PAUSE = 150;
+const RELOAD_GRACE = 1000;
+
+const HOST: Host = {
+  info: { name: "pmcp_lab", version: "0" },
+  capabilities: {},
+  initTimeout: 10_000,
+  server: "",
+};
+
+/** One mounted view of one app: its own frame, its own session with the app. */
+export class AppView {
+  readonly #chrome: Chrome;
+  readonly #channel: Channel;
+  readonly #sizes = new SizeDamper(INITIAL_HEIGHT, SIZES);
+  #bridge: Bridge | null = null;
+  #frame: Frame | null = null;
+  #phase: Phase = "loading";
+  #closed = false;
+  #link: Link = "live";
+  #width = 0;
+  #lastHeard = 0;
+  #refuseLink: (() => void) | null = null;
+
+  constructor(
+    private readonly model: Model,
+    el: HTMLElement,
+    private readonly signal: AbortSignal,
+  ) {
+    this.#chrome = new Chrome(() => this.#open());
+    followTheme(this.#chrome.root, signal);
+    el.append(this.#chrome.root);
+    this.#width = this.#chrome.stage.clientWidth;
+    // The frame first: whatever the kernel has to say comes later than the page's next frame anyway.
+    if (model.get("_closed") === true) this.#close();
+    else this.#open();
+    // Before the channel's own listener: what is under way is cancelled first, then comes the bye.
+    signal.addEventListener("abort", () => this.#leave());
+    this.#channel = new Channel({
+      model,
+      signal,
+      seq: () => 0,
+      receive: (message) => this.#fromKernel(message),
+      linked: (link) => this.#linked(link),
+    });
+    this.#linked(this.#channel.link);
+    listen(model, "change:_resource", signal, () => !this.#closed && this.#open());
+    listen(model, "change:_call", signal, () => this.#showCall());
+    listen(model, "change:_host", signal, () => this.#showTitle());
+    listen(model, "change:_closed", signal, () => {
+      if (model.get("_closed") === true) void this.#teardown();
+    });
+    watchTheme(signal, (theme) => {
+      this.#frame?.setTheme(theme);
+      this.#bridge?.contextChanged(themeContext());
+    });
+    this.#watchWidth();
+  }
+
+  get #call(): Call | null {
+    return this.model.get("_call") as Call | null;
+  }
+
+  get #host(): Host {
+    return { ...HOST, ...(this.model.get("_host") as Partial<Host> | null) };
+  }
+
+  #open(): void {
+    this.#discard();
+    this.#closed = false;
+    const resource = this.model.get("_resource") as Resource | null;
+    this.#showTitle();
+    if (!resource?.html) {
+      this.#chrome.showBar("resource", { tone: "warning", text: "The server sent no document." });
+      return;
+    }
+    this.#chrome.hideBar("resource");
+    this.#chrome.setBorder(resource.prefersBorder ?? true);
+    const host = this.#host;
+    const bridge = new Bridge(
+      {
+        post: (message) => this.#frame?.post(message),
+        rpc: (call, payload) => {
+          this.#channel.expect();
+          this.#channel.send({ kind: "rpc", call, payload });
+        },
+        cancel: (call) => {
+          this.#channel.settle(false);
+          this.#channel.send({ kind: "rpc-cancel", call });
+        },
+        event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
+        size: (height) => this.#resize(height),
+        openLink: (url) => this.#askLink(url),
+        context: () => hostContext(this.#call, this.#width, SIZES.max),
+        phase: (phase) => this.#enter(phase, host),
+        reachable: () => this.#link !== "static" && !this.signal.aborted,
+      },
+      host,
+    );
+    this.#bridge = bridge;
+    bridge.setCall(this.#call);
+    this.#frame = new Frame(resource, currentTheme(), {
+      starts: () => bridge.start(),
+      loaded: (times) => this.#loaded(times),
+      message: (data) => {
+        this.#lastHeard = performance.now();
+        bridge.receive(data);
+      },
+    });
+    this.#frame.node.style.height = `${this.#sizes.height}px`;
+    this.#chrome.stage.replaceChildren(this.#frame.node);
+    bridge.start();
+    this.#enter("loading", host);
+    this.#showCall();
+  }
+
+  #fromKernel(message: Message): void {
+    const payload = message.payload as Record<string, unknown> | undefined;
+    if (message.kind === "rpc-result") {
+      if (this.#bridge?.answer(Number(message.call), (payload ?? {}) as CallPayload)) {
+        this.#channel.settle();
+      }
+    } else if (message.kind === "notify" && typeof payload?.method === "string") {
+      this.#bridge?.notify(payload.method, payload.params);
+    } else if (message.kind === "teardown") {
+      void this.#teardown();
+    }
+  }
+
+  #enter(phase: Phase, host: Host): void {
+    this.#phase = phase;
+    this.#showState();
+    if (phase === "silent") {
+      this.#chrome.showBar("silent", {
+        tone: "warning",
+        text: `The app has not said ui/notifications/initialized within ${host.initTimeout / 1000} s. It is shown as a plain page.`,
+        actions: [{ label: "Reload", run: () => this.#open() }],
+      });
+    } else this.#chrome.hideBar("silent");
+  }
+
+  #showState(): void {
+    if (this.#closed) this.#chrome.setState("closed");
+    else if (this.#link === "static") this.#chrome.setState("static");
+    else if (this.#link === "busy") this.#chrome.setState("busy");
+    else this.#chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);
+  }
+
+  #showTitle(): void {
+    const resource = this.model.get("_resource") as Resource | null;
+    const tool = this.#call?.tool as { name?: string; title?: string } | null | undefined;
+    const name = tool?.title || tool?.name || resource?.name || resource?.uri || "MCP app";
+    this.#chrome.setTitle(name, this.#host.server);
+  }
+
+  #showCall(): void {
+    const call = this.#call;
+    this.#showTitle();
+    if (call?.error) {
+      this.#chrome.showBar("call", { tone: "error", text: "The call failed.", detail: call.error });
+    } else if (typeof call?.cancelled === "string") {
+      const detail = call.cancelled ? { detail: call.cancelled } : {};
+      this.#chrome.showBar("call", { tone: "info", text: "The call was cancelled.", ...detail });
+    } else this.#chrome.hideBar("call");
+    this.#bridge?.setCall(call);
+  }
+
+  #linked(link: Link): void {
+    this.#link = link;
+    this.#showState();
+  }
+
+  /** A document that comes after the first and says nothing is the browser's error page, not the app. */
+  #loaded(times: number): void {
+    if (times < 2) return;
+    const at = performance.now();
+    setTimeout(() => {
+      if (this.signal.aborted || this.#closed || this.#lastHeard > at - RELOAD_GRACE) return;
+      this.#chrome.showBar("left", {
+        tone: "warning",
+        text: "The app left its page, which a sandboxed app may not do.",
+        actions: [{ label: "Reload", run: () => this.#open() }],
+      });
+    }, RELOAD_GRACE);
+  }
+
+  #resize(height: unknown): void {
+    const next = this.#sizes.report(height, performance.now());
+    if (next === null || !this.#frame) return;
+    this.#frame.node.style.height = `${next}px`;
+    this.#channel.send({
+      kind: "event",
+      event: "size",
+      payload: { width: Math.round(this.#width), height: next },
+    });
+  }
+
+  #askLink(url: string): Promise<boolean> {
+    // One question at a time: a second must not slip another address under the pointer.
+    if (this.#refuseLink) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const decide = (open: boolean) => {
+        this.#refuseLink = null;
+        this.#chrome.hideBar("link");
+        if (open) window.open(url, "_blank", "noopener,noreferrer");
+        resolve(open);
+      };
+      this.#refuseLink = () => decide(false);
+      this.#chrome.showBar("link", {
+        tone: "info",
+        text: "The app wants to open a link in a new tab.",
+        detail: url,
+        guarded: true,
+        actions: [
+          { label: "Open", run: () => decide(true), main: true },
+          { label: "Don’t open", run: () => decide(false) },
+        ],
+      });
+    });
+  }
+
+  #watchWidth(): void {
+    let pause: ReturnType<typeof setTimeout> | undefined;
+    const observer = new ResizeObserver(() => {
+      clearTimeout(pause);
+      pause = setTimeout(() => {
+        const width = this.#chrome.stage.clientWidth;
+        // A hidden cell has no width; the app need not hear of that.
+        if (width === 0 || Math.abs(width - this.#width) < 1) return;
+        this.#width = width;
+        this.#bridge?.contextChanged(dimensions(width, SIZES.max));
+      }, RESIZE_PAUSE);
+    });
+    observer.observe(this.#chrome.stage);
+    this.signal.addEventListener("abort", () => {
+      clearTimeout(pause);
+      observer.disconnect();
+    });
+  }
+
+  async #teardown(): Promise<void> {
+    if (this.#closed) return;
+    const bridge = this.#bridge;
+    await bridge?.teardown();
+    if (this.#closed || bridge !== this.#bridge) return;
+    this.#close();
+    this.#channel.send({ kind: "event", event: "closed", payload: {} });
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.#discard();
+    this.#showTitle();
+    this.#showState();
+    this.#chrome.stage.replaceChildren(
+      element("p", "pmcp-app-closed", "This app was closed. Run its cell again to open it."),
+    );
+  }
+
+  #discard(): void {
+    for (const bar of ["silent", "left", "link", "resource"]) this.#chrome.hideBar(bar);
+    this.#refuseLink?.();
+    this.#bridge?.dispose();
+    this.#bridge = null;
+    this.#frame?.remove();
+    this.#frame = null;
+  }
+
+  /** The page usually takes the frame away at once; where it does not, the app gets its moment. */
+  #leave(): void {
+    const farewell = this.#bridge?.teardown();
+    this.#bridge?.dispose();
+    void Promise.resolve(farewell).then(() => {
+      this.#discard();
+      this.#chrome.root.remove();
+    });
+  }
+}

@@ -1,0 +1,45 @@
+/** The part of anywidget 0.11 that the widgets use. */
+export interface Model {
+  get(name: string): unknown;
+  send(content: object): void;
+  // biome-ignore lint/suspicious/noExplicitAny: the payload depends on the event name
+  on(event: string, callback: (...args: any[]) => void): void;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  off(event: string, callback: (...args: any[]) => void): void;
+}
+
+export interface InitializeContext {
+  model: Model;
+  signal: AbortSignal;
+}
+
+export interface RenderContext extends InitializeContext {
+  el: HTMLElement;
+}
+
+export interface Widget {
+  initialize(context: InitializeContext): void;
+  render(context: RenderContext): void;
+}
+
+/** Subscribes until the signal aborts. */
+export function listen<T>(
+  model: Model,
+  event: string,
+  signal: AbortSignal,
+  callback: (value: T) => void,
+): void {
+  if (signal.aborted) return;
+  model.on(event, callback);
+  signal.addEventListener("abort", () => model.off(event, callback), { once: true });
+}
+
+/**
+ * Whether a comm stands behind the model: `undefined` where the front end does not tell.
+ * anywidget hides the model's own comm; the layout model that comes with every widget has the same
+ * life and is handed out whole.
+ */
+export function hasKernel(model: Model): boolean | undefined {
+  const layout = model.get("layout") as { comm_live?: unknown } | null | undefined;
+  return typeof layout?.comm_live === "boolean" ? layout.comm_live : undefined;
+}

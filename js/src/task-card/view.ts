@@ -1,0 +1,162 @@
+import type { RenderContext } from "../shared/anywidget";
+import { Badge } from "../shared/badge";
+import { Channel } from "../shared/channel";
+import { everySecond } from "../shared/clock";
+import { button, element, flash, setAttribute, setText } from "../shared/dom";
+import type { Feed } from "../shared/feed";
+import { duration, spoken } from "../shared/format";
+import { linkText } from "../shared/liveness";
+import { ProgressBar } from "../shared/progress";
+import { elapsed, isLive, type Row } from "../shared/task";
+import { followTheme } from "../shared/theme";
+import type { TaskRecord } from "./record";
+import { Lifecycle, Outcome, Questions, Variables } from "./sections";
+
+interface CardContext extends RenderContext {
+  feed: Feed;
+  record: TaskRecord;
+}
+
+/** One mounted card. */
+export class CardView {
+  readonly #root = element("section", "pmcp pmcp-card");
+  readonly #badge = new Badge();
+  readonly #tool = element("span", "pmcp-card-tool");
+  readonly #server = element("span", "pmcp-card-server");
+  readonly #id = element("code", "pmcp-card-id");
+  readonly #link = element("span", "pmcp-link-state");
+  readonly #elapsed = element("span", "pmcp-card-elapsed");
+  readonly #cancel: HTMLButtonElement;
+  readonly #progress = new ProgressBar();
+  readonly #message = element("p", "pmcp-card-message");
+  readonly #trouble = element("div", "pmcp-bar");
+  readonly #lifecycle = new Lifecycle();
+  readonly #questions = new Questions();
+  readonly #variables = new Variables();
+  readonly #outcome = new Outcome();
+  readonly #body: HTMLElement;
+  readonly #empty = element("p", "pmcp-empty", "Waiting for the kernel…");
+  readonly #feed: Feed;
+  readonly #record: TaskRecord;
+  #channel: Channel | null = null;
+  #asked = false;
+  #frame = 0;
+  #stopTicking: (() => void) | null = null;
+
+  constructor({ model, el, signal, feed, record }: CardContext) {
+    this.#feed = feed;
+    this.#record = record;
+    this.#cancel = button("Cancel", "pmcp-button pmcp-cancel", () => this.#askCancel());
+    const header = element(
+      "header",
+      "pmcp-card-header",
+      this.#badge.node,
+      element("div", "pmcp-card-name", this.#tool, this.#server, this.#id),
+      this.#link,
+      this.#elapsed,
+      this.#cancel,
+    );
+    this.#trouble.dataset.tone = "warning";
+    this.#trouble.setAttribute("role", "status");
+    this.#link.setAttribute("role", "status");
+    this.#body = element(
+      "div",
+      "pmcp-card-body",
+      element("div", "pmcp-card-progress", this.#progress.node, this.#message),
+      this.#trouble,
+      this.#questions.node,
+      this.#lifecycle.node,
+      this.#variables.node,
+      this.#outcome.node,
+    );
+    this.#root.append(header, this.#body, this.#empty);
+    followTheme(this.#root, signal);
+    el.append(this.#root);
+    this.#paint();
+    const channel = new Channel({
+      model,
+      signal,
+      seq: () => feed.seq,
+      receive: () => {},
+      linked: (link) => {
+        this.#showLink(linkText(link));
+        this.#schedule();
+      },
+    });
+    this.#channel = channel;
+    this.#showLink(linkText(channel.link));
+    feed.attach(channel, () => this.#schedule(), signal);
+    signal.addEventListener("abort", () => {
+      cancelAnimationFrame(this.#frame);
+      this.#stopTicking?.();
+      this.#stopTicking = null;
+      this.#root.remove();
+    });
+  }
+
+  #schedule(): void {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#paint();
+    });
+  }
+
+  #paint(): void {
+    const { row, history } = this.#record;
+    this.#empty.hidden = row !== null;
+    this.#body.hidden = row === null;
+    this.#root.firstElementChild?.toggleAttribute("hidden", row === null);
+    if (!row) return;
+    this.#root.setAttribute("aria-label", `Task ${row.tool}`);
+    this.#root.dataset.status = row.status;
+    this.#badge.set(row.status);
+    setText(this.#tool, row.tool);
+    setText(this.#server, row.server);
+    setText(this.#id, row.taskId);
+    setAttribute(this.#id, "title", row.taskId);
+    this.#progress.set(row);
+    const message = row.message ?? "";
+    if (setText(this.#message, message)) {
+      flash(this.#message);
+      setAttribute(this.#message, "title", message || null);
+    }
+    this.#trouble.hidden = row.trouble === null;
+    setText(this.#trouble, row.trouble ?? "");
+    this.#questions.show(row.questions ?? []);
+    this.#lifecycle.show(row, history);
+    this.#variables.show(row.variables);
+    this.#outcome.show(row);
+    this.#showCancel(row);
+    this.#tick(row);
+    const running = isLive(row) && !this.#feed.clock.frozen;
+    if (running === (this.#stopTicking !== null)) return;
+    this.#stopTicking?.();
+    this.#stopTicking = running ? everySecond(() => this.#tick(this.#record.row)) : null;
+  }
+
+  #tick(row: Row | null): void {
+    if (!row) return;
+    const time = elapsed(row, this.#feed.clock.now());
+    if (setText(this.#elapsed, duration(time))) setAttribute(this.#elapsed, "title", spoken(time));
+  }
+
+  #askCancel(): void {
+    const { row } = this.#record;
+    if (!row) return;
+    this.#asked = true;
+    this.#showCancel(row);
+    this.#channel?.send({ kind: "action", action: "cancel", key: row.key });
+  }
+
+  #showCancel(row: Row): void {
+    this.#cancel.hidden = !isLive(row);
+    this.#cancel.disabled = this.#asked || this.#channel?.link === "static";
+    setText(this.#cancel, this.#asked ? "Cancelling" : "Cancel");
+    setAttribute(this.#cancel, "aria-label", `Cancel ${row.tool}`);
+  }
+
+  #showLink(text: string): void {
+    setText(this.#link, text);
+    this.#link.hidden = text === "";
+  }
+}
