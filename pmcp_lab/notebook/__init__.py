@@ -1,0 +1,34 @@
+"""What a cell shows: the app view, the table of tasks and the card of one, and the `%mcp` magics.
+
+Importing this room makes servers and tasks show themselves as widgets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pmcp_lab.client import Server, Task, views
+from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.task_views import TaskCard, TaskTable
+
+__all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
+
+
+class _Widgets:
+    def app(self, server: Server, tool: str, arguments: dict[str, Any]) -> AppView:
+        return open_app(server, tool, arguments)
+
+    def task(self, task: Task) -> TaskCard:
+        return TaskCard(task)
+
+
+views.register(_Widgets())
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics and their completion; loading twice is fine."""
+    from pmcp_lab.notebook.completion import completer
+    from pmcp_lab.notebook.magics import McpMagics
+
+    shell.register_magics(McpMagics)
+    shell.set_hook("complete_command", completer, re_key=r"^\s*%?mcp\b")

@@ -1,0 +1,134 @@
+"""Reading the words of a `%mcp` line: `key=value` arguments typed by a tool's input schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pmcp_lab.client import Tool
+from pmcp_lab.errors import InvalidArguments
+
+_CLOSING = {"[": "]", "{": "}", "(": ")"}
+
+
+def split_words(line: str) -> list[str]:
+    """Words at white space, keeping what is inside quotes or brackets together. Quotes are kept.
+
+    Raises:
+        InvalidArguments: A quote or bracket stays open.
+    """
+    words: list[str] = []
+    word = ""
+    closing: list[str] = []
+    quote = ""
+    escaped = False
+    for char in line:
+        if quote:
+            word += char
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == quote:
+                quote = ""
+        elif char in "\"'" and (closing or not word or word[-1] in "=:"):
+            quote = char
+            word += char
+        elif char in _CLOSING and (closing or not word or word[-1] in "=:"):
+            closing.append(_CLOSING[char])
+            word += char
+        elif closing and char == closing[-1]:
+            closing.pop()
+            word += char
+        elif char.isspace() and not closing:
+            if word:
+                words.append(word)
+            word = ""
+        else:
+            word += char
+    if quote or closing:
+        raise InvalidArguments(f"{quote or closing[-1]!r} is missing at the end of: {line.strip()}")
+    return [*words, word] if word else words
+
+
+def unquote(word: str) -> str:
+    """`"a b"` → `a b`, with JSON escapes in double quotes; other text as it is."""
+    if len(word) >= 2 and word[0] == word[-1] == '"':
+        try:
+            return str(json.loads(word))
+        except ValueError:
+            return word[1:-1]
+    if len(word) >= 2 and word[0] == word[-1] == "'":
+        return word[1:-1].replace("\\'", "'")
+    return word
+
+
+def read_arguments(tool: Tool, words: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool's arguments from `key=value` words.
+
+    A value is read as its schema says: text for a string, JSON for the rest. `key=$name` takes a variable
+    of the notebook, `key:=json` is JSON whatever the schema says.
+
+    Raises:
+        InvalidArguments: No `=`, no such variable, or a value that can't be what the schema wants.
+    """
+    known = tool.arguments
+    arguments: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        as_json = key.endswith(":")
+        key = key.removesuffix(":")
+        if not equals or not key:
+            raise InvalidArguments(f"{word!r} is no key=value. The tool is {tool.signature}")
+        if value.startswith("$") and not as_json:
+            if value[1:] not in namespace:
+                raise InvalidArguments(f"{key}={value}: there is no variable {value[1:]!r} in this notebook")
+            arguments[key] = namespace[value[1:]]
+        else:
+            arguments[key] = _read_value(tool, key, value, {} if as_json else known.get(key, {}), as_json)
+    return arguments
+
+
+def _read_value(tool: Tool, key: str, value: str, schema: Mapping[str, Any], as_json: bool) -> Any:
+    quoted = value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1
+    kinds = kinds_of(schema, tool.input_schema)
+    if as_json or (kinds and "string" not in kinds):
+        try:
+            return _json(unquote(value) if quoted and not as_json else value)
+        except ValueError:
+            wanted = " or ".join(sorted(kinds)) or "JSON"
+            raise InvalidArguments(
+                f"{key}={value}: {tool.server}.{tool.name} wants {wanted} here\n{tool.signature}"
+            ) from None
+    if quoted or kinds == {"string"}:
+        return unquote(value)
+    try:
+        return _json(value)
+    except ValueError:
+        return value
+
+
+def _json(text: str) -> Any:
+    lowered = {"True": True, "False": False, "None": None}
+    return lowered[text] if text in lowered else json.loads(text)
+
+
+def kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> set[str]:
+    """The JSON types a schema allows; empty when it does not say. Follows local `$ref`s and alternatives."""
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        found: Any = root
+        for part in reference[2:].split("/"):
+            found = found.get(part, {}) if isinstance(found, Mapping) else {}
+        return kinds_of(found, root) if isinstance(found, Mapping) and found is not schema else set()
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        return {kind}
+    if isinstance(kind, list):
+        return set(map(str, kind))
+    if "enum" in schema or "const" in schema:
+        values = schema.get("enum") or [schema.get("const")]
+        return {"string"} if all(isinstance(value, str) for value in values) else set()
+    options = schema.get("anyOf") or schema.get("oneOf") or ()
+    return set().union(*(kinds_of(option, root) for option in options if isinstance(option, Mapping)))

@@ -1,0 +1,220 @@
+"""The live table of tasks and the card of one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import traitlets as t
+
+from pmcp_lab.client import Server, Task, servers
+from pmcp_lab.client.activity import on_task
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.errors import LabError
+from pmcp_lab.notebook.live import LiveWidget, built, now
+from pmcp_lab.notebook.rows import moments, row, static_table
+
+PAUSE = 0.1
+"""Seconds between two deltas of a widget: jupyter_server drops what comes at more than 1,000 messages a second."""
+
+
+def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
+    """Serialises `_state` as it is now, whenever a page (re)loads the model."""
+    return widget.snapshot()
+
+
+class TaskWidget(LiveWidget):
+    """Shows tasks, and follows them: state at opening, then numbered deltas."""
+
+    _state = t.Any().tag(sync=True, to_json=_present)
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._seq = 0
+        self._dirty: dict[str, Task] = {}
+        self._flushing = False
+        self._stops: list[Callable[[], None]] = []
+        super().__init__()
+
+    def state(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def delta(self, changed: list[Task]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def shown(self) -> list[Task]:
+        raise NotImplementedError
+
+    def snapshot(self) -> dict[str, Any]:
+        with self._lock:
+            return {"seq": self._seq, "now": now(), "state": self.state()}
+
+    def follow(self, task: Task) -> None:
+        """Send what changes in a task from now on."""
+        self._stops.append(task.subscribe(self._changed))
+
+    def _changed(self, task: Task) -> None:
+        """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
+        self._dirty[task.key] = task
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if not self._dirty:
+            self._flushing = False
+            return
+        with self._lock:
+            changed = list(self._dirty.values())
+            self._dirty.clear()
+            self._seq += 1
+            self.post({"kind": "delta", "seq": self._seq, "now": now(), **self.delta(changed)})
+        asyncio.get_running_loop().call_later(PAUSE, self._flush)
+
+    def greet(self, view: str, seq: object) -> None:
+        with self._lock:
+            if seq == self._seq:
+                self.post({"kind": "welcome", "to": view, "seq": self._seq, "now": now()})
+            else:
+                self.post({"kind": "state", "to": view, **self.snapshot()})
+
+    def receive(self, kind: str, _view: str, content: dict[str, Any]) -> None:
+        if kind == "action" and content.get("action") == "cancel":
+            for task in self.shown():
+                if task.key == content.get("key") and not task.done():
+                    asyncio.get_running_loop().create_task(_cancel(task))
+
+    def close(self) -> None:
+        for stop in self._stops:
+            stop()
+        self._stops.clear()
+        super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundled = super()._repr_mimebundle_(**kwargs)
+        if bundled is None:
+            return None
+        data, metadata = bundled
+        return {**data, "text/plain": repr(self), "text/html": static_table(self.shown())}, metadata
+
+
+async def _cancel(task: Task) -> None:
+    try:
+        await task.server.connection.cancel(task)
+    except LabError as error:
+        task.trouble = f"could not be cancelled: {error.message}"
+        task.touch()
+
+
+class TaskTable(TaskWidget):
+    """A live table of tasks.
+
+    Args:
+        source: A server, some tasks, or None for every task of every connection. Tasks started later on the
+            servers shown join by themselves.
+    """
+
+    _esm = built("task-table.js")
+    _css = built("task-table.css")
+
+    def __init__(self, source: Server | Iterable[Task] | None = None) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._server = source if isinstance(source, Server) else None
+        self._open = source is None or isinstance(source, Server)
+        if isinstance(source, Server):
+            first: list[Task] = list(source.tasks)
+        elif source is None:
+            first = [task for server in servers().values() for task in server.tasks]
+        else:
+            first = list(source)
+        self._tasks = {task.key: task for task in sorted(first, key=lambda task: task.number)}
+        super().__init__()
+        for task in list(self._tasks.values()):
+            self.follow(task)
+        if self._open:
+            self._stops.append(on_task(self._joined))
+
+    def _joined(self, task: Task) -> None:
+        if self._server is None or task.server is self._server:
+            runtime().call_soon(self._add, task)
+
+    def _add(self, task: Task) -> None:
+        if task.key in self._tasks:
+            return
+        with self._lock:
+            self._tasks[task.key] = task
+        self.follow(task)
+        self._changed(task)
+
+    def shown(self) -> list[Task]:
+        return list(self._tasks.values())
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": [row(task) for task in self.shown()]}
+
+    def delta(self, changed: list[Task]) -> dict[str, Any]:
+        return {"rows": [row(task) for task in changed], "removed": []}
+
+    @property
+    def df(self) -> Any:
+        """The table as a pandas DataFrame."""
+        import pandas as pd
+
+        columns = ["server", "tool", "task_id", "status", "progress", "message", "started", "ended", "variables"]
+        rows = [
+            (
+                task.server.name,
+                task.tool,
+                task.id,
+                task.status,
+                task.progress,
+                task.message,
+                pd.Timestamp(task.started, unit="ms", tz="UTC"),
+                pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
+                task.variables,
+            )
+            for task in self.shown()
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for task in self.shown():
+            counts[task.status] = counts.get(task.status, 0) + 1
+        said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        return f"<TaskTable {said or 'no tasks yet'}>"
+
+
+class TaskCard(TaskWidget):
+    """One task: its life, variables, question and result."""
+
+    _esm = built("task-card.js")
+    _css = built("task-card.css")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._sent = 0
+        super().__init__()
+        self.follow(task)
+
+    def shown(self) -> list[Task]:
+        return [self.task]
+
+    def state(self) -> dict[str, Any]:
+        return {"row": row(self.task), "history": moments(self.task.moments[: self._sent])}
+
+    def snapshot(self) -> dict[str, Any]:
+        with self._lock:
+            if self._seq == 0:
+                self._sent = len(self.task.moments)
+            return super().snapshot()
+
+    def delta(self, _changed: list[Task]) -> dict[str, Any]:
+        history = self.task.moments
+        fresh, self._sent = history[self._sent :], len(history)
+        return {"row": row(self.task), "history": moments(fresh)}
+
+    def __repr__(self) -> str:
+        return repr(self.task)
