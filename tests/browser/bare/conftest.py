@@ -1,0 +1,199 @@
+"""A bare page with the built bundles, real frames in Debian's Chromium, and a listener for whatever leaks.
+
+No Jupyter here: the page plays the notebook, a mock model plays the kernel.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
+
+HERE = Path(__file__).parent
+JS = HERE.parents[2] / "js"
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+#: What the kernel would compute for a resource that declares nothing.
+CSP = (
+    "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline' blob: data:; "
+    "img-src data: blob:; font-src data: blob:; media-src data: blob:; connect-src 'none'; "
+    "worker-src blob: data:; frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"
+)
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>bare page</title>
+<style>body{margin:16px;font-family:sans-serif}</style>
+<body data-jp-theme-light="true"><div id="cell"></div><script src="/harness.js"></script>"""
+
+
+def _serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundles, built once for this run."""
+    if not (JS / "node_modules").is_dir() or shutil.which("node") is None:
+        pytest.skip("needs node and `npm ci` in js/")
+    out = tmp_path_factory.mktemp("static")
+    subprocess.run(["node", "build.mjs", "--outdir", str(out)], cwd=JS, check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def site(static: Path) -> Iterator[str]:
+    """The address of the bare page."""
+    types = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/":
+                body, kind = PAGE.encode(), "text/html"
+            else:
+                name = Path(path).name
+                source = static / name if path.startswith("/static/") else HERE / name
+                if not source.is_file():
+                    self.send_error(404)
+                    return
+                body, kind = source.read_bytes(), types.get(source.suffix, "text/plain")
+            self.send_response(200)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            if path == "/":
+                self.send_header("Set-Cookie", "secret=cookie; SameSite=Lax")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    yield from _serve(Handler)
+
+
+@dataclass
+class Attacker:
+    """A server that writes down every request it gets."""
+
+    url: str = ""
+    hits: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def attacker() -> Iterator[Attacker]:
+    """Where a hostile app would send what it finds."""
+    found = Attacker()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.hits.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        do_POST = do_OPTIONS = do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    for found.url in _serve(Handler):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for the whole run."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=CHROMIUM_ARGS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def bare(chromium: Browser, site: str) -> Iterator[Page]:
+    """A fresh page; an error in our own scripts fails the test."""
+    context = chromium.new_context(viewport={"width": 1000, "height": 800})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(site)
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def open_app(bare: Page) -> Callable[..., Page]:
+    """Opens the app view with the given HTML; the traits can be overridden by name."""
+
+    def opener(html: str, *, options: dict[str, Any] | None = None, **traits: Any) -> Page:
+        resource = {
+            "uri": "ui://demo/app",
+            "html": html,
+            "csp": CSP,
+            "allow": "",
+            "name": "Demo app",
+            "prefersBorder": True,
+        }
+        resource.update(traits.pop("resource", {}))
+        state: dict[str, Any] = {
+            "_resource": resource,
+            "_call": {
+                "tool": {"name": "show", "inputSchema": {"type": "object"}},
+                "arguments": {"city": "Bern"},
+                "result": {"content": [{"type": "text", "text": "sunny"}]},
+                "cancelled": None,
+                "error": None,
+            },
+            "_host": {
+                "info": {"name": "pmcp_lab", "version": "0.1.0"},
+                "capabilities": {"serverTools": {}, "openLinks": {}, "logging": {}},
+                "initTimeout": 10_000,
+                "server": "demo",
+            },
+            "_closed": False,
+        }
+        state.update(traits)
+        bare.evaluate("([s, o]) => open_widget('app-view', s, o)", [state, options or {}])
+        return bare
+
+    return opener
+
+
+@pytest.fixture
+def app() -> Callable[..., str]:
+    """The test app's HTML, which says hello at once, with one more script at its end."""
+    html = (HERE / "app.html").read_text()
+    return lambda script="": f"{html}<script>{script}</script>" if script else html
+
+
+@pytest.fixture
+def inner(bare: Page) -> Callable[[], FrameLocator]:
+    """The app's own document."""
+    return lambda: bare.frame_locator("iframe.pmcp-app-frame").frame_locator("iframe")

@@ -1,0 +1,108 @@
+// A page's stand-in for anywidget: models without a kernel, views without a notebook.
+
+class MockModel {
+  constructor(state, { live = true, answers = true } = {}) {
+    this.state = { layout: { comm_live: live }, ...state };
+    this.sent = [];
+    this.answers = answers;
+    this.listeners = [];
+  }
+  // anywidget hands every caller its own proxy of one model.
+  proxy() {
+    const owner = {};
+    return {
+      get: (name) => this.state[name],
+      send: (content) => this.receive(content),
+      on: (event, callback) => this.listeners.push({ event, callback, owner }),
+      off: (event, callback) => {
+        this.listeners = this.listeners.filter(
+          (each) => each.owner !== owner || each.event !== event || each.callback !== callback,
+        );
+      },
+    };
+  }
+  receive(content) {
+    this.sent.push({ ...structuredClone(content), at: performance.now() });
+    if (!this.answers) return;
+    const { kind, view, seq, n } = content;
+    if (kind === "hello") this.say({ kind: "welcome", to: view, seq, now: Date.now() });
+    if (kind === "ping") this.say({ kind: "pong", to: view, n });
+    this.onrpc?.(content);
+  }
+  emit(event, value) {
+    for (const each of [...this.listeners]) if (each.event === event) each.callback(value);
+  }
+  say(content) {
+    setTimeout(() => this.emit("msg:custom", content));
+  }
+  set(name, value) {
+    this.state[name] = value;
+    this.emit(`change:${name}`, value);
+  }
+  setLive(live) {
+    this.state.layout.comm_live = live;
+    this.emit("comm_live_update");
+  }
+  kinds(kind) {
+    return this.sent.filter((each) => each.kind === kind);
+  }
+}
+
+window.open_widget = async (name, state, options = {}) => {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = `/static/${name}.css`;
+  document.head.append(link);
+  await new Promise((resolve) => {
+    link.onload = resolve;
+  });
+  const { default: factory } = await import(`/static/${name}.js`);
+  const model = new MockModel(state, options);
+  const life = new AbortController();
+  const widget = factory();
+  widget.initialize?.({ model: model.proxy(), signal: life.signal });
+  window.model = model;
+  window.widget = widget;
+  window.views = [];
+  window.mount = () => {
+    const el = document.createElement("div");
+    el.className = "view";
+    document.querySelector("#cell").append(el);
+    const view = new AbortController();
+    widget.render({
+      model: model.proxy(),
+      el,
+      signal: AbortSignal.any([life.signal, view.signal]),
+    });
+    const entry = {
+      el,
+      close: () => {
+        view.abort();
+        el.remove();
+      },
+    };
+    window.views.push(entry);
+    return entry;
+  };
+  if (options.mount !== false) window.mount();
+};
+
+window.task = (key, more = {}) => ({
+  key,
+  server: "demo",
+  tool: "train",
+  taskId: `task-${key}`,
+  status: "working",
+  message: null,
+  progress: null,
+  variables: {},
+  started: Date.now() - 5000,
+  updated: Date.now(),
+  ended: null,
+  ttl: 3600000,
+  trouble: null,
+  error: null,
+  result: null,
+  questions: [],
+  ...more,
+});

@@ -1,0 +1,154 @@
+"""What every test can count on: markers by folder, the skip policy, peers and a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import peers
+
+pytest_plugins = ["pytester"]
+
+HERE = Path(__file__).parent
+
+# A test's folder says what it needs, so nobody has to remember to mark it. Folders not named here are unit tests.
+MARKERS = {
+    "interop": "talks to third-party servers from tests/peers",
+    "browser": "needs Chromium",
+    "packaging": "builds and installs the package: slow, needs the package index",
+    "benchmark": "measures; run by `make bench`",
+    "stress": "the long version of a test; run by `make stress`",
+}
+FOLDERS = {
+    "interop": "interop",
+    "browser": "browser",
+    "packaging": "packaging",
+    "benchmarks": "benchmark",
+    "stress": "stress",
+}
+
+# Longer than the default of pyproject.toml, for what starts other programs.
+TIMEOUTS = {"interop": 120, "browser": 180, "packaging": 600, "benchmark": 600, "stress": 3600}
+
+# Reasons for which a test may be skipped in CI, as regular expressions. CI has everything a test can need, so a skip
+# there is a test that quietly stopped running; an entry here is a decision and says why.
+SKIPS_ALLOWED_IN_CI: tuple[str, ...] = (
+    r"^needs Windows",  # CI is Linux
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not item.path.is_relative_to(HERE):
+            continue
+        marker = FOLDERS.get(item.path.relative_to(HERE).parts[0])
+        if marker is not None:
+            item.add_marker(marker)
+        for name, seconds in TIMEOUTS.items():
+            if item.get_closest_marker(name) and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(seconds))
+
+
+# --- skips ---
+
+unexpected_skips = pytest.StashKey[list[str]]()
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    yield
+    for line in config.stash.get(unexpected_skips, []):
+        terminalreporter.write_line(f"unexpected skip: {line}", red=True, bold=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a CI run in which something was skipped for a reason that nobody decided on."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not in_ci():
+        return
+    found = [
+        f"{report.nodeid}: {reason}"
+        for report in reporter.stats.get("skipped", [])
+        if (reason := skip_reason(report)) is not None
+        and not any(re.search(allowed, reason) for allowed in SKIPS_ALLOWED_IN_CI)
+    ]
+    session.config.stash[unexpected_skips] = found
+    if found and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """Why a test or module was skipped; None for a report that is not a skip (an expected failure)."""
+    if hasattr(report, "wasxfail"):
+        return None
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
+# --- what tests need ---
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio: the package's own loop, and aiobotocore's and redis-py's."""
+    return "asyncio"
+
+
+def installed(peer: peers.Peer) -> peers.Peer:
+    if not peer.script.is_file():
+        pytest.skip(f"{peer.package} is not installed: run `npm ci --ignore-scripts` in tests/peers")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def everything() -> peers.Peer:
+    """server-everything: every primitive of MCP, and tasks of 2025-11-25."""
+    return installed(peers.EVERYTHING)
+
+
+@pytest.fixture(scope="session")
+def budget_allocator() -> peers.Peer:
+    """server-budget-allocator: an MCP App that needs no network."""
+    return installed(peers.BUDGET_ALLOCATOR)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; `PMCP_LAB_CHROMIUM` names one that is not on PATH."""
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    found = os.environ.get("PMCP_LAB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium on PATH: install it, or set PMCP_LAB_CHROMIUM to one")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(chromium: str) -> dict[str, object]:
+    """Makes pytest-playwright's `browser` and `page` use that Chromium, kept from phoning home."""
+    return {
+        "executable_path": chromium,
+        "headless": True,
+        "args": [
+            *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),  # Chromium insists, as root
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
