@@ -27,8 +27,10 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
 
     def run(reason: str, ci: str) -> pytest.RunResult:
         monkeypatch.setenv("CI", ci)
+        # The installed plugins have no say in this, and take a second each to load.
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         pytester.makepyfile(TESTS.format(reason=reason))
-        return pytester.runpytest()
+        return pytester.runpytest_subprocess()
 
     return run
 

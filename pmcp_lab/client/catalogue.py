@@ -111,6 +111,8 @@ def type_of(schema: Mapping[str, Any]) -> str:
     """A schema's type in a word or two."""
     if "enum" in schema:
         return " | ".join(json.dumps(value) for value in schema["enum"][:6])
+    if "const" in schema:
+        return json.dumps(schema["const"])
     if "anyOf" in schema or "oneOf" in schema:
         options = schema.get("anyOf") or schema.get("oneOf") or ()
         return " | ".join(type_of(option) for option in options if isinstance(option, Mapping))

@@ -95,6 +95,8 @@ class Connection:
         finally:
             self._peer = None
             self._end_tasks()
+            if self.stderr is not None:
+                self.stderr.close()
             runtime().forget(self)
 
     async def _negotiate(self) -> None:
@@ -121,6 +123,10 @@ class Connection:
         )
         async with asyncio.timeout(self._timeout) as limit:
             async with client:
+                if mode not in ("auto", "legacy"):
+                    # A pinned version alone tells nothing of what the server can do.
+                    told = await client.session.send_discover(mode)
+                    client.session.adopt(types.DiscoverResult.model_validate(told))
                 limit.reschedule(None)
                 self._peer = peer = Peer(client, self.name)
                 # An in-process server takes both modes; only what had to be found out is remembered.
@@ -185,9 +191,10 @@ class Connection:
         await asyncio.wait([asyncio.wrap_future(self._owner)])
 
     def _end_tasks(self) -> None:
+        why = self.ending()
+        last_words = self.stderr.tail(1) if self.stderr is not None and self.lost is not None else ""
         for task in list(self._following):
-            why = self.ending()
-            task.trouble = " ".join(why.split("Its last words on stderr:\n")).splitlines()[0] if why else None
+            task.trouble = why.partition(" Its last words")[0] + (f" {last_words}" if last_words else "")
             task.fail(ConnectionClosed(f"{why}\nTask {task.id or task.tool} was {task.status} when last seen."))
         self._following.clear()
         for answer in self._answers.values():

@@ -17,7 +17,7 @@ from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, PeerError
 from pmcp_lab.protocol import TaskState
 
-CREATION_PATIENCE = 10.0
+CREATION_PATIENCE = 2.0
 """Seconds `Server.task` waits for the server to name the task. Where a server runs the tool inline, the
 handle is given out then, and the call goes on behind it."""
 
@@ -125,6 +125,8 @@ class Server:
             PeerError: The server refused.
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=milliseconds(ttl), as_task=True)
+        if task.local:
+            return task
         try:
             runtime().wait(task.created, CREATION_PATIENCE)
         except TimeoutError:
@@ -145,6 +147,7 @@ class Server:
         if as_task is None:
             as_task = supported and tool.task_support == "required"
         task = Task(self, name, arguments)
+        task.local = not peer.modern and not (as_task and supported)
         if as_task:
             self.tasks.append(task)
             announce(task)

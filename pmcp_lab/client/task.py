@@ -131,7 +131,7 @@ class Task:
         import pandas as pd
 
         rows = [(pd.Timestamp(m.time, unit="ms", tz="UTC"), m.status, m.message) for m in self._history]
-        return pd.DataFrame(rows, columns=["time", "status", "message"]).astype({"message": object})
+        return pd.DataFrame(rows, columns=["time", "status", "message"])
 
     def done(self) -> bool:
         return self._done.done()

@@ -37,15 +37,21 @@ class StderrLog:
     """A server's stderr in a real (unlinked) file: a notebook's `sys.stderr` has no descriptor to give away."""
 
     def __init__(self) -> None:
-        self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", prefix="pmcp_lab-")  # noqa: SIM115
+        self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._last = ""
 
     def text(self, limit: int = 64_000) -> str:
         """The last `limit` bytes, without terminal colours."""
         if self.file.closed:
-            return ""
+            return self._last[-limit:]
         size = os.fstat(self.file.fileno()).st_size
         data = os.pread(self.file.fileno(), limit, max(0, size - limit))
         return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Give the file back, and keep what it said."""
+        self._last = self.text()
+        self.file.close()
 
     def tail(self, lines: int = 12) -> str:
         return "\n".join(self.text().rstrip().splitlines()[-lines:])

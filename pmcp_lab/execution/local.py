@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from pmcp_lab.errors import LabError
@@ -64,11 +65,8 @@ class AsyncioExecutor:
         if work is None:
             return
         work.cancelled.set()
-        if work.task is None:
-            # The record is already cancelled: running it would find nothing to do.
-            here.waiting.remove(work)
-            del here.work[key]
-        else:
+        # What still waits gets its turn, finds its record cancelled and is done.
+        if work.task is not None:
             asyncio.get_running_loop().call_later(self._grace, work.task.cancel)
 
     async def close(self, timeout: float = 5.0) -> None:
@@ -93,15 +91,18 @@ class AsyncioExecutor:
         while here.waiting and here.running < self._concurrency:
             work = here.waiting.popleft()
             here.running += 1
-            work.task = asyncio.create_task(self._work(here, work), name=f"task {work.key[1]}")
+            work.task = asyncio.create_task(self._work(work), name=f"task {work.key[1]}")
+            # A callback and not `finally`: a task that is cancelled before its first step never gets there.
+            work.task.add_done_callback(partial(self._done, here, work))
 
-    async def _work(self, here: _Loop, work: _Work) -> None:
+    async def _work(self, work: _Work) -> None:
         assert self._run is not None
         try:
             await self._run(work.key, work.cancelled)
         except Exception:
             logger.exception("the runner of task %s raised", work.key[1])
-        finally:
-            here.running -= 1
-            del here.work[work.key]
-            self._fill(here)
+
+    def _done(self, here: _Loop, work: _Work, _: asyncio.Task[None]) -> None:
+        here.running -= 1
+        del here.work[work.key]
+        self._fill(here)

@@ -151,7 +151,10 @@ class Tasks(Extension):
 
     def tools(self) -> Sequence[ToolBinding]:
         self._consumed = True
-        return [ToolBinding(fn=tool.entry, kwargs=tool.options) for tool in self._tools.values()]
+        return [
+            ToolBinding(tool.entry, tool.options.get("meta"), {k: v for k, v in tool.options.items() if k != "meta"})
+            for tool in self._tools.values()
+        ]
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()

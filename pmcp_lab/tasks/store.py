@@ -12,8 +12,8 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -341,13 +341,16 @@ class TaskStore:
         Raises:
             TaskNotFound: While iterating, when the task is not there or has gone.
         """
-        async with self.backend.watch(owner, task_id) as changes:
-            yield self._follow(owner, task_id, changes)
+        async with (
+            self.backend.watch(owner, task_id) as changes,
+            aclosing(self._follow(owner, task_id, changes)) as feed,
+        ):
+            yield feed
 
     async def close(self) -> None:
         await self.backend.close()
 
-    async def _follow(self, owner: Owner, task_id: str, changes: Changes) -> AsyncIterator[TaskRecord]:
+    async def _follow(self, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
         seen = 0
         while True:
             record = await self.get(owner, task_id)

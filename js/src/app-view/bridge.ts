@@ -30,12 +30,14 @@ const FORWARDED = new Set([
 ]);
 
 /** Answered by the kernel only where it said that it can. */
-const BY_CAPABILITY: Record<string, string> = {
-  "ui/message": "message",
-  "ui/update-model-context": "updateModelContext",
-  "ui/download-file": "downloadFile",
-  "sampling/createMessage": "sampling",
-};
+const BY_CAPABILITY = new Map(
+  Object.entries({
+    "ui/message": "message",
+    "ui/update-model-context": "updateModelContext",
+    "ui/download-file": "downloadFile",
+    "sampling/createMessage": "sampling",
+  }),
+);
 
 /** The `_call` trait. */
 export interface Call {
@@ -207,7 +209,7 @@ export class Bridge {
         this.#openLink(id, params.url);
         return;
     }
-    const capability = BY_CAPABILITY[method];
+    const capability = BY_CAPABILITY.get(method);
     const known =
       FORWARDED.has(method) || (capability !== undefined && capability in this.host.capabilities);
     if (!known) this.#refuse(id, METHOD_NOT_FOUND, `Method not found: ${method}`);

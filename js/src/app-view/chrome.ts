@@ -80,6 +80,7 @@ export class Chrome {
     const words = element("div", "pmcp-bar-text", element("span", "", text));
     if (detail) words.append(element("code", "pmcp-bar-detail", detail));
     bar.append(words);
+    const buttons = element("div", "pmcp-bar-actions");
     for (const { label, run, main } of actions) {
       const node = button(label, main ? "pmcp-button pmcp-button-main" : "pmcp-button", run);
       if (guarded && main) {
@@ -88,8 +89,9 @@ export class Chrome {
           node.disabled = false;
         }, GUARD);
       }
-      bar.append(node);
+      buttons.append(node);
     }
+    if (actions.length > 0) bar.append(buttons);
     this.#shown.set(name, bar);
     this.#bars.append(bar);
   }

@@ -53,7 +53,7 @@ const LABELS: Record<Status, string> = {
 
 /** A status that a newer kernel invents is shown as unknown rather than as nothing. */
 export function knownStatus(status: string): Status {
-  return status in LABELS ? (status as Status) : "unknown";
+  return Object.hasOwn(LABELS, status) ? (status as Status) : "unknown";
 }
 
 export function statusLabel(status: Status): string {

@@ -40,6 +40,7 @@ export class CardView {
   readonly #record: TaskRecord;
   #channel: Channel | null = null;
   #asked = false;
+  #painted = false;
   #frame = 0;
   #stopTicking: (() => void) | null = null;
 
@@ -117,9 +118,10 @@ export class CardView {
     this.#progress.set(row);
     const message = row.message ?? "";
     if (setText(this.#message, message)) {
-      flash(this.#message);
+      if (this.#painted) flash(this.#message);
       setAttribute(this.#message, "title", message || null);
     }
+    this.#painted = true;
     this.#trouble.hidden = row.trouble === null;
     setText(this.#trouble, row.trouble ?? "");
     this.#questions.show(row.questions ?? []);

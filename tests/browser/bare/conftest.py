@@ -5,6 +5,7 @@ No Jupyter here: the page plays the notebook, a mock model plays the kernel.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -197,3 +198,15 @@ def app() -> Callable[..., str]:
 def inner(bare: Page) -> Callable[[], FrameLocator]:
     """The app's own document."""
     return lambda: bare.frame_locator("iframe.pmcp-app-frame").frame_locator("iframe")
+
+
+@pytest.fixture(scope="session")
+def sdk_app(static: Path) -> str:
+    """An app built on the official SDK."""
+    bundle = static / "sdk-app.js"
+    esbuild = JS / "node_modules" / ".bin" / "esbuild"
+    command = [str(esbuild), str(HERE / "sdk-app.ts"), "--bundle", "--format=esm", "--minify", f"--outfile={bundle}"]
+    environment = {**os.environ, "NODE_PATH": str(JS / "node_modules")}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    script = bundle.read_text().replace("</script", "<\\/script")
+    return f"<!doctype html><p id=log></p><script type=module>{script}</script>"

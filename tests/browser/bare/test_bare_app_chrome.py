@@ -1,0 +1,125 @@
+"""What the person sees around an app, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+Open = Callable[..., Page]
+App = Callable[..., str]
+Inner = Callable[[], FrameLocator]
+
+MUTE = "<!doctype html><h1>plain page</h1>"
+
+
+def host(**changes: Any) -> dict[str, Any]:
+    """The `_host` trait with changes."""
+    return {
+        "info": {"name": "pmcp_lab", "version": "1"},
+        "capabilities": {},
+        "initTimeout": 10_000,
+        "server": "demo",
+        **changes,
+    }
+
+
+def test_mute_app_gets_a_bar_and_stays_visible(open_app: Open, inner: Inner) -> None:
+    page = open_app(MUTE, _host=host(initTimeout=300))
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("loading")
+    bar = page.locator(".pmcp-bar")
+    expect(bar).to_contain_text("ui/notifications/initialized within 0.3 s")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("app does not answer")
+    expect(inner().locator("h1")).to_be_visible()
+    assert page.evaluate("() => model.kinds('event').map((e) => e.event)") == ["init-timeout"]
+    bar.get_by_role("button", name="Reload").click()
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("loading")
+    expect(bar).to_have_count(0)
+
+
+def test_call_error_is_readable(open_app: Open, app: App) -> None:
+    call = {"tool": {"name": "show"}, "arguments": {}, "result": None, "cancelled": None, "error": "no such city"}
+    page = open_app(app(), _call=call)
+    expect(page.get_by_role("alert")).to_contain_text("no such city")
+
+
+def test_busy_kernel_is_shown_and_goes_away(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app())
+    expect(inner().locator("#state")).to_have_text("started")
+    page.wait_for_function("() => model.kinds('hello').length === 1")
+    page.wait_for_timeout(100)
+    page.evaluate("() => { model.answers = false }")
+    inner().locator("body").evaluate("() => void rpc('tools/call', {name: 'x'})")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("kernel busy, queued")
+    ping = page.evaluate("() => model.kinds('ping').at(-1)")
+    page.evaluate("({n, view}) => model.say({kind: 'pong', to: view, n})", ping)
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+
+
+def test_no_kernel_is_a_snapshot(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app(), options={"live": False})
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
+    expect(inner().locator("#state")).to_have_text("started")
+    code = inner().locator("body").evaluate("() => rpc('tools/call', {}).catch((e) => e.code)")
+    assert code == -32000
+    assert page.evaluate("() => model.sent") == []
+
+
+def test_closed_before_it_was_mounted(open_app: Open, app: App) -> None:
+    page = open_app(app(), _closed=True)
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")
+    expect(page.locator("iframe")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("button", "opened"), [("Open", True), ("Don’t open", False)])
+def test_link_asks_first(open_app: Open, app: App, inner: Inner, button: str, opened: bool) -> None:
+    page = open_app(app())
+    page.evaluate("() => { window.opened = []; window.open = (...a) => { opened.push(a); return null } }")
+    expect(inner().locator("#state")).to_have_text("started")
+    inner().locator("body").evaluate(
+        "() => { rpc('ui/open-link', {url: 'https://example.org/x'}).then((r) => { window.answer = r });"
+        "        rpc('ui/open-link', {url: 'https://evil.example'}).then((r) => { window.second = r }) }"
+    )
+    bar = page.locator(".pmcp-bar")
+    expect(bar).to_contain_text("https://example.org/x")
+    # It cannot be hit by a click that was meant for the app.
+    expect(bar.get_by_role("button", name="Open", exact=True)).to_be_disabled()
+    bar.get_by_role("button", name=button, exact=True).click()
+    expect(bar).to_have_count(0)
+    answers = inner().locator("body").evaluate("() => [window.answer, window.second]")
+    assert answers == [{} if opened else {"isError": True}, {"isError": True}]
+    expected = [["https://example.org/x", "_blank", "noopener,noreferrer"]] if opened else []
+    assert page.evaluate("() => opened") == expected
+
+
+def test_app_that_left_its_page(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app())
+    expect(inner().locator("#state")).to_have_text("started")
+    page.wait_for_timeout(1100)
+    inner().locator("body").evaluate("() => { location = 'https://example.org/' }")
+    expect(page.locator(".pmcp-bar")).to_contain_text("The app left its page")
+    page.locator(".pmcp-bar").get_by_role("button", name="Reload").click()
+    expect(inner().locator("#state")).to_have_text("started")
+
+
+def test_border_as_the_resource_prefers(open_app: Open, app: App) -> None:
+    page = open_app(app(), resource={"prefersBorder": False})
+    expect(page.locator(".pmcp-app")).to_have_css("border-top-width", "0px")
+
+
+def test_transparent_app_blends_in(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app("document.body.style.background = 'transparent'"))
+    expect(inner().locator("#state")).to_have_text("started")
+    page.evaluate(
+        """() => { document.body.dataset.jpThemeLight = "false";
+                   document.documentElement.style.setProperty("--jp-layout-color1", "rgb(10, 60, 20)") }"""
+    )
+    page.wait_for_timeout(300)
+    box = page.locator("iframe.pmcp-app-frame").bounding_box()
+    assert box
+    clip = {"x": box["x"] + box["width"] - 20, "y": box["y"] + box["height"] - 20, "width": 4, "height": 4}
+    shot = page.screenshot(clip=clip, type="png")
+    page.evaluate("() => { document.querySelector('iframe.pmcp-app-frame').style.visibility = 'hidden' }")
+    assert page.screenshot(clip=clip, type="png") == shot

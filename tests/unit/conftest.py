@@ -1,0 +1,60 @@
+"""Loopback servers for the unit tests."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def http_demo() -> Iterator[str]:
+    """URL of the demo server over streamable HTTP."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pmcp_lab", "demo", "--http", "--port", "0"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        found = [word for word in line.split() if word.startswith("http://")]
+        if found:
+            break
+    else:
+        raise RuntimeError("the demo did not start:\n" + "".join(lines))
+    # What else it writes must not fill the pipe.
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    yield found[0].rstrip(".,")
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def plain_http() -> Iterator[str]:
+    """URL of a web server that knows nothing of MCP."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(404)
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/mcp"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,77 @@
+"""The `pmcp-lab` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pmcp_lab import __version__
+from pmcp_lab.cli import main
+from tests.unit.jsonrpc import modern
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pmcp_lab", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=30, check=False)
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, says in ((["--help"], "demo"), (["demo", "--help"], "--port"), (["--version"], __version__)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+        assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["demo", "--port", "70000"], ["demo", "--port", "x"]])
+def test_wrong_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: pmcp-lab" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from pmcp_lab.cli import main\n"
+        "try: main(['demo', '--help'])\n"
+        "except SystemExit: print(*(m for m in ('mcp', 'pydantic', 'uvicorn', 'anyio') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+async def test_http_prints_its_url_and_serves() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pmcp_lab", "demo", "--http", "--port", "0", stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT
+    )
+    try:
+        assert process.stdout is not None
+        url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        async with modern(url) as peer:
+            assert (await peer.tool("add", {"a": 20, "b": 22}))["structuredContent"] == {"result": 42}
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = lab("demo", "--http", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"pmcp-lab: can't listen on 127.0.0.1:{port}: Address already in use. Choose another with --host and --port."
+    ]
