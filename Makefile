@@ -25,7 +25,8 @@ help: ## List the commands
 # install because `make front-end` does it, with the Node that the install brings.
 INSTALL := PMCP_LAB_SKIP_FRONTEND=1 $(BIN)/python -m pip install --quiet
 
-$(BIN)/python:
+# Touched last, so that an interrupted start is done again.
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
@@ -33,12 +34,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	@# Dependency groups came with pip 25.1.
 	@$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	@touch $@
 
-$(VENV)/.notebook: pyproject.toml | $(BIN)/python
+$(VENV)/.notebook: pyproject.toml | $(VENV)/.made
 	$(INSTALL) --editable '.[notebook]' --group front-end
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(INSTALL) --editable '.[all]' --group dev
 	@touch $@ $(VENV)/.notebook
 

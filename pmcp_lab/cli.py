@@ -23,9 +23,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the bundled demo server, for both protocol generations: over stdio unless --http is given.",
     )
     demo.add_argument("--http", action="store_true", help="serve streamable HTTP and print the URL")
-    demo.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on with --http (default: %(default)s)"
-    )
+    demo.add_argument("--host", default="127.0.0.1", help="address to listen on with --http (default: %(default)s)")
     demo.add_argument(
         "--port",
         type=_port,
@@ -46,8 +44,13 @@ def _demo(options: argparse.Namespace) -> None:
     if options.http:
         _serve_http(options.host, options.port)
         return
+    import signal
+
     from pmcp_lab.demo import build
 
+    # The SDK reads stdin in a thread that Python can't interrupt: Ctrl-C has to be left to the system.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     build().run("stdio")
 
 
@@ -66,9 +69,7 @@ def _serve_http(host: str, port: int) -> None:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        _stop(
-            f"can't listen on {host}:{port}: {error.strerror or error}. Choose another with --host and --port."
-        )
+        _stop(f"can't listen on {host}:{port}: {error.strerror or error}. Choose another with --host and --port.")
     # Connections wait in the socket's backlog until the server accepts them.
     listening.listen(128)
     app = build().streamable_http_app(host=host)

@@ -138,6 +138,7 @@ describe("a view's channel", () => {
     expect(model.sent).toEqual([]);
     layout.comm_live = true;
     model.emit("comm_live_update");
+    vi.advanceTimersByTime(1);
     expect(links).toEqual(["static", "live"]);
     expect(model.kinds()).toEqual(["hello"]);
   });

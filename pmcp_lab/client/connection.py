@@ -326,16 +326,16 @@ class Connection:
         except LabError as error:
             task.fail(error)
             return
-        if not task.done() and not TaskStatus(task.status).terminal:
+        if not task.done() and task.reported is not None and not task.reported.terminal:
             try:
                 task.observe(await self.peer.get_task(task_id))
             except LabError:
                 task.trouble = "the final state could not be read"
-        if task.status == TaskStatus.CANCELLED:
+        if task.reported is TaskStatus.CANCELLED:
             task.fail(TaskCancelled(f"{self.name}.{task.tool} was cancelled", task_id))
         elif "content" in raw:
             task.finish(raw)
-        elif failure is None and task.status == TaskStatus.COMPLETED:
+        elif failure is None and task.reported is TaskStatus.COMPLETED:
             task.finish({"content": [], **raw})
         else:
             task.fail(failed_task(task_id, f"{self.name}.{task.tool}", failure, task.message))

@@ -14,7 +14,7 @@ from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
-from pmcp_lab.errors import InvalidArguments, PeerError
+from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 
 CREATION_PATIENCE = 2.0
@@ -187,7 +187,10 @@ class Server:
             return answer
         task = Task(self, tool, arguments)
         self.connection.adopt(task, answer)
-        return (await task).raw
+        try:
+            return (await task).raw
+        except ToolError as error:
+            return error.result
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:
         """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""

@@ -91,11 +91,24 @@ class Task:
     @property
     def status(self) -> str:
         """`working`, `input_required`, `completed`, `failed` or `cancelled`; `unknown` once the server is gone."""
-        if self._state is not None and self._state.status.terminal:
-            return self._state.status.value
-        if self._done.done():
-            return "unknown" if self._failure(ConnectionClosed) else self._local_status()
-        return self._state.status.value if self._state else TaskStatus.WORKING.value
+        if not self._done.done():
+            # The end is told with the result, and a tool error is a failure in either generation.
+            known = self._state.status if self._state else TaskStatus.WORKING
+            return TaskStatus.WORKING.value if known.terminal else known.value
+        match self.failure:
+            case None:
+                return TaskStatus.COMPLETED.value
+            case TaskCancelled():
+                return TaskStatus.CANCELLED.value
+            case ConnectionClosed():
+                return self._state.status.value if self._state and self._state.status.terminal else "unknown"
+            case _:
+                return TaskStatus.FAILED.value
+
+    @property
+    def reported(self) -> TaskStatus | None:
+        """The status in the server's own words, or None before it said anything."""
+        return self._state.status if self._state else None
 
     @property
     def message(self) -> str | None:
@@ -314,14 +327,6 @@ class Task:
     def outcome(self) -> ToolResult | None:
         """The result, once there is one; never waits."""
         return self._done.result() if self._done.done() and self._done.exception() is None else None
-
-    def _failure(self, kind: type[BaseException]) -> bool:
-        return isinstance(self.failure, kind)
-
-    def _local_status(self) -> str:
-        if self._failure(TaskCancelled):
-            return TaskStatus.CANCELLED.value
-        return TaskStatus.FAILED.value if self.failure else TaskStatus.COMPLETED.value
 
     @property
     def _name(self) -> str:

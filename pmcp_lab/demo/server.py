@@ -163,9 +163,7 @@ def _add_tools(tasks: Tasks) -> None:
     ) -> str:
         await task.update(message="this will not end well", progress=0.1)
         await asyncio.sleep(after)
-        raise ToolError(
-            f"the data source went away after {after:g} s (this tool always fails; nothing to fix)"
-        )
+        raise ToolError(f"the data source went away after {after:g} s (this tool always fails; nothing to fix)")
 
 
 def oscillation(frequency: float, damping: float) -> dict[str, Any]:

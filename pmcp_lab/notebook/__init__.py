@@ -27,8 +27,10 @@ views.register(_Widgets())
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion; loading twice is fine."""
+    from pmcp_lab.client.runtime import runtime
     from pmcp_lab.notebook.completion import completer
     from pmcp_lab.notebook.magics import McpMagics
 
+    runtime()  # what is slow to import is imported behind the user's back
     shell.register_magics(McpMagics)
     shell.set_hook("complete_command", completer, re_key=r"^\s*%?mcp\b")

@@ -18,7 +18,9 @@ def row(task: Task) -> dict[str, Any]:
     failure, outcome = task.failure, task.outcome
     error = None
     if failure is not None:
-        error = (failure.message if isinstance(failure, LabError) else str(failure)).partition("\n")[0]
+        text = failure.message if isinstance(failure, LabError) else str(failure)
+        # The row names server and tool already.
+        error = text.removeprefix(f"{task.server.name}.{task.tool} failed: ").partition("\n")[0]
     return {
         "key": task.key,
         "server": task.server.name,

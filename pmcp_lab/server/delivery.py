@@ -14,12 +14,14 @@ from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types import (
     CONNECTION_CLOSED,
+    INVALID_PARAMS,
     CreateMessageResult,
     ElicitResult,
     Notification,
     ServerNotification,
     server_request_adapter,
 )
+from pydantic import ValidationError
 
 from pmcp_lab.errors import InvalidTransition, LabError, TaskNotFound
 from pmcp_lab.protocol import legacy
@@ -32,9 +34,7 @@ logger = logging.getLogger(__name__)
 _BETWEEN_NOTIFICATIONS = 0.05
 """Seconds: a tool that updates in a tight loop should not flood its client."""
 
-_NO_BACK_CHANNEL = (
-    "the task needs an answer, but this connection can't carry the question; use stateful HTTP or stdio"
-)
+_NO_BACK_CHANNEL = "the task needs an answer, but this connection can't carry the question; use stateful HTTP or stdio"
 
 
 def notification(method: str, params: dict[str, Any]) -> ServerNotification:
@@ -73,9 +73,7 @@ class Questions:
             raise missing or TaskNotFound(task_id)
         return last
 
-    async def _ask(
-        self, ctx: Request, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]
-    ) -> None:
+    async def _ask(self, ctx: Request, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]) -> None:
         while (other := self._asking.get((task_id, key))) is not None:
             await other.wait()
         try:
@@ -92,9 +90,9 @@ class Questions:
             await self._give_up(owner, task_id, LabError.code, _NO_BACK_CHANNEL)
         except MCPError as error:
             if error.code != CONNECTION_CLOSED:
-                await self._give_up(
-                    owner, task_id, error.code, f"the client refused the question: {error.message}"
-                )
+                await self._give_up(owner, task_id, error.code, f"the client refused the question: {error.message}")
+        except ValidationError:
+            await self._give_up(owner, task_id, INVALID_PARAMS, "the client's answer is not one to its question")
         except LabError:
             logger.debug("task %s ended while its question was open", task_id)
         finally:
@@ -104,9 +102,7 @@ class Questions:
     async def _send(self, ctx: Request, task_id: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
         params = dict(request.get("params") or {})
         params["_meta"] = {**(params.get("_meta") or {}), RELATED_TASK: {"taskId": task_id}}
-        message = server_request_adapter.validate_python(
-            {"method": request["method"], "params": params}, by_name=False
-        )
+        message = server_request_adapter.validate_python({"method": request["method"], "params": params}, by_name=False)
         kind = CreateMessageResult if request["method"] == "sampling/createMessage" else ElicitResult
         response = await ctx.session.send_request(
             message, kind, metadata=ServerMessageMetadata(related_request_id=ctx.request_id)
@@ -118,9 +114,7 @@ class Questions:
             await self._store.fail(owner, task_id, {"code": code, "message": message})
 
 
-async def report(
-    session: ServerSession, store: TaskStore, record: TaskRecord, token: str | int | None
-) -> None:
+async def report(session: ServerSession, store: TaskStore, record: TaskRecord, token: str | int | None) -> None:
     """Tell the connection that made a task how it goes, until it ends: `notifications/tasks/status`, and
     `notifications/progress` with the token of the call that made it.
 
@@ -134,11 +128,7 @@ async def report(
                     continue
                 state = current.state()
                 await session.send_notification(notification(legacy.STATUS, legacy.encode_task(state)))
-                if (
-                    token is not None
-                    and state.progress is not None
-                    and (told is None or state.progress > told)
-                ):
+                if token is not None and state.progress is not None and (told is None or state.progress > told):
                     told = state.progress
                     await session.send_progress_notification(token, told, 1.0, state.message)
                 if current.live:

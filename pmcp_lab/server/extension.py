@@ -229,23 +229,17 @@ class Tasks(Extension):
             # Cancelled, expired or completed by the tool itself: the record has the last word.
             logger.debug("task %s was over before its work was", task_id)
 
-    async def _work(
-        self, record: TaskRecord, arguments: dict[str, Any] | None, cancelled: asyncio.Event
-    ) -> None:
+    async def _work(self, record: TaskRecord, arguments: dict[str, Any] | None, cancelled: asyncio.Event) -> None:
         owner, task_id, job = record.owner, record.task_id, record.job
         tool = None if job is None else self._tools.get(job.tool)
         if tool is None or job is None:
             name = "" if job is None else job.tool
-            await self.store.fail(
-                owner, task_id, {"code": INTERNAL_ERROR, "message": f"no tool {name!r} here"}
-            )
+            await self.store.fail(owner, task_id, {"code": INTERNAL_ERROR, "message": f"no tool {name!r} here"})
             return
         CURRENT_CALL.set(None)
         context = StoredContext(self.store, record, cancelled, can_ask=bool(job.context.get("canAsk", True)))
         try:
-            result = await tool.run(
-                tool.validated(job.arguments) if arguments is None else arguments, context
-            )
+            result = await tool.run(tool.validated(job.arguments) if arguments is None else arguments, context)
             # A client that only reads the status should still learn what went wrong.
             message = text_of(result) if result.is_error else None
             await self.store.complete(owner, task_id, _plain(result), message=message)
@@ -259,9 +253,7 @@ class Tasks(Extension):
         except LabError as error:
             await self.store.fail(owner, task_id, {"code": error.code, "message": error.message})
 
-    async def _create(
-        self, tool: TaskTool, params: CallToolRequestParams, ctx: Request, call: CallNext
-    ) -> Any:
+    async def _create(self, tool: TaskTool, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Any:
         """The record of a new task, or the result of a call that ended before its tool could start."""
         wanted = params.task.ttl if params.task is not None and is_legacy(ctx) else None
         if wanted is not None and wanted < 0:

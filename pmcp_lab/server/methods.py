@@ -122,9 +122,7 @@ class TaskMethods:
     @speaks_jsonrpc
     async def set_variables(self, ctx: Request, params: SetVariablesParams) -> Body:
         _admit(ctx, params.task_id)
-        record = await self._store.set_variables(
-            owner_of(ctx), params.task_id, params.variables, by_client=True
-        )
+        record = await self._store.set_variables(owner_of(ctx), params.task_id, params.variables, by_client=True)
         return _encode(ctx, record)
 
 
@@ -143,9 +141,7 @@ def _outcome(record: TaskRecord) -> Body:
     state = record.state()
     if state.error is not None:
         error = state.error
-        raise MCPError(
-            int(error.get("code", LabError.code)), str(error.get("message", "")), error.get("data")
-        )
+        raise MCPError(int(error.get("code", LabError.code)), str(error.get("message", "")), error.get("data"))
     if record.live or state.result is None:
         raise MCPError(-32602, f"task {state.task_id} was {state.status}: it has no result")
     return legacy.encode_result(state.task_id, state.result)

@@ -125,9 +125,7 @@ class TaskTool:
         try:
             result = self._tool.fn_metadata.convert_result(await self._call(arguments, context))
             if isinstance(result, InputRequiredResult):
-                raise ToolError(
-                    "a tool can't return questions once its task runs; use `await task.elicit(...)`"
-                )
+                raise ToolError("a tool can't return questions once its task runs; use `await task.elicit(...)`")
             return result
         except (MCPError, TaskCancelled):
             raise
@@ -187,9 +185,7 @@ class TaskTool:
         entry.__module__ = self._fn.__module__
         entry.__doc__ = self._fn.__doc__
         entry.__signature__ = self._signature.replace(parameters=kept)  # type: ignore[attr-defined]
-        entry.__annotations__ = {
-            p.name: p.annotation for p in kept if p.annotation is not inspect.Parameter.empty
-        }
+        entry.__annotations__ = {p.name: p.annotation for p in kept if p.annotation is not inspect.Parameter.empty}
         if self._signature.return_annotation is not inspect.Signature.empty:
             entry.__annotations__["return"] = self._signature.return_annotation
         return entry

@@ -112,9 +112,7 @@ class StoredContext(TaskContext):
         can_ask: Whether the client that asked for the task answers questions.
     """
 
-    def __init__(
-        self, store: TaskStore, record: TaskRecord, cancelled: asyncio.Event, *, can_ask: bool = True
-    ) -> None:
+    def __init__(self, store: TaskStore, record: TaskRecord, cancelled: asyncio.Event, *, can_ask: bool = True) -> None:
         self.task_id = record.task_id
         self.owner: Owner = record.owner
         self.cancelled = cancelled
@@ -169,9 +167,7 @@ class StoredContext(TaskContext):
         self._record = await self._store.complete(self.owner, self._id, result)
 
     async def fail(self, message: str) -> None:
-        self._record = await self._store.fail(
-            self.owner, self._id, {"code": LabError.code, "message": message}
-        )
+        self._record = await self._store.fail(self.owner, self._id, {"code": LabError.code, "message": message})
 
     async def _ask(self, request: Mapping[str, Any]) -> Any:
         self._asked += 1

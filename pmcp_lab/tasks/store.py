@@ -7,9 +7,6 @@ again to what is there now, a bounded number of times. A foreign or expired task
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import json
 import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -31,7 +28,8 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks.backends import Backend, Changes, Conflict, Position, QuotaReached
+from pmcp_lab.tasks.backends import Backend, Changes, Conflict, QuotaReached
+from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.owner import Owner, anonymous
 from pmcp_lab.tasks.record import NO_RESULT, Job, TaskRecord, expiry, new_task_id, truncated
@@ -41,7 +39,6 @@ PAGE: Final = 50
 """Tasks per page of a list."""
 
 _ATTEMPTS: Final = 64
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Change = Callable[[TaskRecord], TaskRecord]
 
@@ -203,15 +200,11 @@ class TaskStore:
                     if name in record.variables and name not in names:
                         raise VariableError(f"task variable {name!r} is the server's; choose another name")
                 names = names | variables.keys()
-            return replace(
-                record, variables=merge(record.variables, variables, self.limits), client_variables=names
-            )
+            return replace(record, variables=merge(record.variables, variables, self.limits), client_variables=names)
 
         return await self._change(owner, task_id, change)
 
-    async def complete(
-        self, owner: Owner, task_id: str, result: Any, *, message: str | None = None
-    ) -> TaskRecord:
+    async def complete(self, owner: Owner, task_id: str, result: Any, *, message: str | None = None) -> TaskRecord:
         """`completed` with its result, in one write. None is a result.
 
         Raises:
@@ -223,9 +216,7 @@ class TaskStore:
         except (TypeError, ValueError, RecursionError) as error:
             raise LimitExceeded(f"the result can't be written as JSON: {error}") from None
         if size > self.limits.result_bytes:
-            raise LimitExceeded(
-                f"the result takes {size} bytes; at most {self.limits.result_bytes} are allowed"
-            )
+            raise LimitExceeded(f"the result takes {size} bytes; at most {self.limits.result_bytes} are allowed")
 
         def change(record: TaskRecord) -> TaskRecord:
             _check_move(record, TaskStatus.COMPLETED)
@@ -322,11 +313,11 @@ class TaskStore:
         Raises:
             LabError: The cursor is none of this owner's (-32602).
         """
-        after = None if cursor is None else _decode_cursor(owner, cursor)
+        after = None if cursor is None else decode_cursor(owner, cursor)
         records = await self.backend.page(owner, after=after, limit=limit + 1, now=self._now())
         shown = records[:limit]
         more = len(records) > limit and bool(shown)
-        return Page(shown, _encode_cursor(owner, shown[-1]) if more else None)
+        return Page(shown, encode_cursor(owner, (shown[-1].created, shown[-1].task_id)) if more else None)
 
     async def cleanup_expired(self) -> int:
         """Delete what has expired; how many that were. Nobody sees expired tasks before that either."""
@@ -391,9 +382,7 @@ class TaskStore:
                 await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
                 continue
             return changed
-        raise ConcurrentModification(
-            f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again"
-        )
+        raise ConcurrentModification(f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again")
 
 
 def open_store(url: str, limits: Limits | None = None) -> TaskStore:
@@ -409,9 +398,7 @@ def open_store(url: str, limits: Limits | None = None) -> TaskStore:
 
             return TaskStore(MemoryBackend(), limits)
         case "sqlite" | "redis" | "rediss" | "dynamodb":
-            raise StoreError(
-                f"{scheme}:// stores are not available in this version of pmcp_lab; use memory://"
-            )
+            raise StoreError(f"{scheme}:// stores are not available in this version of pmcp_lab; use memory://")
         case "":
             raise StoreError(f"{url!r} is not a store URL; use memory://")
         case _:
@@ -425,24 +412,3 @@ def _check_move(record: TaskRecord, target: TaskStatus) -> None:
 
 def _reports_error(result: Any) -> bool:
     return isinstance(result, dict) and result.get("isError") is True
-
-
-def _signature(owner: Owner, position: list[Any]) -> str:
-    return hashlib.blake2b(
-        json.dumps([owner, position]).encode(), digest_size=9, person=b"pmcp-lab-cursor"
-    ).hexdigest()
-
-
-def _encode_cursor(owner: Owner, record: TaskRecord) -> str:
-    position = [(record.created - _EPOCH) // timedelta(milliseconds=1), record.task_id]
-    return base64.urlsafe_b64encode(json.dumps([*position, _signature(owner, position)]).encode()).decode()
-
-
-def _decode_cursor(owner: Owner, cursor: str) -> Position:
-    try:
-        moment, task_id, signature = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-        if signature != _signature(owner, [moment, task_id]):
-            raise ValueError
-        return _EPOCH + timedelta(milliseconds=moment), task_id
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise LabError(f"unknown cursor {cursor!r}", code=INVALID_PARAMS) from None

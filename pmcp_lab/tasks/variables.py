@@ -67,9 +67,7 @@ def merge(present: Mapping[str, Any], change: Mapping[str, Any], limits: Limits)
         except (TypeError, ValueError, RecursionError) as error:
             raise VariableError(f"task variable {name!r} can't be written as JSON: {error}") from None
     if len(merged) > limits.variable_keys:
-        raise VariableError(
-            f"a task may have at most {limits.variable_keys} variables; this would be {len(merged)}"
-        )
+        raise VariableError(f"a task may have at most {limits.variable_keys} variables; this would be {len(merged)}")
     size = len(compact_json(merged))
     if size > limits.variable_bytes:
         raise VariableError(

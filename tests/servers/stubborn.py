@@ -11,6 +11,7 @@ def reply(message: dict, result: dict) -> None:
 
 for line in sys.stdin:
     message = json.loads(line)
+    print(message.get("method"), file=sys.stderr, flush=True)
     if message.get("method") == "initialize":
         info = {"name": "stubborn", "version": "1"}
         reply(message, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": info})

@@ -46,7 +46,7 @@ def plain_http() -> Iterator[str]:
         def do_POST(self) -> None:
             self.send_error(404)
 
-        do_GET = do_POST  # noqa: N815
+        do_GET = do_POST
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

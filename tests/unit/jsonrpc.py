@@ -23,8 +23,17 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
-from mcp_types import CallToolResult, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
-from mcp_types import ElicitRequestParams, ElicitResult, Request, Result
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestParams,
+    ElicitResult,
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    Request,
+    Result,
+)
 from pydantic import ConfigDict
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +172,7 @@ class Created(Result):
     model_config = ConfigDict(extra="allow")
 
     result_type: Literal["task"] = "task"
-    taskId: str  # noqa: N815
+    taskId: str
 
 
 class Body(Result):
@@ -178,6 +187,10 @@ class TaskRequest(Request[dict[str, Any], str]):
 
 async def _unresolved(created: Created, context: ClaimContext) -> CallToolResult:
     raise AssertionError("the tests read the claim itself")
+
+
+class ListRequest(Request[dict[str, Any], Literal["tasks/list"]]):
+    pass
 
 
 class TasksClient(ClientExtension):
@@ -220,12 +233,13 @@ async def _never_asked(context: Any, params: ElicitRequestParams) -> ElicitResul
 
 @asynccontextmanager
 async def modern(
-    target: Any, *, tasks: bool = True, elicitation: Callable[..., Awaitable[ElicitResult]] | None = _never_asked
+    target: Any,
+    *,
+    tasks: bool = True,
+    elicitation: Callable[..., Awaitable[ElicitResult]] | None = _never_asked,
 ) -> AsyncIterator[ModernPeer]:
     """A connected modern peer; `target` is whatever `mcp.Client` takes."""
     extensions = [TasksClient()] if tasks else []
     transport = stdio_client(target) if isinstance(target, StdioServerParameters) else target
-    async with Client(
-        transport, mode="2026-07-28", extensions=extensions, elicitation_callback=elicitation
-    ) as client:
+    async with Client(transport, mode="2026-07-28", extensions=extensions, elicitation_callback=elicitation) as client:
         yield ModernPeer(client)

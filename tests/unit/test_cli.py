@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,11 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, says in ((["--help"], "demo"), (["demo", "--help"], "--port"), (["--version"], __version__)):
+    for arguments, says in (
+        (["--help"], "demo"),
+        (["demo", "--help"], "--port"),
+        (["--version"], __version__),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
@@ -52,7 +57,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 async def test_http_prints_its_url_and_serves() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pmcp_lab", "demo", "--http", "--port", "0", stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT
+        sys.executable,
+        "-m",
+        "pmcp_lab",
+        "demo",
+        "--http",
+        "--port",
+        "0",
+        stdout=asyncio.subprocess.PIPE,
+        env=ENVIRONMENT,
     )
     try:
         assert process.stdout is not None
@@ -62,6 +75,23 @@ async def test_http_prints_its_url_and_serves() -> None:
     finally:
         process.terminate()
         await process.wait()
+
+
+@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--http", "--port", "0"]])
+def test_ctrl_c_ends_it_at_once(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "pmcp_lab", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if "--http" not in arguments:
+            process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+            process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) in (130, -signal.SIGINT)
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
 
 
 def test_a_taken_port_is_one_line() -> None:

@@ -218,6 +218,13 @@ class TestTargets:
         with pytest.raises(TargetError, match="'taken' is connected to"):
             lab.connect(script("fragile"), name="taken", env=PYTHONPATH)
 
+    def test_the_generation_is_found_out_once(self) -> None:
+        first = lab.connect(script("stubborn"), name="asked")
+        assert first.stderr.splitlines()[0] == "server/discover"
+        first.close()
+        second = lab.connect(script("stubborn"), name="known")
+        assert second.stderr.splitlines()[0] == "initialize"
+
     def test_it_can_be_awaited(self) -> None:
         async def main() -> lab.Server:
             return await lab.connect("demo", name="awaited", wait=False)

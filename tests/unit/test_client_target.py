@@ -112,5 +112,5 @@ def test_trouble_with_a_file(folder: Path) -> None:
     with pytest.raises(TargetError, match="not valid JSON"):
         read_target("x", config=folder / "bad.json")
     (folder / "other.json").write_text("[]")
-    with pytest.raises(TargetError, match="no \"mcpServers\""):
+    with pytest.raises(TargetError, match='no "mcpServers"'):
         read_target("x", config=folder / "other.json")

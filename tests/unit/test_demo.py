@@ -30,8 +30,6 @@ async def demo(transport: str) -> AsyncIterator[Any]:
         yield build()
 
 
-
-
 def accept(request: Json) -> Json:
     assert request["method"] == "elicitation/create"
     return YES
@@ -70,7 +68,11 @@ async def test_legacy_generation(transport: str) -> None:
         assert answer["structuredContent"]["visibility"] == "company"
         question = peer.requests[-1]["params"]
         assert question["_meta"]["io.modelcontextprotocol/related-task"] == {"taskId": published}
-        assert question["requestedSchema"]["properties"]["visibility"]["enum"] == ["team", "company", "public"]
+        assert question["requestedSchema"]["properties"]["visibility"]["enum"] == [
+            "team",
+            "company",
+            "public",
+        ]
 
         failed = await peer.task("flaky", {"after": 0.05})
         task = await peer.until(failed, "failed")

@@ -46,7 +46,11 @@ async def test_moves_6_to_37(start: TaskStatus, target: TaskStatus) -> None:
         await store.update(LOCAL, task.task_id, status=target)
     text = str(refused.value)
     assert text == f"invalid transition from {start} to {target} for task {task.task_id}"
-    assert (refused.value.task_id, refused.value.current, refused.value.target) == (task.task_id, start, target)
+    assert (refused.value.task_id, refused.value.current, refused.value.target) == (
+        task.task_id,
+        start,
+        target,
+    )
     assert refused.value.code == -32602
     assert (await store.get(LOCAL, task.task_id)) == task
 

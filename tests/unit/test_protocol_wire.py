@@ -16,18 +16,26 @@ from pmcp_lab.protocol import TaskState, TaskStatus, decode_result, decode_task,
 from pmcp_lab.protocol.meta import PROGRESS, check_variable_name, reserved
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )
-MOMENTS = st.integers(0, 4_000_000_000_000).map(lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms))
+MOMENTS = st.integers(0, 4_000_000_000_000).map(
+    lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+)
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: not reserved(name))
 RESULTS = st.fixed_dictionaries(
-    {"content": st.just([])}, optional={"structuredContent": st.dictionaries(st.text(), JSON), "isError": st.just(False)}
+    {"content": st.just([])},
+    optional={"structuredContent": st.dictionaries(st.text(), JSON), "isError": st.just(False)},
 )
 ERRORS = st.fixed_dictionaries({"code": st.integers(-33_000, -32_000), "message": st.text()}, optional={"data": JSON})
 QUESTIONS = st.dictionaries(
-    st.text(min_size=1), st.fixed_dictionaries({"method": st.just("elicitation/create"), "params": st.dictionaries(st.text(), JSON)})
+    st.text(min_size=1),
+    st.fixed_dictionaries({"method": st.just("elicitation/create"), "params": st.dictionaries(st.text(), JSON)}),
 )
 
 
@@ -70,7 +78,12 @@ def test_legacy_round_trip(task: TaskState) -> None:
     assert decode_task(sent(legacy.encode_created(task))) == expected
 
 
-@given(st.recursive(JSON, lambda inner: st.dictionaries(st.sampled_from(["task", "taskId", "status", "_meta", "ttl"]), inner)))
+@given(
+    st.recursive(
+        JSON,
+        lambda inner: st.dictionaries(st.sampled_from(["task", "taskId", "status", "_meta", "ttl"]), inner),
+    )
+)
 def test_arbitrary_json_is_refused_with_our_error_or_read(raw: Any) -> None:
     try:
         decode_task(raw if isinstance(raw, dict) else {"task": raw})

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pmcp_lab.errors import LabError
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import Limits, TaskContext, Tasks
-from tests.unit.jsonrpc import Body, RpcError, TaskRequest, legacy, modern, serve
+from tests.unit.jsonrpc import Body, ListRequest, RpcError, TaskRequest, legacy, modern, serve
 
 
 class Name(BaseModel):
@@ -71,7 +71,10 @@ def lab(*, middleware: bool = True, extensions: list[Extension] | None = None, *
         await task.update(variables={"v": "x" * 70_000})
 
     return MCPServer(
-        "lab", extensions=[tasks, *(extensions or [])], middleware=[tasks] if middleware else [], log_level="CRITICAL"
+        "lab",
+        extensions=[tasks, *(extensions or [])],
+        middleware=[tasks] if middleware else [],
+        log_level="CRITICAL",
     )
 
 
@@ -159,7 +162,7 @@ async def test_legacy_in_process() -> None:
         with pytest.raises(ValidationError, match="content"):
             # The SDK's client can't read the answer, but the task is made.
             await client.session.send_request(CallToolRequest(params=params), Body)
-        listed = await client.session.send_request(TaskRequest(method="tasks/list", params={}), Body)  # type: ignore[arg-type]
+        listed = await client.session.send_request(ListRequest(method="tasks/list", params={}), Body)  # type: ignore[arg-type]
         [task] = listed.model_dump()["tasks"]
         request = TaskRequest(method="tasks/result", params={"taskId": task["taskId"]})
         result = await client.session.send_request(request, Body)  # type: ignore[arg-type]
@@ -231,7 +234,11 @@ async def test_ends_in_legacy() -> None:
         outcome = await refused(peer.call("tasks/result", {"taskId": failed}))
         assert outcome == (-32055, "out of order", {"retry": False})
 
-        for name, says in (("refuse", "not today"), ("crash", "Error executing tool crash"), ("too_big", "70000 bytes")):
+        for name, says in (
+            ("refuse", "not today"),
+            ("crash", "Error executing tool crash"),
+            ("too_big", "70000 bytes"),
+        ):
             task = await peer.until(await peer.task(name), "failed", "completed")
             assert task["status"] == "failed"
             assert says in task["statusMessage"]

@@ -54,7 +54,13 @@ async def test_create(store: TaskStore) -> None:
     job = Job(tool="fit", arguments={"n": 1})
     made = await store.create(ANN, ttl=60_000, poll_interval=77, job=job, variables={"a": 1, "gone": None})
     assert made == await store.get(ANN, made.task_id)
-    assert (made.ttl, made.poll_interval, made.job, made.variables, made.seq) == (60_000, 77, job, {"a": 1}, 1)
+    assert (made.ttl, made.poll_interval, made.job, made.variables, made.seq) == (
+        60_000,
+        77,
+        job,
+        {"a": 1},
+        1,
+    )
     assert made.created.microsecond == 123_000
     assert made.expires == made.created + timedelta(minutes=1)
     assert (await store.create(ANN)).ttl == store.limits.default_ttl
@@ -107,7 +113,12 @@ async def test_one_write_changes_everything(store: TaskStore, clock: Clock) -> N
     task = await store.create(ANN)
     clock.pass_(seconds=1)
     changed = await store.update(ANN, task.task_id, message="half", progress=0.5, variables={"epoch": 1})
-    assert (changed.message, changed.progress, changed.variables, changed.seq) == ("half", 0.5, {"epoch": 1}, 2)
+    assert (changed.message, changed.progress, changed.variables, changed.seq) == (
+        "half",
+        0.5,
+        {"epoch": 1},
+        2,
+    )
     assert changed.updated == task.updated + timedelta(seconds=1)
     kept = await store.update(ANN, task.task_id, progress=1)
     assert (kept.message, kept.progress, kept.variables) == ("half", 1.0, {"epoch": 1})
@@ -326,7 +337,11 @@ async def test_questions(store: TaskStore) -> None:
     assert (half.status, set(half.open_questions)) == (TaskStatus.INPUT_REQUIRED, {"b"})
     assert await store.answer(ANN, task.task_id, {"a": 9}) == half, "the first answer counts"
     both = await store.answer(ANN, task.task_id, {"b": None})
-    assert (both.status, both.answers, both.state().input_requests) == (TaskStatus.WORKING, {"a": 1, "b": None}, {})
+    assert (both.status, both.answers, both.state().input_requests) == (
+        TaskStatus.WORKING,
+        {"a": 1, "b": None},
+        {},
+    )
 
 
 async def test_concurrent_variables_are_all_kept() -> None:
@@ -373,31 +388,28 @@ async def test_one_of_two_ends_wins() -> None:
 
 async def test_watch_sees_the_present_each_change_and_the_end(store: TaskStore) -> None:
     task = await store.create(ANN)
-    seen: list[tuple[int, str]] = []
 
-    async def look() -> None:
+    async def look() -> list[tuple[int, str]]:
         async with store.watch(ANN, task.task_id) as feed:
-            async for record in feed:
-                seen.append((record.seq, record.status))
+            return [(record.seq, record.status) async for record in feed]
 
     watching = asyncio.create_task(look())
     await asyncio.sleep(0.01)
     await store.update(ANN, task.task_id, message="x")
     await asyncio.sleep(0.01)
     await store.complete(ANN, task.task_id, 1)
-    await asyncio.wait_for(watching, 1)
-    assert seen == [(1, "working"), (2, "working"), (3, "completed")]
+    assert await asyncio.wait_for(watching, 1) == [(1, "working"), (2, "working"), (3, "completed")]
 
 
 async def test_watch_ends_with_the_task_when_it_expires() -> None:
     store = TaskStore(MemoryBackend())
     task = await store.create(ANN, ttl=50)
-    with pytest.raises(TaskNotFound):
-        async with asyncio.timeout(2), store.watch(ANN, task.task_id) as feed:
-            async for _ in feed:
-                pass
-    with pytest.raises(TaskNotFound):
-        async with store.watch(BOB, task.task_id) as feed:
+    async with asyncio.timeout(2), store.watch(ANN, task.task_id) as feed:
+        assert await anext(feed) == task
+        with pytest.raises(TaskNotFound):
+            await anext(feed)
+    async with store.watch(BOB, task.task_id) as feed:
+        with pytest.raises(TaskNotFound):
             await anext(feed)
 
 
@@ -434,7 +446,16 @@ def test_limits_are_checked(values: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(None, None), (0, 0), (90, 90), ("250ms", 250), ("90s", 90_000), (" 1.5 h ", 5_400_000), ("5m", 300_000), ("2d", 172_800_000)],
+    [
+        (None, None),
+        (0, 0),
+        (90, 90),
+        ("250ms", 250),
+        ("90s", 90_000),
+        (" 1.5 h ", 5_400_000),
+        ("5m", 300_000),
+        ("2d", 172_800_000),
+    ],
 )
 def test_durations(given: Any, expected: int | None) -> None:
     assert milliseconds(given) == expected

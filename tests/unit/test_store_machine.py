@@ -47,7 +47,12 @@ class StoreMachine(RuleBasedStateMachine):
         task = self.model.get((owner, task_id))
         return None if task is None or self.now > task[3] else task
 
-    @rule(target=tasks, owner=owners, ttl=st.sampled_from([1_000, 5_000]), variables=st.dictionaries(names, values))
+    @rule(
+        target=tasks,
+        owner=owners,
+        ttl=st.sampled_from([1_000, 5_000]),
+        variables=st.dictionaries(names, values),
+    )
     def create(self, owner: Any, ttl: int, variables: dict[str, Any]) -> str:
         live = [
             task
@@ -59,7 +64,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert made is LimitExceeded
             return "none"
         kept = {name: value for name, value in variables.items() if value is not None}
-        self.model[owner, made.task_id] = [TaskStatus.WORKING, kept, None, self.now + timedelta(milliseconds=ttl)]
+        self.model[owner, made.task_id] = [
+            TaskStatus.WORKING,
+            kept,
+            None,
+            self.now + timedelta(milliseconds=ttl),
+        ]
         return str(made.task_id)
 
     @rule(task_id=tasks, owner=owners, target_status=st.sampled_from(TaskStatus))

@@ -42,11 +42,10 @@ export class AppView {
   ) {
     this.#chrome = new Chrome(() => this.#open());
     followTheme(this.#chrome.root, signal);
-    el.append(this.#chrome.root);
-    this.#width = this.#chrome.stage.clientWidth;
-    // The frame first: whatever the kernel has to say comes later than the page's next frame anyway.
+    // The frame before all else: nothing may stand between the person and the app's first paint.
     if (model.get("_closed") === true) this.#close();
     else this.#open();
+    el.append(this.#chrome.root);
     // Before the channel's own listener: what is under way is cancelled first, then comes the bye.
     signal.addEventListener("abort", () => this.#leave());
     this.#channel = new Channel({
@@ -104,7 +103,10 @@ export class AppView {
         event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
         size: (height) => this.#resize(height),
         openLink: (url) => this.#askLink(url),
-        context: () => hostContext(this.#call, this.#width, SIZES.max),
+        context: () => {
+          this.#width ||= this.#chrome.stage.clientWidth;
+          return hostContext(this.#call, this.#width, SIZES.max);
+        },
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
       },

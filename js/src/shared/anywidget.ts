@@ -43,3 +43,12 @@ export function hasKernel(model: Model): boolean | undefined {
   const layout = model.get("layout") as { comm_live?: unknown } | null | undefined;
   return typeof layout?.comm_live === "boolean" ? layout.comm_live : undefined;
 }
+
+/** Calls back after the comm went or came. Later, because each model is told in a turn of its own. */
+export function watchKernel(model: Model, signal: AbortSignal, changed: () => void): void {
+  listen(model, "comm_live_update", signal, () =>
+    setTimeout(() => {
+      if (!signal.aborted) changed();
+    }),
+  );
+}

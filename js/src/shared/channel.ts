@@ -1,4 +1,4 @@
-import { hasKernel, listen, type Model } from "./anywidget";
+import { hasKernel, listen, type Model, watchKernel } from "./anywidget";
 import { type Link, Liveness } from "./liveness";
 
 /** Any message of MESSAGES.md, before its `kind` is known. */
@@ -39,7 +39,7 @@ export class Channel {
     this.#liveness = new Liveness((n) => this.send({ kind: "ping", n }), options.linked);
     if (hasKernel(model) === false) this.#liveness.setStatic(true);
     listen(model, "msg:custom", signal, (content: unknown) => this.#receive(content));
-    listen(model, "comm_live_update", signal, () => {
+    watchKernel(model, signal, () => {
       const live = hasKernel(model) !== false;
       this.#greeting = false;
       this.#liveness.setStatic(!live);

@@ -1,4 +1,4 @@
-import { hasKernel, listen, type Model } from "./anywidget";
+import { hasKernel, listen, type Model, watchKernel } from "./anywidget";
 import type { Channel, Message } from "./channel";
 import { KernelClock } from "./clock";
 
@@ -31,7 +31,7 @@ export class Feed {
     this.#settle();
     listen(model, "change:_state", signal, () => this.#adopt(model.get("_state"), true));
     listen(model, "msg:custom", signal, (content: unknown) => this.receive(content as Message));
-    listen(model, "comm_live_update", signal, () => this.#settle());
+    watchKernel(model, signal, () => this.#settle());
   }
 
   /** Registers a mounted view: its channel asks when something was missed. */

@@ -30,8 +30,10 @@ export function watchTheme(signal: AbortSignal, changed: (theme: Theme) => void)
   });
 }
 
-/** Marks a widget's root with the theme, which its stylesheet's fallback colours follow. */
+/** Marks a widget's root with the theme, which its stylesheet's fallback colours follow, and keeps JupyterLab's
+    one-letter commands away from it. */
 export function followTheme(root: HTMLElement, signal: AbortSignal): void {
+  root.dataset.lmSuppressShortcuts = "true";
   root.dataset.theme = currentTheme();
   watchTheme(signal, (theme) => {
     root.dataset.theme = theme;

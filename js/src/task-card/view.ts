@@ -123,7 +123,8 @@ export class CardView {
     }
     this.#painted = true;
     this.#trouble.hidden = row.trouble === null;
-    setText(this.#trouble, row.trouble ?? "");
+    // Trouble may be that the task could not be cancelled: the wish can be repeated then.
+    if (setText(this.#trouble, row.trouble ?? "")) this.#asked = false;
     this.#questions.show(row.questions ?? []);
     this.#lifecycle.show(row, history);
     this.#variables.show(row.variables);
@@ -144,7 +145,7 @@ export class CardView {
 
   #askCancel(): void {
     const { row } = this.#record;
-    if (!row) return;
+    if (!row || this.#cancel.ariaDisabled === "true") return;
     this.#asked = true;
     this.#showCancel(row);
     this.#channel?.send({ kind: "action", action: "cancel", key: row.key });
@@ -152,7 +153,9 @@ export class CardView {
 
   #showCancel(row: Row): void {
     this.#cancel.hidden = !isLive(row);
-    this.#cancel.disabled = this.#asked || this.#channel?.link === "static";
+    // A button that is really disabled would lose the keyboard's focus.
+    const dead = this.#asked || this.#channel?.link === "static";
+    setAttribute(this.#cancel, "aria-disabled", dead ? "true" : null);
     setText(this.#cancel, this.#asked ? "Cancelling" : "Cancel");
     setAttribute(this.#cancel, "aria-label", `Cancel ${row.tool}`);
   }

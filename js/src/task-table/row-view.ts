@@ -42,7 +42,7 @@ export class RowView {
     this.cancel.type = "button";
     this.cancel.tabIndex = -1;
     this.cancel.addEventListener("click", () => {
-      if (!this.#row) return;
+      if (!this.#row || this.#asked === this.#row.key) return;
       // Until the kernel says otherwise, the row shows that the wish was heard.
       this.#asked = this.#row.key;
       this.#showCancel(this.#row);
@@ -85,7 +85,8 @@ export class RowView {
     if (row === before) return;
     this.#row = row;
     const same = before?.key === row.key;
-    if (!same) this.#asked = null;
+    // Trouble may be that the task could not be cancelled: the wish can be repeated then.
+    if (!same || row.trouble !== before?.trouble) this.#asked = null;
     setText(this.#server, row.server);
     setText(this.#tool, row.tool);
     setAttribute(this.#tool, "title", `${row.tool} · ${row.taskId}`);
@@ -93,7 +94,7 @@ export class RowView {
     setAttribute(this.node, "data-status", row.status);
     if (this.#badge.set(row.status) && same) flash(this.#status);
     this.#bar.set(row);
-    const text = headline(row);
+    const text = headline(row) || (row.trouble ?? "");
     if (setText(this.#text, text) && same) flash(this.#message);
     const { trouble } = row;
     this.#trouble.hidden = trouble === null;
@@ -115,8 +116,10 @@ export class RowView {
 
   #showCancel(row: Row): void {
     const asked = this.#asked === row.key;
+    if (!isLive(row) && this.cancel === document.activeElement) this.node.focus();
     this.cancel.hidden = !isLive(row);
-    this.cancel.disabled = asked;
+    // A button that is really disabled would lose the keyboard's focus.
+    setAttribute(this.cancel, "aria-disabled", asked ? "true" : null);
     setText(this.cancel, asked ? "Cancelling" : "Cancel");
     setAttribute(this.cancel, "aria-label", `Cancel ${row.tool} on ${row.server}`);
   }

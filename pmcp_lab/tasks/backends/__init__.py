@@ -68,9 +68,7 @@ class Backend(Protocol):
         """Whether there was something to delete."""
         ...
 
-    async def page(
-        self, owner: Owner, *, after: Position | None, limit: int, now: datetime
-    ) -> list[TaskRecord]:
+    async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
         """Up to `limit` records of the owner that are not expired at `now`, newest first, those after `after`."""
         ...
 

@@ -90,9 +90,7 @@ class MemoryBackend:
             self._tell(record)
         return record is not None
 
-    async def page(
-        self, owner: Owner, *, after: Position | None, limit: int, now: datetime
-    ) -> list[TaskRecord]:
+    async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
         with self._lock:
             shelf = self._shelves.get(owner)
             if shelf is None:

@@ -106,3 +106,31 @@ window.task = (key, more = {}) => ({
   questions: [],
   ...more,
 });
+
+// Every text on the page whose contrast with what is behind it is below WCAG AA.
+window.low_contrast = () => {
+  const parse = (text) => (text.match(/[\d.]+%?/g) ?? []).map(Number);
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const paint = (layers) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const color of layers) { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1) }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const low = [];
+  for (const node of document.querySelectorAll(".pmcp *")) {
+    const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!own || node.disabled || node.offsetParent === null) continue;
+    const layers = [];
+    for (let at = node; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
+    layers.unshift("white");
+    const back = light(paint(layers));
+    const fore = light(paint([...layers, getComputedStyle(node).color]));
+    const ratio = (Math.max(back, fore) + 0.05) / (Math.min(back, fore) + 0.05);
+    if (ratio < 4.5) low.push(`${node.className || node.tagName}: ${ratio.toFixed(2)}`);
+  }
+  return low;
+};

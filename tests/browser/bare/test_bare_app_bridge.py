@@ -24,8 +24,12 @@ def methods(inner: Inner) -> list[str]:
 
 
 def started(inner: Inner) -> None:
-    """Waits for the handshake's end as the app sees it."""
+    """Waits until the app shook hands and was told what it was called with."""
     expect(inner().locator("#state")).to_have_text("started")
+    inner().locator("body").evaluate(
+        """async () => { while (!log.some((m) => m.method === "ui/notifications/tool-input"))
+             await new Promise((next) => setTimeout(next, 10)) }"""
+    )
 
 
 def until(page: Page, condition: str) -> None:
@@ -37,6 +41,7 @@ def test_handshake_then_input_then_result(open_app: Open, app: App, inner: Inner
     page = open_app(app())
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
     started(inner)
+    page.wait_for_timeout(150)
     first, *rest = received(inner)
     assert first["result"]["protocolVersion"] == "2026-01-26"
     assert first["result"]["hostInfo"] == {"name": "pmcp_lab", "version": "0.1.0"}
@@ -87,14 +92,18 @@ def test_calls_go_to_the_kernel_and_back(open_app: Open, app: App, inner: Inner)
             : {result: {content: [{type: "text", text: payload.params.name}]}}}),
           payload.params.name === "slow" ? 150 : 0) }"""
     )
-    answers = inner().locator("body").evaluate(
-        """async () => {
+    answers = (
+        inner()
+        .locator("body")
+        .evaluate(
+            """async () => {
           const order = [];
           const call = (name) => rpc("tools/call", {name}).then(
             (result) => order.push(result.content[0].text), (error) => order.push(error));
           await Promise.all([call("slow"), call("quick"), call("bad")]);
           return order;
         }"""
+        )
     )
     assert answers == ["quick", {"code": -32042, "message": "no", "data": {"why": 1}}, "slow"]
 
@@ -183,7 +192,11 @@ def test_reload_gets_everything_again(open_app: Open, app: App, inner: Inner) ->
 
 
 def test_teardown_by_the_kernel(open_app: Open, app: App, inner: Inner) -> None:
-    page = open_app(app("addEventListener('message', ({data}) => data.method === 'ui/resource-teardown' && say({id: data.id, result: {}}))"))
+    page = open_app(
+        app(
+            "addEventListener('message', ({data}) => data.method === 'ui/resource-teardown' && say({id: data.id, result: {}}))"
+        )
+    )
     started(inner)
     page.evaluate("() => model.say({kind: 'teardown'})")
     expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")
@@ -244,9 +257,7 @@ def test_size_is_followed_and_a_greedy_app_is_not(open_app: Open, app: App, inne
     assert page.evaluate("() => model.kinds('event').filter((e) => e.event === 'size').length") < 10
 
 
-def test_official_app_sdk_connects(
-    open_app: Open, inner: Inner, sdk_app: str
-) -> None:
+def test_official_app_sdk_connects(open_app: Open, inner: Inner, sdk_app: str) -> None:
     page = open_app(sdk_app)
     page.evaluate(
         """() => { model.onrpc = ({kind, view, call}) => kind === "rpc" && model.say(

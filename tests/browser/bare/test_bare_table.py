@@ -142,9 +142,7 @@ def test_cancel_by_keyboard(table: Table) -> None:
 
 
 def test_elapsed_ticks_for_live_rows_only(table: Table) -> None:
-    page = table(
-        "[task('a', {started: Date.now() - 5000}), task('b', {status: 'completed', started: 0, ended: 5000})]"
-    )
+    page = table("[task('a', {started: Date.now() - 5000}), task('b', {status: 'completed', started: 0, ended: 5000})]")
     cells = page.locator(".pmcp-body .pmcp-cell-elapsed")
     expect(cells.nth(0)).to_have_text("0:07", timeout=4000)
     expect(cells.nth(1)).to_have_text("0:05")
@@ -177,3 +175,28 @@ def test_hostile_strings_are_text(table: Table) -> None:
     )
     expect(page.locator(".pmcp-summary-title")).to_have_text(evil)
     assert page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast_is_aa(table: Table, bare: Page, theme: str) -> None:
+    bare.emulate_media(reduced_motion="reduce")
+    bare.evaluate(
+        """(theme) => { document.body.dataset.jpThemeLight = String(theme === "light");
+             document.body.style.background = theme === "light" ? "white" : "#111" }""",
+        theme,
+    )
+    statuses = "['working', 'input_required', 'completed', 'failed', 'cancelled', 'unknown']"
+    page = table(
+        f"{statuses}.map((status) => task(status, {{status, ended: Date.now(), message: 'm', error: 'e',"
+        " trouble: 't', progress: 0.5, variables: {a: 1}, questions: [{key: 'q', message: 'Q?'}]}))"
+    )
+    assert page.evaluate("() => low_contrast()") == []
+
+
+def test_kernel_that_goes_and_comes_back(table: Table) -> None:
+    page = table(many(1))
+    page.evaluate("() => model.setLive(false)")
+    expect(page.locator(".pmcp-link-state")).to_have_text("no live kernel: static snapshot")
+    page.evaluate("() => model.setLive(true)")
+    expect(page.locator(".pmcp-link-state")).to_be_hidden()
+    assert page.evaluate("() => model.kinds('hello').length") == 2

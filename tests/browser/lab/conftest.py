@@ -66,5 +66,3 @@ def picture(lab_page: Page) -> Callable[[str], Path]:
         return file
 
     return take
-
-

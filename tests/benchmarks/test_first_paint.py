@@ -1,0 +1,87 @@
+"""From running a cell to the app's first paint, beside a bare sandboxed iframe with the same HTML.
+
+Both in one notebook of one JupyterLab, in turn, so that what else the machine does hits both. The clock of a
+frame that paints is its own `performance` entry, so polling does not blur it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+from playwright.sync_api import Frame, Page
+
+from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
+from tests.browser.lab.jupyter import Notebook
+from tests.peers import Peer
+
+ROUNDS = 9
+LIMIT = 1.3
+
+PAINTED = """() => {
+    const paint = performance.getEntriesByName('first-contentful-paint')[0];
+    return paint ? performance.timeOrigin + paint.startTime : null;
+}"""
+
+
+def innermost(page: Page) -> list[Frame]:
+    return [frame for frame in page.frames if frame.parent_frame is not None and not frame.child_frames]
+
+
+def until_paint(book: Notebook, index: int) -> float:
+    """Run a cell; milliseconds until the frame it shows has painted content."""
+    book.start(index)
+    began = float(book.page.evaluate("() => window.__began"))
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for frame in innermost(book.page):
+            painted = None if frame.is_detached() else frame.evaluate(PAINTED)
+            if painted is not None:
+                book.finish(index)
+                return float(painted) - began
+        book.page.wait_for_timeout(20)
+    raise AssertionError("nothing was painted")
+
+
+def clear(book: Notebook) -> None:
+    book.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    deadline = time.monotonic() + 10
+    while innermost(book.page):
+        assert time.monotonic() < deadline
+        book.page.wait_for_timeout(20)
+
+
+def test_app_to_first_paint(notebook: Open, budget_allocator: Peer) -> None:  # noqa: F811
+    book = notebook(
+        f"""
+%load_ext pmcp_lab
+import html, warnings
+import pmcp_lab as lab
+from IPython.display import HTML
+budget = lab.connect({json.dumps(budget_allocator.stdio)}, name="budget")
+(page,) = budget.read(budget.tools["get-budget-data"].ui.resource_uri)
+source = html.escape(page["text"], quote=True)
+warnings.simplefilter("ignore")
+""",
+        "%mcp app budget get-budget-data",
+        """HTML(f'<iframe sandbox="allow-scripts" style="width: 100%; height: 600px" srcdoc="{source}"></iframe>')""",
+    )
+    book.run(0)
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in range(ROUNDS + 1):
+        ours.append(until_paint(book, 1))
+        clear(book)
+        bare.append(until_paint(book, 2))
+        clear(book)
+    # The first round pays for what the page loads once, in either arm.
+    ratios = [a / b for a, b in zip(ours[1:], bare[1:], strict=True)]
+    ratio = statistics.median(ratios)
+    app, iframe = statistics.median(ours[1:]), statistics.median(bare[1:])
+    print(
+        f"\nfirst paint: %mcp app {app:.0f} ms, bare iframe {iframe:.0f} ms, "
+        f"ratio {ratio:.2f} (median of {ROUNDS} rounds, {min(ratios):.2f}..{max(ratios):.2f}); "
+        f"cold: {ours[0]:.0f} and {bare[0]:.0f} ms"
+    )
+    assert ratio <= LIMIT

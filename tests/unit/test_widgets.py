@@ -1,0 +1,267 @@
+"""What the widgets say to their views, by `js/MESSAGES.md`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import comm
+import pytest
+from mcp.server.apps import APP_MIME_TYPE, Apps
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError as MCPToolError
+from mcp.server.mcpserver.resources import TextResource
+
+import pmcp_lab as lab
+from pmcp_lab.errors import AppError
+from pmcp_lab.notebook import AppView, TaskCard, TaskTable
+from tests.unit.front_end import Comm, FrontEnd, until
+
+
+@pytest.fixture(autouse=True)
+def comms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comm, "create_comm", Comm)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[lab.Server]:
+    with lab.connect("demo", name="widgets") as server:
+        yield server
+
+
+class TestTable:
+    def test_it_opens_with_the_present(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=1, seconds=0.05)
+        run.result(10)
+        state = FrontEnd(TaskTable([run])).opened["_state"]
+        (row,) = state["state"]["rows"]
+        assert row["status"] == "completed"
+        assert row["taskId"] == run.id
+        assert row["variables"]["epoch"] == 1
+        assert row["progress"] == 1.0
+        assert "epochs" in row["result"]
+        assert state["seq"] == 0
+
+    def test_deltas_are_numbered_without_a_gap_and_not_too_many(self, demo: lab.Server) -> None:
+        table = TaskTable(demo)
+        page = FrontEnd(table)
+        began = time.monotonic()
+        runs = [demo.task("train", epochs=20, seconds=1) for _ in range(10)]
+        for run in runs:
+            run.result(20)
+        until(lambda: {row["key"]: row for d in page.of("delta") for row in d["rows"]}[runs[-1].key]["result"])
+        took = time.monotonic() - began
+        deltas = page.of("delta")
+        assert [delta["seq"] for delta in deltas] == list(range(1, len(deltas) + 1))
+        assert len(deltas) <= took * 10 + 2
+        last = {row["key"]: row for delta in deltas for row in delta["rows"]}
+        assert all(last[run.key]["status"] == "completed" for run in runs)
+        assert all(each["thread"] == "pmcp_lab" for each in page.comm.sent[1:])
+
+    def test_a_view_that_missed_something_gets_everything(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=1, seconds=0.05)
+        table = TaskTable([run])
+        page = FrontEnd(table)
+        run.result(10)
+        page.wait("delta")
+        page.send(kind="hello", view="v1", seq=0)
+        (state,) = page.wait("state")
+        assert state["to"] == "v1"
+        assert state["seq"] >= 1
+        assert state["state"]["rows"][0]["status"] == "completed"
+        page.send(kind="hello", view="v1", seq=state["seq"])
+        (welcome,) = page.wait("welcome")
+        assert welcome["seq"] == state["seq"]
+
+    def test_a_page_that_reloads_gets_the_present(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=1, seconds=0.05)
+        table = TaskTable([run])
+        run.result(10)
+        until(lambda: table.get_state()["_state"]["seq"] >= 1)
+        assert table.get_state()["_state"]["state"]["rows"][0]["status"] == "completed"
+
+    def test_ping_and_cancel(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=100, seconds=60)
+        page = FrontEnd(TaskTable([run]))
+        page.send(kind="ping", view="v1", n=7)
+        assert page.wait("pong") == [{"kind": "pong", "to": "v1", "n": 7}]
+        page.send(kind="action", view="v1", action="cancel", key=run.key)
+        assert run.exception(10) is not None
+        assert run.status == "cancelled"
+
+    def test_what_is_malformed_is_ignored(self, demo: lab.Server) -> None:
+        page = FrontEnd(TaskTable([]))
+        page.send(kind="hello")
+        page.send(kind="action", view="v1", action="cancel", key="nobody")
+        page.send(kind="nonsense", view="v1")
+        page.comm.handle_msg({"content": {"data": {"method": "custom", "content": "text"}}, "buffers": []})
+        page.send(kind="ping", view="v1", n=1)
+        page.wait("pong")
+
+    def test_no_message_has_an_id(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=2, seconds=0.1)
+        page = FrontEnd(TaskTable([run]))
+        run.result(10)
+        page.send(kind="hello", view="v", seq=-1)
+        page.wait("state")
+        assert all("id" not in message for message in page.messages)
+
+    def test_server_text_is_escaped_in_the_static_table(self, demo: lab.Server) -> None:
+        run = demo.task("publish", model="<script>alert(1)</script>")
+        until(lambda: run.questions)
+        run.answer(action="decline")
+        run.result(10)
+        data, _ = TaskTable([run])._repr_mimebundle_()
+        assert "<script>" not in data["text/html"]
+
+
+class TestCard:
+    def test_history_arrives_whole_and_once(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=5, seconds=0.8)
+        card = TaskCard(run)
+        page = FrontEnd(card)
+        run.result(10)
+        until(lambda: page.of("delta") and page.of("delta")[-1]["row"]["status"] == "completed")
+        history = [*page.opened["_state"]["state"]["history"], *(m for d in page.of("delta") for m in d["history"])]
+        assert [(m["status"], m["message"]) for m in history] == [(m.status, m.message) for m in run.moments]
+        assert card.get_state()["_state"]["state"]["history"] == history
+
+    def test_a_question_is_shown(self, demo: lab.Server) -> None:
+        run = demo.task("publish", model="m")
+        page = FrontEnd(TaskCard(run))
+        until(lambda: run.questions)
+        until(lambda: any(delta["row"]["questions"] for delta in page.of("delta")))
+        run.answer(action="cancel")
+        run.exception(10)
+
+
+def scratch(**resources: Any) -> MCPServer:
+    """A server with one app per MIME type given."""
+    server = MCPServer("scratch")
+    for name, (mime, text) in resources.items():
+        server.add_resource(TextResource(uri=f"ui://scratch/{name}", name=name, mime_type=mime, text=text))
+        server.tool(name=name, meta={"ui": {"resourceUri": f"ui://scratch/{name}"}})(lambda: "done")
+    return server
+
+
+class TestApp:
+    def open(self, demo: lab.Server) -> tuple[AppView, FrontEnd]:
+        view = demo.app("wave", frequency=3)
+        return view, FrontEnd(view)
+
+    def rpc(self, page: FrontEnd, method: str, **params: Any) -> dict[str, Any]:
+        number = len(page.of("rpc-result")) + 1
+        page.send(kind="rpc", view="v1", call=number, payload={"method": method, "params": params})
+        answer = page.wait("rpc-result", number)[-1]
+        assert (answer["to"], answer["call"]) == ("v1", number)
+        return answer["payload"]  # type: ignore[no-any-return]
+
+    def test_the_result_follows(self, demo: lab.Server) -> None:
+        view, page = self.open(demo)
+        assert page.opened["_call"]["arguments"] == {"frequency": 3}
+        until(lambda: view._call["result"] is not None)
+        assert view._call["result"]["structuredContent"]["frequency"] == 3
+
+    def test_it_may_call_tools(self, demo: lab.Server) -> None:
+        view, page = self.open(demo)
+        answer = self.rpc(page, "tools/call", name="wave", arguments={"frequency": 5})
+        assert answer["result"]["structuredContent"]["frequency"] == 5
+        assert view.calls[-1]["method"] == "tools/call"
+        assert view.calls[-1]["ms"] >= 0
+
+    def test_errors_come_back_with_their_code(self, demo: lab.Server) -> None:
+        _, page = self.open(demo)
+        assert self.rpc(page, "tools/call", name="nothing")["error"]["code"] == -32602
+        assert self.rpc(page, "sampling/createMessage")["error"]["code"] == -32601
+        assert self.rpc(page, "resources/read", uri="ui://demo/none")["error"]["code"] != 0
+        assert self.rpc(page, "tools/call", name="flaky", arguments={"after": 0.01})["result"]["isError"] is True
+
+    def test_resources_are_passed_on(self, demo: lab.Server) -> None:
+        _, page = self.open(demo)
+        (content,) = self.rpc(page, "resources/read", uri="ui://demo/wave")["result"]["contents"]
+        assert content["mimeType"] == APP_MIME_TYPE
+        assert self.rpc(page, "resources/list")["result"]["resources"]
+
+    def test_calls_do_not_wait_for_each_other(self, demo: lab.Server) -> None:
+        _, page = self.open(demo)
+        page.send(
+            kind="rpc",
+            view="v1",
+            call=1,
+            payload={"method": "tools/call", "params": {"name": "flaky", "arguments": {"after": 1.0}}},
+        )
+        page.send(
+            kind="rpc",
+            view="v1",
+            call=2,
+            payload={"method": "tools/call", "params": {"name": "add", "arguments": {"a": 1, "b": 2}}},
+        )
+        assert [answer["call"] for answer in page.wait("rpc-result", 2)] == [2, 1]
+
+    def test_a_call_the_app_cancels_is_not_answered(self, demo: lab.Server) -> None:
+        view, page = self.open(demo)
+        params = {"name": "flaky", "arguments": {"after": 0.5}}
+        page.send(kind="rpc", view="v1", call=1, payload={"method": "tools/call", "params": params})
+        page.send(kind="rpc-cancel", view="v1", call=1)
+        until(lambda: view.calls and view.calls[-1].get("error"))
+        time.sleep(0.7)
+        assert not page.of("rpc-result")
+
+    def test_only_tools_for_apps(self) -> None:
+        apps = Apps()
+        apps.add_html_resource("ui://guarded/page", "<p>hello</p>")
+
+        @apps.tool(resource_uri="ui://guarded/page")
+        def shown() -> str:
+            return "shown"
+
+        @apps.tool(resource_uri="ui://guarded/page", visibility=["model"])
+        def secret() -> str:
+            return "secret"
+
+        with lab.connect(MCPServer("guarded", extensions=[apps])) as server:
+            page = FrontEnd(server.app("shown"))
+            assert "not visible to apps" in self.rpc(page, "tools/call", name="secret")["error"]["message"]
+            listed = self.rpc(page, "tools/list")["result"]["tools"]
+            assert [tool["name"] for tool in listed] == ["shown"]
+
+    def test_closing_says_so_once(self, demo: lab.Server) -> None:
+        view, page = self.open(demo)
+        view.close()
+        view.close()
+        assert len(page.of("teardown")) == 1
+        assert page.updates("_closed") == [True]
+
+    def test_a_resource_of_another_kind_is_refused(self) -> None:
+        with lab.connect(scratch(plain=("text/html", "<p>hi</p>"), good=(APP_MIME_TYPE, "<p>hi</p>"))) as server:
+            with pytest.raises(AppError, match="is served as 'text/html'"):
+                server.app("plain")
+            assert server.app("good")._resource["html"] == "<p>hi</p>"
+
+    def test_a_blob_is_read_too(self) -> None:
+        server = MCPServer("blobs")
+
+        @server.resource("ui://blobs/page", mime_type=APP_MIME_TYPE)
+        def page() -> bytes:
+            return "<p>häuschen</p>".encode()
+
+        @server.tool(meta={"ui/resourceUri": "ui://blobs/page"})
+        def show() -> str:
+            return "shown"
+
+        with lab.connect(server) as connected:
+            assert connected.app("show")._resource["html"] == "<p>häuschen</p>"
+
+    def test_a_tool_call_that_fails_is_told(self) -> None:
+        apps = Apps()
+        apps.add_html_resource("ui://failing/page", "<p>hello</p>")
+
+        @apps.tool(resource_uri="ui://failing/page")
+        def broken() -> str:
+            raise MCPToolError("no data today")
+
+        with lab.connect(MCPServer("failing", extensions=[apps])) as server:
+            view = server.app("broken")
+            until(lambda: view._call["result"] or view._call["error"])
+            assert "no data today" in str(view._call["result"])
