@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -191,6 +192,9 @@ class Server:
             return (await task).raw
         except ToolError as error:
             return error.result
+        except asyncio.CancelledError:
+            runtime().start(self.connection.cancel(task))
+            raise
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:
         """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
@@ -201,8 +205,6 @@ class Server:
 
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""
-        import asyncio
-
         owner = runtime().start(self.connection.close())
         try:
             runtime().wait(owner)

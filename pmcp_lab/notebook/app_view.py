@@ -80,9 +80,11 @@ class AppView(LiveWidget):
         match kind:
             case "rpc":
                 key = (view, content.get("call"))
-                work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), payload))
+                entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+                self.calls.append(entry)
+                work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), entry))
                 self._pending[key] = work
-                work.add_done_callback(lambda _: self._pending.pop(key, None))
+                work.add_done_callback(lambda work: self._settled(key, entry, work))
             case "rpc-cancel":
                 if (pending := self._pending.get((view, content.get("call")))) is not None:
                     pending.cancel()
@@ -94,24 +96,23 @@ class AppView(LiveWidget):
             case _:
                 pass
 
-    async def _answer(self, view: str, call: object, payload: dict[str, Any]) -> None:
-        method, params = payload.get("method"), payload.get("params")
-        params = params if isinstance(params, dict) else {}
-        entry: dict[str, Any] = {"time": now(), "method": method, "params": params}
-        self.calls.append(entry)
+    def _settled(self, key: tuple[str, object], entry: dict[str, Any], work: asyncio.Task[None]) -> None:
+        self._pending.pop(key, None)
+        entry["ms"] = now() - entry["time"]
+        if work.cancelled():
+            entry["error"] = {"message": "cancelled"}
+
+    async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
+        params = entry["params"] if isinstance(entry["params"], dict) else {}
         try:
-            answer: dict[str, Any] = {"result": await self._perform(str(method), params)}
+            answer: dict[str, Any] = {"result": await self._perform(str(entry["method"]), params)}
         except LabError as error:
             answer = {"error": {"code": error.code, "message": error.message}}
             if error.data is not None:
                 answer["error"]["data"] = error.data
-        except asyncio.CancelledError:
-            entry |= {"error": {"message": "cancelled by the app"}, "ms": now() - entry["time"]}
-            raise
         except Exception as error:
             answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
         entry |= answer
-        entry["ms"] = now() - entry["time"]
         self.post({"kind": "rpc-result", "to": view, "call": call, "payload": answer})
 
     async def _perform(self, method: str, params: dict[str, Any]) -> dict[str, Any]:

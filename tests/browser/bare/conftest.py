@@ -16,20 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, FrameLocator, Page, sync_playwright
+from playwright.sync_api import Browser, Error, FrameLocator, Page
 
 HERE = Path(__file__).parent
 JS = HERE.parents[2] / "js"
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 #: What the kernel would compute for a resource that declares nothing.
 CSP = (
@@ -125,19 +115,10 @@ def attacker() -> Iterator[Attacker]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One browser for the whole run."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def bare(chromium: Browser, site: str) -> Iterator[Page]:
+def bare(browser: Browser, site: str) -> Iterator[Page]:
     """A fresh page; an error in our own scripts fails the test."""
-    context = chromium.new_context(viewport={"width": 1000, "height": 800})
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
     page = context.new_page()
     errors: list[str] = []
 
