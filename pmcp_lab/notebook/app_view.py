@@ -18,7 +18,7 @@ from pmcp_lab.client import Server, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, AppError, LabError, nearest
 from pmcp_lab.notebook.live import LiveWidget, built, now
-from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy, resource_ui
+from pmcp_lab.protocol.ui import MIME_TYPE, Csp, content_security_policy, resource_ui
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
@@ -42,7 +42,7 @@ class AppView(LiveWidget):
     _host = t.Dict().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
 
-    def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any], resource: dict[str, Any]) -> None:
+    def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any]) -> None:
         self.server = server
         self.tool = tool
         self.arguments = dict(arguments)
@@ -50,7 +50,6 @@ class AppView(LiveWidget):
         self.events: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
         super().__init__(
-            _resource=resource,
             _call={
                 "tool": dict(tool.raw),
                 "arguments": self.arguments,
@@ -63,10 +62,20 @@ class AppView(LiveWidget):
                 "capabilities": {"serverTools": {}, "serverResources": {}, "openLinks": {}, "logging": {}},
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
+                # What most apps get, so that the page can make the frame before it knows the app.
+                "policy": {"csp": content_security_policy(Csp()), "allow": ""},
             },
         )
 
-    # --- the tool call that the app shows ---
+    # --- what it shows ---
+
+    def show(self, resource: dict[str, Any]) -> None:
+        """Hand the app itself to the views."""
+        self._resource = resource
+
+    def discard(self) -> None:
+        """Take back a widget that never had anything to show."""
+        super().close()
 
     def settle(self, *, result: dict[str, Any] | None = None, error: str | None = None) -> None:
         """Hand the tool's result (or why there is none) to the app."""
@@ -177,10 +186,13 @@ def open_app(server: Server, name: str, arguments: dict[str, Any]) -> AppView:
         )
     tool.check(arguments)
     calling = runtime().start(server.call_raw(name, arguments))
+    # The page makes the model and loads the widget's code while the resource is being read.
+    view = AppView(server, tool, arguments)
     try:
-        view = AppView(server, tool, arguments, read_app(server, uri))
+        view.show(read_app(server, uri))
     except BaseException:
         calling.cancel()
+        view.discard()
         raise
 
     def settled(_: object) -> None:

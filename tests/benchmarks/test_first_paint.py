@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 
-from playwright.sync_api import Frame, Page
+from playwright.sync_api import Frame, Page, expect
 
 from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
 from tests.browser.lab.jupyter import Notebook
@@ -46,10 +46,8 @@ def until_paint(book: Notebook, index: int) -> float:
 
 def clear(book: Notebook) -> None:
     book.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    deadline = time.monotonic() + 10
-    while innermost(book.page):
-        assert time.monotonic() < deadline
-        book.page.wait_for_timeout(20)
+    expect(book.page.locator(".jp-OutputArea iframe")).to_have_count(0)
+    book.page.wait_for_timeout(300)
 
 
 def test_app_to_first_paint(notebook: Open, budget_allocator: Peer) -> None:  # noqa: F811

@@ -1,4 +1,5 @@
 import type { McpUiHostContext, McpUiInitializeResult } from "@modelcontextprotocol/ext-apps";
+import type { Policy } from "./frame";
 import {
   exceeds,
   type Id,
@@ -54,6 +55,8 @@ export interface Host {
   capabilities: Record<string, unknown>;
   initTimeout: number;
   server: string;
+  /** What an app that declares nothing gets. */
+  policy?: Policy;
 }
 
 /** Why the kernel's `rpc-result` was or was not a result. */

@@ -9,40 +9,44 @@ import {
   SANDBOX,
 } from "./outer-document";
 
-/** The `_resource` trait. */
-export interface Resource {
-  uri: string;
-  html: string;
+/** What the outer document enforces on the app inside it. */
+export interface Policy {
   csp: string;
   allow: string;
+}
+
+/** The `_resource` trait. */
+export interface Resource extends Policy {
+  uri: string;
+  html: string;
   name: string;
   prefersBorder: boolean | null;
 }
 
 interface FrameEvents {
-  /** The outer document asks for the app: the app's document is new from here on. */
+  /** The outer document takes the app: the app's document is new from here on. */
   starts(): void;
   /** The app's document was loaded for the nth time since then. */
   loaded(times: number): void;
   message(data: unknown): void;
 }
 
-/** The two nested frames and the wire to the inner one. */
+/** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
+  #app: { resource: Resource; events: FrameEvents } | null = null;
+  #ready = false;
   #loads = 0;
 
   constructor(
-    private readonly resource: Resource,
+    readonly policy: Policy,
     private theme: Theme,
-    private readonly events: FrameEvents,
   ) {
     this.node.className = "pmcp-app-frame";
     this.node.setAttribute("sandbox", SANDBOX);
     this.node.setAttribute("referrerpolicy", "no-referrer");
-    this.node.setAttribute("allow", resource.allow);
-    this.node.title = resource.name;
+    this.node.setAttribute("allow", policy.allow);
     this.node.style.colorScheme = theme;
     this.#listener = (event) => {
       // The origin is "null" for every opaque frame of the page, so the window is the only identity there is.
@@ -51,7 +55,14 @@ export class Frame {
     };
     // Before the document exists: a handshake that comes early is not lost.
     window.addEventListener("message", this.#listener);
-    this.node.srcdoc = outerDocument(resource.csp, theme);
+    this.node.srcdoc = outerDocument(policy.csp, theme);
+  }
+
+  /** Show an app, now or as soon as the outer document is there. */
+  show(resource: Resource, events: FrameEvents): void {
+    this.node.title = resource.name;
+    this.#app = { resource, events };
+    if (this.#ready) this.#start();
   }
 
   post(message: unknown): void {
@@ -73,20 +84,27 @@ export class Frame {
   #receive(data: unknown): void {
     const method = (data as { method?: unknown } | null)?.method;
     if (typeof method !== "string" || !method.startsWith(PROXY)) {
-      this.events.message(data);
+      this.#app?.events.message(data);
     } else if (method === PROXY_READY) {
-      this.#loads = 0;
-      this.events.starts();
-      this.#control(RESOURCE_READY, {
-        html: this.resource.html,
-        sandbox: SANDBOX,
-        allow: this.resource.allow,
-        colorScheme: this.theme,
-      });
+      this.#ready = true;
+      this.#start();
     } else if (method === APP_LOADED) {
       this.#loads += 1;
-      this.events.loaded(this.#loads);
+      this.#app?.events.loaded(this.#loads);
     }
+  }
+
+  #start(): void {
+    if (!this.#app) return;
+    const { resource, events } = this.#app;
+    this.#loads = 0;
+    events.starts();
+    this.#control(RESOURCE_READY, {
+      html: resource.html,
+      sandbox: SANDBOX,
+      allow: this.policy.allow,
+      colorScheme: this.theme,
+    });
   }
 
   #control(method: string, params: object): void {

@@ -1,8 +1,13 @@
 import type { Widget } from "../shared/anywidget";
+import type { Host } from "./bridge";
+import { prepareSpare } from "./spare";
 import { AppView } from "./view";
 
 export default (): Widget => ({
-  initialize() {},
+  initialize({ model }) {
+    const { policy } = (model.get("_host") ?? {}) as Partial<Host>;
+    if (policy) prepareSpare(policy);
+  },
   render({ model, el, signal }) {
     new AppView(model, el, signal);
   },

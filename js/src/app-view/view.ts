@@ -8,6 +8,7 @@ import { Chrome } from "./chrome";
 import { Frame, type Resource } from "./frame";
 import { dimensions, hostContext, themeContext } from "./host-context";
 import { SizeDamper } from "./size";
+import { hasSpare, prepareSpare, takeSpare } from "./spare";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
@@ -20,6 +21,13 @@ const HOST: Host = {
   initTimeout: 10_000,
   server: "",
 };
+
+/** A front end may attach the element after rendering it; a frame can be moved only into what is attached. */
+function whenConnected(el: Element, signal: AbortSignal, then: () => void): void {
+  if (signal.aborted) return;
+  if (el.isConnected) then();
+  else setTimeout(() => whenConnected(el, signal, then));
+}
 
 /** One mounted view of one app: its own frame, its own session with the app. */
 export class AppView {
@@ -43,9 +51,10 @@ export class AppView {
     this.#chrome = new Chrome(() => this.#open());
     followTheme(this.#chrome.root, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
-    if (model.get("_closed") === true) this.#close();
-    else this.#open();
     el.append(this.#chrome.root);
+    if (model.get("_closed") === true) this.#close();
+    else if (this.#mayTakeSpare()) whenConnected(el, signal, () => this.#frame ?? this.#open());
+    else this.#open();
     // Before the channel's own listener: what is under way is cancelled first, then comes the bye.
     signal.addEventListener("abort", () => this.#leave());
     this.#channel = new Channel({
@@ -71,6 +80,11 @@ export class AppView {
 
   get #call(): Call | null {
     return this.model.get("_call") as Call | null;
+  }
+
+  #mayTakeSpare(): boolean {
+    const resource = this.model.get("_resource") as Resource | null;
+    return Boolean(resource?.html && hasSpare(resource));
   }
 
   get #host(): Host {
@@ -114,7 +128,12 @@ export class AppView {
     );
     this.#bridge = bridge;
     bridge.setCall(this.#call);
-    this.#frame = new Frame(resource, currentTheme(), {
+    const { stage } = this.#chrome;
+    const spare = takeSpare(resource, stage);
+    this.#frame = spare ?? new Frame(resource, currentTheme());
+    this.#frame.node.style.height = `${this.#sizes.height}px`;
+    if (!spare) stage.replaceChildren(this.#frame.node);
+    this.#frame.show(resource, {
       starts: () => bridge.start(),
       loaded: (times) => this.#loaded(times),
       message: (data) => {
@@ -122,8 +141,6 @@ export class AppView {
         bridge.receive(data);
       },
     });
-    this.#frame.node.style.height = `${this.#sizes.height}px`;
-    this.#chrome.stage.replaceChildren(this.#frame.node);
     bridge.start();
     this.#enter("loading", host);
     this.#showCall();
@@ -152,6 +169,8 @@ export class AppView {
         actions: [{ label: "Reload", run: () => this.#open() }],
       });
     } else this.#chrome.hideBar("silent");
+    // The next app finds its frame ready, once this one has its own start behind it.
+    if (phase === "ready" && host.policy) prepareSpare(host.policy);
   }
 
   #showState(): void {

@@ -162,6 +162,7 @@ def open_app(bare: Page) -> Callable[..., Page]:
                 "capabilities": {"serverTools": {}, "openLinks": {}, "logging": {}},
                 "initTimeout": 10_000,
                 "server": "demo",
+                "policy": {"csp": CSP, "allow": ""},
             },
             "_closed": False,
         }
@@ -182,7 +183,7 @@ def app() -> Callable[..., str]:
 @pytest.fixture
 def inner(bare: Page) -> Callable[[], FrameLocator]:
     """The app's own document."""
-    return lambda: bare.frame_locator("iframe.pmcp-app-frame").frame_locator("iframe")
+    return lambda: bare.frame_locator("#cell iframe.pmcp-app-frame").frame_locator("iframe")
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,7 @@ def test_teardown_by_the_kernel(open_app: Open, app: App, inner: Inner) -> None:
     started(inner)
     page.evaluate("() => model.say({kind: 'teardown'})")
     expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")
-    expect(page.locator("iframe")).to_have_count(0)
+    expect(page.locator("#cell iframe")).to_have_count(0)
     assert page.evaluate("() => model.kinds('event').at(-1).event") == "closed"
 
 
@@ -223,9 +223,9 @@ def test_theme_switch_reaches_the_app(open_app: Open, app: App, inner: Inner) ->
     assert changes[-1]["params"]["theme"] == "dark"
     assert changes[-1]["params"]["styles"]["variables"]["--color-text-primary"] == "#e3e3e3"
     scheme = "(node) => getComputedStyle(node).colorScheme"
-    outer = page.locator("iframe.pmcp-app-frame")
+    outer = page.locator("#cell iframe.pmcp-app-frame")
     assert outer.evaluate(scheme) == "dark"
-    document = page.frame_locator("iframe.pmcp-app-frame")
+    document = page.frame_locator("#cell iframe.pmcp-app-frame")
     assert document.locator("html").evaluate(scheme) == "dark"
     assert document.locator("iframe").evaluate(scheme) == "dark"
 
@@ -243,7 +243,7 @@ def test_width_change_reaches_the_app(open_app: Open, app: App, inner: Inner) ->
 def test_size_is_followed_and_a_greedy_app_is_not(open_app: Open, app: App, inner: Inner) -> None:
     page = open_app(app())
     started(inner)
-    frame = page.locator("iframe.pmcp-app-frame")
+    frame = page.locator("#cell iframe.pmcp-app-frame")
     inner().locator("body").evaluate("() => note('ui/notifications/size-changed', {width: 10, height: 611})")
     expect(frame).to_have_css("height", "611px")
     page.wait_for_timeout(400)

@@ -70,7 +70,7 @@ def test_no_kernel_is_a_snapshot(open_app: Open, app: App, inner: Inner) -> None
 def test_closed_before_it_was_mounted(open_app: Open, app: App) -> None:
     page = open_app(app(), _closed=True)
     expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")
-    expect(page.locator("iframe")).to_have_count(0)
+    expect(page.locator("#cell iframe")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("button", "opened"), [("Open", True), ("Don’t open", False)])
@@ -117,9 +117,9 @@ def test_transparent_app_blends_in(open_app: Open, app: App, inner: Inner) -> No
                    document.documentElement.style.setProperty("--jp-layout-color1", "rgb(10, 60, 20)") }"""
     )
     page.wait_for_timeout(300)
-    box = page.locator("iframe.pmcp-app-frame").bounding_box()
+    box = page.locator("#cell iframe.pmcp-app-frame").bounding_box()
     assert box
     clip = {"x": box["x"] + box["width"] - 20, "y": box["y"] + box["height"] - 20, "width": 4, "height": 4}
     shot = page.screenshot(clip=clip, type="png")
-    page.evaluate("() => { document.querySelector('iframe.pmcp-app-frame').style.visibility = 'hidden' }")
+    page.evaluate("() => { document.querySelector('#cell iframe.pmcp-app-frame').style.visibility = 'hidden' }")
     assert page.screenshot(clip=clip, type="png") == shot

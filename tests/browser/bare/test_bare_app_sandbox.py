@@ -101,8 +101,8 @@ def test_the_attacks_do_work_without_the_policy(open_app: Open, app: App, attack
 
 def test_frames_have_exactly_the_sandbox(open_app: Open, app: App) -> None:
     page = open_app(app(), resource={"allow": "camera; clipboard-write"})
-    outer = page.locator("iframe.pmcp-app-frame")
-    inner = page.frame_locator("iframe.pmcp-app-frame").locator("iframe")
+    outer = page.locator("#cell iframe.pmcp-app-frame")
+    inner = page.frame_locator("#cell iframe.pmcp-app-frame").locator("iframe")
     for frame in (outer, inner):
         expect(frame).to_have_attribute("sandbox", "allow-scripts allow-forms")
         expect(frame).to_have_attribute("referrerpolicy", "no-referrer")
@@ -113,7 +113,7 @@ def test_html_arrives_as_it_is(open_app: Open, inner: Inner) -> None:
     html = "<!-- <head> --><p id=a>\"quoted\" 'single' &amp; </script> ${x} `tick` \\ \u2028 é</p>"
     page = open_app(html)
     expect(inner().locator("#a")).to_contain_text("tick")
-    frame = page.frame_locator("iframe.pmcp-app-frame").locator("iframe")
+    frame = page.frame_locator("#cell iframe.pmcp-app-frame").locator("iframe")
     assert frame.evaluate("(node) => node.srcdoc") == html
 
 

@@ -1,0 +1,68 @@
+import { currentTheme } from "../shared/theme";
+import { Frame, type Policy } from "./frame";
+
+/** A spare that nobody took in this time is given back. */
+const PATIENCE = 60_000;
+/** Every widget has a module of its own, so what a page has once is kept at the page. */
+const KEY = Symbol.for("pmcp_lab.spare-frame.1");
+
+interface Spare {
+  frame: Frame;
+  holder: HTMLElement;
+  patience: ReturnType<typeof setTimeout>;
+}
+
+type Page = typeof globalThis & { [KEY]?: Spare | undefined };
+
+/** Moves a connected node without reloading the frames in it. Not in every browser, nor in TypeScript's library. */
+type Movable = Element & { moveBefore(node: Node, before: Node | null): void };
+
+function movable(node: Element): node is Movable {
+  return "moveBefore" in node;
+}
+
+const page = globalThis as Page;
+
+/** Whether there is a spare for this policy. */
+export function hasSpare(policy: Policy): boolean {
+  const frame = page[KEY]?.frame;
+  return (
+    frame !== undefined && frame.policy.csp === policy.csp && frame.policy.allow === policy.allow
+  );
+}
+
+/**
+ * Make an outer frame ahead of the app that will need one. A sandboxed frame takes a process and a navigation of its
+ * own before it can take the app, about as long as the kernel takes to read the app; made ahead, that costs nothing.
+ */
+export function prepareSpare(policy: Policy): void {
+  const holder = document.createElement("div");
+  if (page[KEY] || !movable(holder)) return;
+  const frame = new Frame(policy, currentTheme());
+  // Not `display: none`: a frame that is not rendered may be left alone by the browser.
+  holder.style.cssText = "position:absolute;width:0;height:0;overflow:hidden;visibility:hidden";
+  holder.setAttribute("aria-hidden", "true");
+  holder.append(frame.node);
+  document.body.append(holder);
+  page[KEY] = { frame, holder, patience: setTimeout(drop, PATIENCE) };
+}
+
+/** Puts the spare into `slot` and hands it over; null when there is none that fits. `slot` must be in the page. */
+export function takeSpare(policy: Policy, slot: Element): Frame | null {
+  const spare = page[KEY];
+  if (!spare || !hasSpare(policy) || !slot.isConnected || !movable(slot)) return null;
+  page[KEY] = undefined;
+  clearTimeout(spare.patience);
+  slot.replaceChildren();
+  slot.moveBefore(spare.frame.node, null);
+  spare.holder.remove();
+  spare.frame.setTheme(currentTheme());
+  return spare.frame;
+}
+
+function drop(): void {
+  const spare = page[KEY];
+  page[KEY] = undefined;
+  spare?.frame.remove();
+  spare?.holder.remove();
+}

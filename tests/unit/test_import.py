@@ -1,0 +1,45 @@
+"""`import pmcp_lab` costs nothing that is not used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "mcp",
+    "mcp_types",
+    "pandas",
+    "IPython",
+    "ipywidgets",
+    "anywidget",
+    "redis",
+    "pydantic",
+    "jsonschema",
+    "asyncio",
+)
+
+
+def loaded(statement: str) -> list[str]:
+    code = f"import sys; {statement}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+
+
+def test_nothing_heavy_is_imported() -> None:
+    assert loaded("import pmcp_lab; pmcp_lab.__version__; dir(pmcp_lab)") == []
+
+
+def test_nor_by_the_help_of_the_command_line() -> None:
+    assert not {"mcp", "pandas", "IPython"} & set(loaded("import pmcp_lab.cli"))
+
+
+def test_the_kernel_side_needs_no_notebook() -> None:
+    assert not {"pandas", "IPython", "anywidget"} & set(loaded("import pmcp_lab; pmcp_lab.connect"))
+
+
+def test_an_unknown_name() -> None:
+    import pmcp_lab
+
+    with pytest.raises(AttributeError, match="has no attribute 'conect'"):
+        pmcp_lab.conect  # noqa: B018
