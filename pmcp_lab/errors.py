@@ -149,6 +149,10 @@ class TaskNotReady(TaskError):
         self.status = status
 
 
+class InputRequired(TaskError):
+    """A tool asks its user something where nobody can answer."""
+
+
 class TaskFailed(TaskError):
     """The task ended `failed`; `code` and `data` are the server's when it gave a JSON-RPC error."""
 

@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import itertools
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import mcp_types as types
@@ -23,7 +23,15 @@ from pmcp_lab.client.target import Command, Local, Target, Url
 from pmcp_lab.client.task import Question, Task, failed_task
 from pmcp_lab.client.transport import StderrLog, TaskTransport, stdio_transport
 from pmcp_lab.client.watcher import DEFAULT, Watcher, interval
-from pmcp_lab.errors import ConnectionClosed, ConnectionFailed, InvalidArguments, LabError, PeerError, TaskCancelled
+from pmcp_lab.errors import (
+    ConnectionClosed,
+    ConnectionFailed,
+    InputRequired,
+    InvalidArguments,
+    LabError,
+    PeerError,
+    TaskCancelled,
+)
 from pmcp_lab.protocol import TaskState, TaskStatus
 from pmcp_lab.protocol.meta import RELATED_TASK
 
@@ -176,7 +184,8 @@ class Connection:
             case _:
                 text = str(error) or type(error).__name__
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
-        message = f"Can't connect to {self.name!r} ({self.target}): {reason}"
+        what = "Lost the connection to" if self.ready.done() else "Can't connect to"
+        message = f"{what} {self.name!r} ({self.target}): {reason}"
         if self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
         return message
@@ -277,7 +286,24 @@ class Connection:
             task.trouble = f"the task asks for {request.get('method')}, which this host does not offer"
             task.touch()
             return
-        task.ask(Question(key, str(params.get("message") or ""), params.get("requestedSchema") or {}))
+        self._put(task, Question(key, str(params.get("message") or ""), params.get("requestedSchema") or {}))
+
+    def _put(self, task: Task, question: Question) -> None:
+        """Put a question to whoever watches the task; without anybody the task ends here."""
+        if task.attended:
+            task.ask(question)
+            return
+        tool = f"{self.name}.{task.tool}"
+        how = f"start it with task({task.tool!r}, …) and answer with .answer({{…}})"
+        task.fail(InputRequired(f"{tool} asks: {question.message!r}\nA plain call can't answer; {how}.", task.id or ""))
+        if task.id is not None and self.open:
+            cancelling = asyncio.create_task(self._cancel_quietly(task.id))
+            self._fetching[f"cancel {task.id}"] = cancelling
+            cancelling.add_done_callback(lambda _: self._fetching.pop(f"cancel {task.id}", None))
+
+    async def _cancel_quietly(self, task_id: str) -> None:
+        with suppress(LabError):  # it may have ended by itself; nobody waits for it any more
+            await self.peer.cancel_task(task_id)
 
     async def _poll(self, key: Hashable) -> float | None:
         task = self._tasks[str(key)]
@@ -388,9 +414,11 @@ class Connection:
         if task is None or task.id is None or not isinstance(schema, dict):
             return types.ElicitResult(action="cancel")
         key = f"question-{next(self._numbers)}"
+        self._put(task, Question(key, params.message, schema))
+        if not task.attended:
+            return types.ElicitResult(action="cancel")
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[(task.id, key)] = answer
-        task.ask(Question(key, params.message, schema))
         try:
             return types.ElicitResult(**await answer)
         finally:

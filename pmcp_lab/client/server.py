@@ -145,9 +145,10 @@ class Server:
             tool.check(arguments)
         peer = self._peer
         supported = peer.offers_tasks and tool.task_support in ("optional", "required")
+        task = Task(self, name, arguments)
+        task.attended = as_task is not None
         if as_task is None:
             as_task = supported and tool.task_support == "required"
-        task = Task(self, name, arguments)
         task.local = not peer.modern and not (as_task and supported)
         if as_task:
             self.tasks.append(task)
@@ -187,6 +188,7 @@ class Server:
         if not isinstance(answer, TaskState):
             return answer
         task = Task(self, tool, arguments)
+        task.attended = False
         self.connection.adopt(task, answer)
         try:
             return (await task).raw

@@ -63,6 +63,8 @@ class Task:
         self.ended: int | None = None
         self.trouble: str | None = None
         """Why what is shown may be out of date, or None."""
+        self.attended = True
+        """False where nobody can answer a question: a plain call, or one made by an app."""
         self.local = False
         """True when the server made no task of it: a plain call that runs in the background."""
         self._state: TaskState | None = None

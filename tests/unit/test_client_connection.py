@@ -19,6 +19,7 @@ import pmcp_lab as lab
 from pmcp_lab.errors import (
     ConnectionClosed,
     ConnectionFailed,
+    InputRequired,
     InvalidArguments,
     TargetError,
     TaskCancelled,
@@ -159,6 +160,14 @@ class TestTasks:
         run.answer(action="decline")
         assert run.result(timeout=10).value["published"] is False
 
+    def test_a_question_to_a_plain_call_is_not_waited_for_in_silence(self, demo: lab.Server) -> None:
+        if demo.version == "2025-11-25":
+            # Asked within the call itself: the tool is told that nobody answers.
+            assert demo.call("publish", model="m", timeout=20).value["published"] is False
+            return
+        with pytest.raises(InputRequired, match=r"asks: 'Publish m\?'\nA plain call can't answer; start it with task"):
+            demo.call("publish", model="m", timeout=20)
+
     def test_a_tool_that_the_server_does_not_make_a_task_of(self, demo: lab.Server) -> None:
         run = demo.task("add", a=1, b=2)
         assert run.result(timeout=10).value == 3
@@ -281,6 +290,25 @@ class TestTrouble:
             fragile.call("ping")
         assert other.call("add", a=1, b=1).value == 2
         assert lab.connect(script("fragile"), env=PYTHONPATH).call("ping").value == "pong"
+
+    def test_a_url_that_goes_away_in_the_middle_of_a_task(self) -> None:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "pmcp_lab", "demo", "--http", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **PYTHONPATH},
+        )
+        with serving:
+            assert serving.stdout is not None
+            url = next(word for word in serving.stdout.readline().split() if word.startswith("http"))
+            server = lab.connect(url.rstrip(".,"), name="away")
+            run = server.task("train", epochs=100, seconds=60)
+            serving.kill()
+            with pytest.raises(ConnectionClosed, match="Lost the connection to 'away'"):
+                run.result(timeout=20)
+            assert run.status == "unknown"
+            assert "Lost the connection" in str(run.trouble)
 
     def test_stderr_is_kept(self) -> None:
         server = lab.connect(script("fragile"), name="noisy", env=PYTHONPATH)

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab.conftest import Open
@@ -133,6 +134,19 @@ def test_mistakes_are_one_readable_block(notebook: Open) -> None:
         assert said in text
         assert len(text.splitlines()) <= 6, text
         assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("wait", ["run.result()", "await run", "demo.call('train', epochs=100, seconds=60)"])
+def test_a_wait_can_be_interrupted(notebook: Open, wait: str) -> None:
+    book = notebook(CONNECT, f"run = demo.task('train', epochs=100, seconds=60)\n{wait}", "demo.call('add', a=1, b=2)")
+    book.run(0)
+    book.start(1)
+    book.page.wait_for_timeout(1_500)
+    assert book.running(1)
+    book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    (output,) = book.finish(1, timeout=5)
+    assert output["ename"] in ("KeyboardInterrupt", "CancelledError")
+    assert book.run(2)[0]["data"]["text/plain"] == "3"
 
 
 def test_a_restarted_kernel_leaves_no_server_behind(notebook: Open) -> None:
