@@ -98,7 +98,7 @@ class Server:
             return task.result(timeout)
         except BaseException:
             if not task.done():
-                runtime().start(self.connection.cancel(task))
+                runtime().start(self.connection.follower.cancel(task))
             raise
 
     def task(
@@ -153,7 +153,7 @@ class Server:
         if as_task:
             self.tasks.append(task)
             announce(task)
-        runtime().start(self.connection.start(task, ttl=ttl, as_task=as_task and supported))
+        runtime().start(self.connection.follower.start(task, ttl=ttl, as_task=as_task and supported))
         return task
 
     def tool(self, name: str) -> Tool:
@@ -189,13 +189,13 @@ class Server:
             return answer
         task = Task(self, tool, arguments)
         task.attended = False
-        self.connection.adopt(task, answer)
+        self.connection.follower.adopt(task, answer)
         try:
             return (await task).raw
         except ToolError as error:
             return error.result
         except asyncio.CancelledError:
-            runtime().start(self.connection.cancel(task))
+            runtime().start(self.connection.follower.cancel(task))
             raise
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:

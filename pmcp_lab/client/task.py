@@ -193,7 +193,7 @@ class Task:
             PeerError: The server refused.
         """
         if not self.done():
-            runtime().run(self.server.connection.cancel(self))
+            runtime().run(self.server.connection.follower.cancel(self))
 
     def answer(
         self, content: Mapping[str, Any] | None = None, *, action: str = "accept", key: str | None = None
@@ -219,7 +219,7 @@ class Task:
 
             form = Tool(self.server.name, {"name": "answer", "inputSchema": dict(question.schema)})
             form.check(response["content"])
-        runtime().run(self.server.connection.answer(self, question.key, response))
+        runtime().run(self.server.connection.follower.answer(self, question.key, response))
 
     def _question(self, key: str | None) -> Question:
         open_ones = self._questions

@@ -1,7 +1,8 @@
-"""Transports around the SDK's: one that keeps a stdio server's stderr, one that lets legacy task results through."""
+"""How each kind of target is spoken to: the SDK's transports, a stdio server's stderr, legacy task results."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -18,8 +19,8 @@ from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.message import SessionMessage
 
-from pmcp_lab.client.target import Command
-from pmcp_lab.errors import ConnectionFailed
+from pmcp_lab.client.target import Command, Url
+from pmcp_lab.errors import ConnectionFailed, InvalidArguments
 
 CREATED = "run.pmcp/created-task"
 """`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
@@ -183,3 +184,48 @@ class _Writer:
 
     async def __aexit__(self, *exc: Any) -> bool | None:
         return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def http_transport(target: Url) -> AsyncIterator[Any]:
+    from mcp.client.streamable_http import streamable_http_client
+
+    if not target.headers:
+        async with streamable_http_client(target.url) as streams:
+            yield streams
+        return
+    import httpx2
+
+    async with (
+        httpx2.AsyncClient(headers=dict(target.headers), timeout=httpx2.Timeout(30.0, read=300.0)) as http,
+        streamable_http_client(target.url, http_client=http) as streams,
+    ):
+        yield streams
+
+
+@asynccontextmanager
+async def local_transport(server: Any) -> AsyncIterator[Any]:
+    """A server object of this process over memory streams, which is how it can be spoken to in legacy."""
+    from mcp.server import Server
+    from mcp.server.mcpserver import MCPServer
+    from mcp.shared.memory import create_client_server_memory_streams
+
+    if isinstance(server, MCPServer):
+        try:
+            manager = server.session_manager
+        except RuntimeError:
+            server.streamable_http_app()
+            manager = server.session_manager
+        server = manager.app
+    if not isinstance(server, Server):
+        raise InvalidArguments(f"a {type(server).__name__} is no MCP server")
+    async with create_client_server_memory_streams() as (ours, theirs):
+        options = server.create_initialization_options()
+        serving = asyncio.create_task(server.run(*theirs, options))
+        try:
+            yield ours
+        finally:
+            await ours[1].aclose()
+            _, running = await asyncio.wait([serving], timeout=2.0)
+            for task in running:
+                task.cancel()

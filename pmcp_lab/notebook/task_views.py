@@ -102,7 +102,7 @@ class TaskWidget(LiveWidget):
 
 async def _cancel(task: Task) -> None:
     try:
-        await task.server.connection.cancel(task)
+        await task.server.connection.follower.cancel(task)
     except LabError as error:
         task.trouble = f"could not be cancelled: {error.message}"
         task.touch()

@@ -36,6 +36,7 @@ def http_demo() -> Iterator[str]:
     yield found[0].rstrip(".,")
     process.terminate()
     process.wait(10)
+    process.stdout.close()
 
 
 @pytest.fixture
