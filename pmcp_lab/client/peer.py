@@ -12,7 +12,7 @@ from mcp.client import ClaimContext, Client, ClientExtension, NotificationBindin
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from pmcp_lab.client.transport import CREATED
-from pmcp_lab.errors import ConnectionClosed, LabError, PeerError
+from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
@@ -148,8 +148,7 @@ class Peer:
             seen.add(cursor)
 
     async def read_resource(self, uri: str) -> dict[str, Any]:
-        result = await self._guard(self._client.read_resource(uri))
-        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+        return await self.request("resources/read", {"uri": uri})
 
     async def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Any request, answered with the raw result."""
@@ -200,6 +199,20 @@ class Peer:
         if result.meta and CREATED in result.meta:
             return decode_task(result.meta[CREATED])
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+
+    async def call_as_it_comes(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | TaskState:
+        """Call a tool for somebody else: the result is passed on whole, whether or not it fits its schema.
+
+        Raises:
+            InputRequired: The tool asks something first (multi round-trip), which nobody here can answer.
+        """
+        params = {"name": tool, "arguments": arguments}
+        raw = await self.request("tools/call", params)
+        if raw.get("resultType") == modern.RESULT_TYPE:
+            return decode_task(raw)
+        if raw.get("resultType") == "input_required":
+            raise InputRequired(f"Tool {tool!r} of server {self._name!r} asks something before it runs.", "")
+        return raw
 
     # --- tasks ---
 

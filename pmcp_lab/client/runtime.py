@@ -38,7 +38,6 @@ class Runtime:
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="pmcp_lab", daemon=True)
         self._thread.start()
-        # The first JSON-schema validation imports for over a second: do it before anybody waits for it.
         threading.Thread(target=_warm, name="pmcp_lab-warm", daemon=True).start()
 
     def _run(self) -> None:
@@ -142,7 +141,13 @@ def runtime() -> Runtime:
         return _runtime
 
 
+PATIENCE = 2.0
+"""Seconds before slow imports start: right after a connection their hold on the interpreter would be felt."""
+
+
 def _warm() -> None:
+    """The first JSON-schema validation imports for over a second: have it done before somebody waits for it."""
+    time.sleep(PATIENCE)
     import jsonschema
 
     jsonschema.Draft202012Validator({"type": "object"}, format_checker=jsonschema.FormatChecker()).is_valid({})

@@ -182,9 +182,10 @@ class Server:
         """Call a tool on behalf of an app, on the connection's loop, and return the `CallToolResult` as it came.
 
         Raises:
+            InputRequired: The tool asks its user something.
             PeerError, ConnectionClosed: As for every request.
         """
-        answer = await self.connection.peer.call_tool(tool, arguments)
+        answer = await self.connection.peer.call_as_it_comes(tool, arguments)
         if not isinstance(answer, TaskState):
             return answer
         task = Task(self, tool, arguments)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import html
 from collections import deque
 from typing import Any
 
 import traitlets as t
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Tool
+from pmcp_lab.client import Server, Tool, ToolResult
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, AppError, LabError, nearest
 from pmcp_lab.notebook.live import LiveWidget, built, now
@@ -167,7 +168,14 @@ class AppView(LiveWidget):
         if bundled is None:
             return None
         data, metadata = bundled
-        return {**data, "text/plain": repr(self)}, metadata
+        return {**data, "text/plain": repr(self), "text/html": self._static()}, metadata
+
+    def _static(self) -> str:
+        """What stands in the cell where no widget runs: whose app it was, and what the tool said."""
+        name = html.escape(f"{self.server.name}.{self.tool.name}")
+        result = self._call["result"]
+        said = ToolResult(result, name).preview(400) if result else ""
+        return f"<p>MCP App of <code>{name}</code>; run the cell to open it.</p><pre>{html.escape(said)}</pre>"
 
 
 def open_app(server: Server, name: str, arguments: dict[str, Any]) -> AppView:
@@ -222,16 +230,16 @@ def read_app(server: Server, uri: str) -> dict[str, Any]:
         raise AppError(
             f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
         )
-    html = content.get("text")
-    if not isinstance(html, str):
+    page = content.get("text")
+    if not isinstance(page, str):
         try:
-            html = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
+            page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
     ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
     return {
         "uri": uri,
-        "html": html,
+        "html": page,
         "csp": content_security_policy(ui.csp),
         # Permissions need a person's consent, which nobody was asked for yet.
         "allow": "",

@@ -162,6 +162,9 @@ class TestApp:
         assert page.opened["_call"]["arguments"] == {"frequency": 3}
         until(lambda: view._call["result"] is not None)
         assert view._call["result"]["structuredContent"]["frequency"] == 3
+        data, _ = view._repr_mimebundle_()
+        assert data["text/plain"] == "<AppView widgets.wave>"
+        assert "MCP App of <code>widgets.wave</code>" in data["text/html"]
 
     def test_it_may_call_tools(self, demo: lab.Server) -> None:
         view, page = self.open(demo)
