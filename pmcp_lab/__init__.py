@@ -35,7 +35,17 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext pmcp_lab`: the `%mcp` magics."""
+    """`%load_ext pmcp_lab`: the `%mcp` magics.
+
+    Raises:
+        MissingExtra: The notebook's dependencies are not installed.
+    """
+    from importlib.util import find_spec
+
+    from pmcp_lab.errors import MissingExtra
+
+    if find_spec("anywidget") is None:
+        raise MissingExtra("%load_ext pmcp_lab", "notebook")
     from pmcp_lab.notebook import load_ipython_extension
 
     load_ipython_extension(shell)

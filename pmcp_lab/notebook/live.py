@@ -28,7 +28,7 @@ def built(name: str) -> Path:
     """
     file = STATIC / name
     if not file.is_file():
-        raise LabError(f"The front end is not built ({name} is missing): run `make build` in the source tree.")
+        raise LabError(f"The front end is not built ({name} is missing): run `make front-end` in the source tree.")
     return file
 
 

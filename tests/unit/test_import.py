@@ -38,6 +38,17 @@ def test_the_kernel_side_needs_no_notebook() -> None:
     assert not {"pandas", "IPython", "anywidget"} & set(loaded("import pmcp_lab; pmcp_lab.connect"))
 
 
+def test_the_magics_say_what_they_need() -> None:
+    code = (
+        "import importlib.util, pmcp_lab\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name == 'anywidget' else found(name)\n"
+        "pmcp_lab.load_ipython_extension(None)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'pmcp_lab[notebook]'" in run.stderr
+
+
 def test_an_unknown_name() -> None:
     import pmcp_lab
 
