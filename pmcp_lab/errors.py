@@ -149,6 +149,17 @@ class TaskNotReady(TaskError):
         self.status = status
 
 
+class LeaseLost(TaskError):
+    """A runner wants to work on a task that another one holds, or that it has lost."""
+
+    code = INTERNAL_ERROR
+
+    def __init__(self, task_id: str, runner: str, holder: str | None) -> None:
+        by = f"held by {holder!r}" if holder else "held by nobody"
+        super().__init__(f"task {task_id} is {by}, not by {runner!r}: stop working on it", task_id)
+        self.holder = holder
+
+
 class InputRequired(TaskError):
     """A tool asks its user something where nobody can answer."""
 

@@ -5,10 +5,13 @@ Nothing here speaks MCP: `protocol` knows the wire, `server` connects the two. W
 """
 
 from pmcp_lab.tasks.context import Answer, TaskContext
+from pmcp_lab.tasks.leases import Leases
 from pmcp_lab.tasks.limits import Limits
+from pmcp_lab.tasks.opening import open_store
 from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
+from pmcp_lab.tasks.reaper import reap
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord
-from pmcp_lab.tasks.store import TaskStore, open_store
+from pmcp_lab.tasks.store import TaskStore
 from pmcp_lab.tasks.variables import Variables
 
 __all__ = [
@@ -17,6 +20,7 @@ __all__ = [
     "Answer",
     "Job",
     "Lease",
+    "Leases",
     "Limits",
     "Owner",
     "TaskContext",
@@ -24,5 +28,6 @@ __all__ = [
     "TaskStore",
     "Variables",
     "open_store",
+    "reap",
     "resolve_owner",
 ]

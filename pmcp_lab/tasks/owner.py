@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 Owner = tuple[str, ...]
 """The kind of identity, then its parts: `("subject", issuer, subject)`, `("client", id)`, `("session", id)`."""
 
@@ -33,3 +35,13 @@ def resolve_owner(
 def anonymous(owner: Owner) -> bool:
     """Whether nobody vouched for this owner."""
     return owner[0] in ("local", "session") or not any(owner[1:])
+
+
+def owner_key(owner: Owner) -> str:
+    """The owner as a part of a key: different for different owners, whatever characters they have."""
+    return "o:" + ":".join(map(key_text, owner))
+
+
+def key_text(text: str) -> str:
+    """The text without `:`, `{`, `}`, `#` and what is not ASCII, in a way that keeps different texts different."""
+    return quote(text, safe="@", errors="surrogatepass")

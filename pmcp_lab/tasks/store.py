@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pmcp_lab.errors import (
     INVALID_PARAMS,
@@ -22,17 +21,18 @@ from pmcp_lab.errors import (
     InvalidTransition,
     LabError,
     LimitExceeded,
-    StoreError,
     TaskNotFound,
     TaskNotReady,
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks.backends import Backend, Changes, Conflict, QuotaReached
+from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
+from pmcp_lab.tasks.following import follow
+from pmcp_lab.tasks.leases import Leases
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.owner import Owner, anonymous
-from pmcp_lab.tasks.record import NO_RESULT, Job, TaskRecord, expiry, new_task_id, truncated
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, truncated
 from pmcp_lab.tasks.variables import compact_json, merge
 
 PAGE: Final = 50
@@ -40,7 +40,11 @@ PAGE: Final = 50
 
 _ATTEMPTS: Final = 64
 
+_RECALLED: Final = 128
+"""Live tasks this process wrote last, so that writing them again takes no read."""
+
 Change = Callable[[TaskRecord], TaskRecord]
+"""From a record to the one that replaces it; the same object for "nothing to do". May be called several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ class TaskStore:
     ) -> None:
         self.backend = backend
         self.limits = limits or Limits()
+        self.leases = Leases(self)
         self._clock = clock
+        self._recent: dict[tuple[Owner, str], TaskRecord] = {}
 
     async def create(
         self,
@@ -81,10 +87,12 @@ class TaskStore:
         job: Job | None = None,
         variables: Mapping[str, Any] | None = None,
         message: str | None = None,
+        lease: Lease | None = None,
     ) -> TaskRecord:
         """A new task, `working`, in one write.
 
         Args:
+            lease: Who runs it from birth, so that it is missed if the process ends before it claims it.
             ttl: Milliseconds; None takes the default.
             poll_interval: Milliseconds; None takes the store's.
 
@@ -99,7 +107,7 @@ class TaskStore:
             raise LimitExceeded(
                 f"TTL of {granted} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
             )
-        now = self._now()
+        now = self.now()
         record = TaskRecord(
             task_id=new_task_id(),
             owner=owner,
@@ -111,6 +119,7 @@ class TaskStore:
             poll_interval=poll_interval or self.limits.poll_interval,
             method=method,
             job=job,
+            lease=lease,
             variables=merge({}, variables, self.limits) if variables else {},
         )
         try:
@@ -120,6 +129,7 @@ class TaskStore:
                 f"there are already {self.limits.tasks_per_owner} unfinished tasks: "
                 "cancel some or wait until they finish or expire"
             ) from None
+        self._recall(record)
         return record
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord:
@@ -129,7 +139,7 @@ class TaskStore:
             TaskNotFound: Unknown, expired or another owner's.
         """
         record = await self.backend.get(owner, task_id)
-        if record is None or record.expired(self._now()):
+        if record is None or record.expired(self.now()):
             raise TaskNotFound(task_id)
         return record
 
@@ -176,9 +186,10 @@ class TaskStore:
                 variables=merge(record.variables, variables, self.limits) if variables else record.variables,
                 ttl=granted,
                 expires=record.expires if ttl is None else expiry(record.created, granted),
+                lease=None if status is not None and status.terminal else record.lease,
             )
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def set_variables(
         self, owner: Owner, task_id: str, variables: Mapping[str, Any], *, by_client: bool = False
@@ -202,7 +213,7 @@ class TaskStore:
                 names = names | variables.keys()
             return replace(record, variables=merge(record.variables, variables, self.limits), client_variables=names)
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def complete(self, owner: Owner, task_id: str, result: Any, *, message: str | None = None) -> TaskRecord:
         """`completed` with its result, in one write. None is a result.
@@ -229,7 +240,7 @@ class TaskStore:
                 lease=None,
             )
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def fail(
         self, owner: Owner, task_id: str, error: Mapping[str, Any], *, message: str | None = None
@@ -245,7 +256,7 @@ class TaskStore:
             text = message or str(error.get("message") or "") or record.message
             return replace(record, status=TaskStatus.FAILED, message=text, error=dict(error), lease=None)
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def cancel(self, owner: Owner, task_id: str, *, message: str | None = None) -> TaskRecord:
         """`cancelled`, at once and for good; whoever works on it is told by its executor or the change feed.
@@ -258,7 +269,7 @@ class TaskStore:
             _check_move(record, TaskStatus.CANCELLED)
             return replace(record, status=TaskStatus.CANCELLED, message=message or record.message, lease=None)
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def get_result(self, owner: Owner, task_id: str) -> Any:
         """What `complete` stored.
@@ -293,7 +304,7 @@ class TaskStore:
                 questions={**record.questions, key: dict(request)},
             )
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def answer(self, owner: Owner, task_id: str, responses: Mapping[str, Any]) -> TaskRecord:
         """Answer open questions; unknown and answered keys are ignored. The last one makes it `working` again."""
@@ -305,7 +316,7 @@ class TaskStore:
             after = replace(record, answers={**record.answers, **news})
             return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
-        return await self._change(owner, task_id, change)
+        return await self.change(owner, task_id, change)
 
     async def list(self, owner: Owner, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """The owner's tasks, newest first.
@@ -314,14 +325,14 @@ class TaskStore:
             LabError: The cursor is none of this owner's (-32602).
         """
         after = None if cursor is None else decode_cursor(owner, cursor)
-        records = await self.backend.page(owner, after=after, limit=limit + 1, now=self._now())
+        records = await self.backend.page(owner, after=after, limit=limit + 1, now=self.now())
         shown = records[:limit]
         more = len(records) > limit and bool(shown)
         return Page(shown, encode_cursor(owner, (shown[-1].created, shown[-1].task_id)) if more else None)
 
     async def cleanup_expired(self) -> int:
         """Delete what has expired; how many that were. Nobody sees expired tasks before that either."""
-        return await self.backend.purge(self._now())
+        return await self.backend.purge(self.now())
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str) -> AsyncIterator[AsyncIterator[TaskRecord]]:
@@ -334,75 +345,67 @@ class TaskStore:
         """
         async with (
             self.backend.watch(owner, task_id) as changes,
-            aclosing(self._follow(owner, task_id, changes)) as feed,
+            aclosing(follow(self, owner, task_id, changes)) as feed,
         ):
             yield feed
+
+    async def change(self, owner: Owner, task_id: str, change: Change, *, silent: bool = False) -> TaskRecord:
+        """Replace a record by compare-and-swap, again and again until nobody was faster.
+
+        Args:
+            silent: Leave `updated` as it is.
+
+        Raises:
+            TaskNotFound: See `get`.
+            ConcurrentModification: Others were faster every time.
+        """
+        # Where a read is a round trip, a writer that wrote last needs none: the swap tells if it is out of date. Only
+        # what is certain may be refused.
+        recalled = self._recent.get((owner, task_id))
+        certain = recalled is None or recalled.expired(self.now())
+        record = await self.get(owner, task_id) if recalled is None or certain else recalled
+        for attempt in range(_ATTEMPTS):
+            try:
+                changed = change(record)
+            except LabError:
+                if certain:
+                    raise
+                changed = record
+            if changed is record:
+                if certain:
+                    return record
+                record, certain = await self.get(owner, task_id), True
+                continue
+            now = max(self.now(), record.updated)
+            changed = replace(changed, updated=record.updated if silent else now, seq=record.seq + 1)
+            try:
+                await self.backend.replace(changed, expected=record.seq)
+            except Conflict as conflict:
+                self._recent.pop((owner, task_id), None)
+                if conflict.current is None or conflict.current.expired(now):
+                    raise TaskNotFound(task_id) from None
+                record, certain = conflict.current, True
+                # Full jitter: writers that collided once should not meet again.
+                await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
+                continue
+            self._recall(changed)
+            return changed
+        raise ConcurrentModification(f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again")
 
     async def close(self) -> None:
         await self.backend.close()
 
-    async def _follow(self, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
-        seen = 0
-        while True:
-            record = await self.get(owner, task_id)
-            if record.seq > seen:
-                seen = record.seq
-                yield record
-            if not record.live:
-                return
-            try:
-                async with asyncio.timeout(self._seconds_left(record)):
-                    await changes.wait()
-            except TimeoutError:
-                continue
+    def _recall(self, record: TaskRecord) -> None:
+        key = (record.owner, record.task_id)
+        self._recent.pop(key, None)
+        if record.live:
+            self._recent[key] = record
+            if len(self._recent) > _RECALLED:
+                del self._recent[next(iter(self._recent))]
 
-    def _seconds_left(self, record: TaskRecord) -> float | None:
-        if record.expires is None:
-            return None
-        return max(0.0, (record.expires - self._clock()) / timedelta(seconds=1)) + 0.001
-
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """The present by the store's clock, in whole milliseconds."""
         return truncated(self._clock())
-
-    async def _change(self, owner: Owner, task_id: str, change: Change) -> TaskRecord:
-        record = await self.get(owner, task_id)
-        for attempt in range(_ATTEMPTS):
-            changed = change(record)
-            if changed is record:
-                return record
-            now = max(self._now(), record.updated)
-            changed = replace(changed, updated=now, seq=record.seq + 1)
-            try:
-                await self.backend.replace(changed, expected=record.seq)
-            except Conflict as conflict:
-                if conflict.current is None or conflict.current.expired(now):
-                    raise TaskNotFound(task_id) from None
-                record = conflict.current
-                # Full jitter: writers that collided once should not meet again.
-                await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
-                continue
-            return changed
-        raise ConcurrentModification(f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again")
-
-
-def open_store(url: str, limits: Limits | None = None) -> TaskStore:
-    """A store by URL: `memory://`.
-
-    Raises:
-        StoreError: The scheme is unknown, or not available in this version.
-    """
-    scheme = urlsplit(url).scheme
-    match scheme:
-        case "memory":
-            from pmcp_lab.tasks.backends.memory import MemoryBackend
-
-            return TaskStore(MemoryBackend(), limits)
-        case "sqlite" | "redis" | "rediss" | "dynamodb":
-            raise StoreError(f"{scheme}:// stores are not available in this version of pmcp_lab; use memory://")
-        case "":
-            raise StoreError(f"{url!r} is not a store URL; use memory://")
-        case _:
-            raise StoreError(f"there is no store for {scheme}:// URLs; use memory://")
 
 
 def _check_move(record: TaskRecord, target: TaskStatus) -> None:

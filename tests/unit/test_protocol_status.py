@@ -1,4 +1,4 @@
-"""The life of a task: the 46 behaviours of reference/pmcp-tasks.md §9.1, by their numbers."""
+"""The life of a task: the 46 behaviours a state machine of tasks has to have, by number."""
 
 from __future__ import annotations
 

@@ -14,13 +14,12 @@ from pmcp_lab.errors import (
     InvalidTransition,
     LabError,
     LimitExceeded,
-    StoreError,
     TaskNotFound,
     TaskNotReady,
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks import LOCAL, Job, Limits, TaskStore, open_store, resolve_owner
+from pmcp_lab.tasks import LOCAL, Job, Limits, TaskStore, resolve_owner
 from pmcp_lab.tasks.backends import Conflict
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 from pmcp_lab.tasks.limits import milliseconds
@@ -411,21 +410,6 @@ async def test_watch_ends_with_the_task_when_it_expires() -> None:
     async with store.watch(BOB, task.task_id) as feed:
         with pytest.raises(TaskNotFound):
             await anext(feed)
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("sqlite:///tasks.db", "not available in this version"),
-        ("redis://localhost", "not available in this version"),
-        ("dynamodb://table", "not available in this version"),
-        ("postgres://x", "no store for postgres://"),
-        ("tasks.db", "not a store URL"),
-    ],
-)
-def test_urls_that_open_nothing(url: str, says: str) -> None:
-    with pytest.raises(StoreError, match=says):
-        open_store(url)
 
 
 @pytest.mark.parametrize(

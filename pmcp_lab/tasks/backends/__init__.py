@@ -1,8 +1,9 @@
 """Where records live. A backend is a small class over the protocol below; what a task may do is in `tasks.store`.
 
 Every operation is atomic by itself. A backend looks at a record only for its key (`owner`, `task_id`), its
-place in the list (`created`, `task_id`), its end (`expires`), whether it counts (`live`) and its version
-(`seq`): those are the columns of a table; the rest may be stored as one opaque value.
+place in the list (`created`, `task_id`), its end (`expires`), whether it counts (`live`), its lease's end
+(`lease.until`) and its version (`seq`): those are the columns of a table; the rest may be stored as one opaque
+value, which `tasks.codec` makes. Moments have whole milliseconds. Trouble with the storage is a `StoreError`.
 """
 
 from __future__ import annotations
@@ -74,6 +75,21 @@ class Backend(Protocol):
 
     async def purge(self, now: datetime) -> int:
         """Delete what is expired at `now`, of every owner; how many that were."""
+        ...
+
+    async def next_expiry(self) -> datetime | None:
+        """When there is next something to purge: no record expires before it. None when there is nothing.
+
+        Decides how long the reaper sleeps. A backend that deletes expired records by itself returns None; it
+        is then purged only rarely.
+        """
+        ...
+
+    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
+        """Up to `limit` records of every owner whose lease has run out: `lease.until < now`, longest ago first.
+
+        Costs nothing for records without a lease, which finished ones never have. Expired ones may be among them.
+        """
         ...
 
     def watch(self, owner: Owner, task_id: str | None = None) -> AbstractAsyncContextManager[Changes]:

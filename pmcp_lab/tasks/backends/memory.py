@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import threading
 from bisect import bisect_left, insort
-from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
+from urllib.parse import urlsplit
 
+from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
+from pmcp_lab.tasks.backends.watching import LocalChanges, Watchers
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 
-class _Changes:
-    """Ids written since the last look; may be told from any thread, is waited for on one loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ids: set[str] = set()
-        self._ready = asyncio.Event()
-
-    def tell(self, task_id: str) -> None:
-        # A closed loop has nobody left to tell.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._add, task_id)
-
-    def _add(self, task_id: str) -> None:
-        self._ids.add(task_id)
-        self._ready.set()
-
-    async def wait(self) -> frozenset[str]:
-        await self._ready.wait()
-        self._ready.clear()
-        ids, self._ids = frozenset(self._ids), set()
-        return ids
+def open_url(url: str) -> MemoryBackend:
+    """For `memory://`: each call opens an empty one."""
+    if urlsplit(url)[1:] != ("", "", "", ""):
+        raise StoreError(f"a memory store has no name: write memory://, not {url}")
+    return MemoryBackend()
 
 
 class _Shelf:
@@ -55,7 +39,8 @@ class MemoryBackend:
     def __init__(self) -> None:
         self._shelves: dict[Owner, _Shelf] = {}
         self._ends: list[tuple[datetime, Owner, str]] = []
-        self._watchers: defaultdict[tuple[Owner, str | None], set[_Changes]] = defaultdict(set)
+        self._leased: set[tuple[Owner, str]] = set()
+        self._watchers = Watchers()
         self._lock = threading.Lock()
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
@@ -70,9 +55,14 @@ class MemoryBackend:
                 raise Conflict(current)
             if quota is not None and len(shelf.live) >= quota:
                 raise QuotaReached
-            insort(shelf.order, (record.created, record.task_id))
+            position = (record.created, record.task_id)
+            # Nearly always the newest; looking there first spares a walk through memory that is not in any cache.
+            if shelf.order and position < shelf.order[-1]:
+                insort(shelf.order, position, lo=_near_end(shelf.order, position))
+            else:
+                shelf.order.append(position)
             self._place(shelf, record)
-        self._tell(record)
+        self._watchers.tell(record.owner, record.task_id)
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
         with self._lock:
@@ -81,13 +71,13 @@ class MemoryBackend:
             if shelf is None or current is None or current.seq != expected:
                 raise Conflict(current)
             self._place(shelf, record, moved=record.expires != current.expires)
-        self._tell(record)
+        self._watchers.tell(record.owner, record.task_id)
 
     async def delete(self, owner: Owner, task_id: str) -> bool:
         with self._lock:
             record = self._remove(owner, task_id)
         if record is not None:
-            self._tell(record)
+            self._watchers.tell(record.owner, record.task_id)
         return record is not None
 
     async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
@@ -108,19 +98,24 @@ class MemoryBackend:
         with self._lock:
             return self._drop_expired(now)
 
-    @asynccontextmanager
-    async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[_Changes]:
-        changes = _Changes()
-        key = (owner, task_id)
+    async def next_expiry(self) -> datetime | None:
         with self._lock:
-            self._watchers[key].add(changes)
-        try:
+            # The heap's first entry may be out of date, but never too late.
+            return self._ends[0][0] if self._ends else None
+
+    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
+        with self._lock:
+            found = [
+                (record.lease.until, owner, record.task_id, record)
+                for owner, task_id in self._leased
+                if (record := self._shelves[owner].records[task_id]).lease is not None and record.lease.until < now
+            ]
+        return [entry[3] for entry in heapq.nsmallest(limit, found)]
+
+    @asynccontextmanager
+    async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
+        with self._watchers.watch(owner, task_id) as changes:
             yield changes
-        finally:
-            with self._lock:
-                self._watchers[key].discard(changes)
-                if not self._watchers[key]:
-                    del self._watchers[key]
 
     async def close(self) -> None:
         """Nothing to let go of; the records stay for whoever still holds the store."""
@@ -131,6 +126,10 @@ class MemoryBackend:
             shelf.live.add(record.task_id)
         else:
             shelf.live.discard(record.task_id)
+        if record.lease is not None:
+            self._leased.add((record.owner, record.task_id))
+        else:
+            self._leased.discard((record.owner, record.task_id))
         if moved and record.expires is not None:
             heapq.heappush(self._ends, (record.expires, record.owner, record.task_id))
 
@@ -140,6 +139,7 @@ class MemoryBackend:
         if shelf is None or record is None:
             return None
         shelf.live.discard(task_id)
+        self._leased.discard((owner, task_id))
         del shelf.order[bisect_left(shelf.order, (record.created, task_id))]
         if not shelf.records:
             del self._shelves[owner]
@@ -157,7 +157,8 @@ class MemoryBackend:
                 dropped += 1
         return dropped
 
-    def _tell(self, record: TaskRecord) -> None:
-        for key in ((record.owner, record.task_id), (record.owner, None)):
-            for changes in tuple(self._watchers.get(key, ())):
-                changes.tell(record.task_id)
+
+def _near_end(order: list[Position], position: Position) -> int:
+    """Where to start to look for the place of what is among the newest."""
+    near = max(0, len(order) - 64)
+    return near if near and order[near] < position else 0

@@ -1,0 +1,194 @@
+"""A record as bytes: what a backend that can't hold Python objects stores.
+
+Compact UTF-8 JSON with the fields of a PMCP record (`task`, `ownerId`, `variables`, `result`, `requestMethod`,
+`expiresAt`), so that a table PMCP wrote can be opened, and beside them what PMCP has no place for.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, truncated
+
+
+def encode_record(record: TaskRecord) -> bytes:
+    """The record as valid UTF-8 JSON.
+
+    Raises:
+        StoreError: Something in it is not JSON.
+    """
+    task: dict[str, Any] = {"taskId": record.task_id, "status": record.status.value}
+    if record.message is not None:
+        task["statusMessage"] = record.message
+    task["createdAt"] = _text(record.created)
+    task["lastUpdatedAt"] = _text(record.updated)
+    task["ttl"] = record.ttl
+    if record.poll_interval is not None:
+        task["pollInterval"] = record.poll_interval
+    stored: dict[str, Any] = {
+        "task": task,
+        "ownerId": "local" if record.owner == LOCAL else record.owner[-1],
+        "variables": record.variables,
+        "result": None if record.result is NO_RESULT else record.result,
+        "requestMethod": record.method,
+        "expiresAt": None if record.expires is None else _text(record.expires),
+        "owner": record.owner,
+        "seq": record.seq,
+    }
+    if record.result is not NO_RESULT:
+        stored["hasResult"] = True
+    if record.job is not None:
+        stored["job"] = {
+            "tool": record.job.tool,
+            "arguments": record.job.arguments,
+            "context": record.job.context,
+        }
+    if record.client_variables:
+        stored["clientVariables"] = sorted(record.client_variables)
+    if record.progress is not None:
+        stored["progress"] = record.progress
+    if record.error is not None:
+        stored["error"] = record.error
+    if record.questions:
+        stored["inputRequests"] = record.questions
+    if record.answers:
+        stored["inputResponses"] = record.answers
+    if record.lease is not None:
+        stored["lease"] = {"runner": record.lease.runner, "until": _text(record.lease.until)}
+    try:
+        try:
+            return _PLAIN.encode(stored).encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair: legal in JSON as an escape, but in no UTF-8.
+            return _ESCAPED.encode(stored).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"task {record.task_id} can't be written as JSON: {error}") from None
+
+
+def decode_record(data: bytes, *, seq: int | None = None) -> TaskRecord:
+    """The record in these bytes, also when PMCP wrote them: its `ownerId` reads as a subject without issuer.
+
+    Args:
+        seq: The version the backend keeps beside the bytes; None takes the one inside (1 when there is none).
+
+    Raises:
+        StoreError: The bytes are not a record.
+    """
+    try:
+        return _record(_READER.decode(data.decode()), seq)
+    except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
+        raise StoreError(f"a stored task can't be read: {str(error) or type(error).__name__}") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_READER = json.JSONDecoder(parse_constant=_refuse)
+_PLAIN = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ESCAPED = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _record(stored: Any, seq: int | None) -> TaskRecord:
+    stored = _object(stored, "the record")
+    task = _object(stored["task"], "task")
+    result = stored.get("result")
+    if result is None and stored.get("hasResult") is not True:
+        result = NO_RESULT
+    progress = stored.get("progress")
+    if progress is not None and (isinstance(progress, bool) or not isinstance(progress, int | float)):
+        raise ValueError("progress is not a number")
+    questions = _object(stored.get("inputRequests") or {}, "inputRequests")
+    for asked in questions.values():
+        _object(asked, "an input request")
+    return TaskRecord(
+        task_id=_string(task["taskId"], "taskId"),
+        owner=_owner(stored),
+        status=TaskStatus(task["status"]),
+        message=_optional_string(task.get("statusMessage"), "statusMessage"),
+        created=_moment(task["createdAt"], "createdAt"),
+        updated=_moment(task["lastUpdatedAt"], "lastUpdatedAt"),
+        ttl=_optional_count(task.get("ttl"), "ttl"),
+        expires=None if stored.get("expiresAt") is None else _moment(stored["expiresAt"], "expiresAt"),
+        poll_interval=_optional_count(task.get("pollInterval"), "pollInterval"),
+        method=_string(stored["requestMethod"], "requestMethod"),
+        job=None if stored.get("job") is None else _job(_object(stored["job"], "job")),
+        variables=_object(stored["variables"], "variables"),
+        client_variables=frozenset(_strings(stored.get("clientVariables") or [], "clientVariables")),
+        progress=None if progress is None else float(progress),
+        result=result,
+        error=None if stored.get("error") is None else _object(stored["error"], "error"),
+        questions=questions,
+        answers=_object(stored.get("inputResponses") or {}, "inputResponses"),
+        lease=None if stored.get("lease") is None else _lease(_object(stored["lease"], "lease")),
+        seq=seq if seq is not None else _optional_count(stored.get("seq"), "seq") or 1,
+    )
+
+
+def _owner(stored: dict[str, Any]) -> Owner:
+    if "owner" not in stored:
+        name = _string(stored["ownerId"], "ownerId")
+        return LOCAL if name == "local" else resolve_owner(name)
+    parts = _strings(stored["owner"], "owner")
+    if not parts:
+        raise ValueError("owner is empty")
+    return tuple(parts)
+
+
+def _job(stored: dict[str, Any]) -> Job:
+    return Job(
+        tool=_string(stored["tool"], "job.tool"),
+        arguments=_object(stored.get("arguments") or {}, "job.arguments"),
+        context=_object(stored.get("context") or {}, "job.context"),
+    )
+
+
+def _lease(stored: dict[str, Any]) -> Lease:
+    return Lease(runner=_string(stored["runner"], "lease.runner"), until=_moment(stored["until"], "lease.until"))
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is not an object")
+    return value
+
+
+def _string(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is not text")
+    return value
+
+
+def _optional_string(value: Any, name: str) -> str | None:
+    return None if value is None else _string(value, name)
+
+
+def _optional_count(value: Any, name: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{name} is not a number of at least 0")
+    return value
+
+
+def _strings(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ValueError(f"{name} is not a list of texts")
+    return value
+
+
+@lru_cache(maxsize=1_024)
+def _moment(value: Any, name: str) -> datetime:
+    # Also what other writers put there: any offset, and up to nanoseconds.
+    moment = datetime.fromisoformat(_string(value, name))
+    return truncated(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+@lru_cache(maxsize=1_024)
+def _text(moment: datetime) -> str:
+    """As `protocol.to_timestamp`, which pads no years and takes three times as long."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,0 +1,48 @@
+"""A task's changes as they come, made of a backend's word that there are some."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pmcp_lab.tasks.backends import Changes
+from pmcp_lab.tasks.owner import Owner
+from pmcp_lab.tasks.record import TaskRecord
+
+if TYPE_CHECKING:
+    from pmcp_lab.tasks.store import TaskStore
+
+
+async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
+    """The record now and after each change that anybody but its runner cares about; ends with the task.
+
+    Raises:
+        TaskNotFound: It is not there, or has gone.
+    """
+    seen = 0
+    shown: TaskRecord | None = None
+    while True:
+        record = await store.get(owner, task_id)
+        if record.seq > seen:
+            seen = record.seq
+            # A runner's heartbeats are nobody else's business.
+            visible = replace(record, lease=None, seq=0)
+            if visible != shown:
+                shown = visible
+                yield record
+        if not record.live:
+            return
+        try:
+            async with asyncio.timeout(_seconds_left(store, record)):
+                await changes.wait()
+        except TimeoutError:
+            continue
+
+
+def _seconds_left(store: TaskStore, record: TaskRecord) -> float | None:
+    if record.expires is None:
+        return None
+    return max(0.0, (record.expires - store.now()) / timedelta(seconds=1)) + 0.001

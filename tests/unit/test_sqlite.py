@@ -1,0 +1,280 @@
+"""What is special about SQLite: several processes, files that are something else, and crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pmcp_lab.errors import LimitExceeded, StoreError
+from pmcp_lab.tasks import Limits, TaskStore
+from pmcp_lab.tasks.backends.sqlite import (
+    _COUNT,
+    _FIRST_PAGE,
+    _GET,
+    _LAPSED,
+    _NEXT_EXPIRY,
+    _NEXT_PAGE,
+    _PURGE,
+    SqliteBackend,
+)
+from tests.unit.crash import ROOT, crash
+
+ANN = ("client", "ann")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tasks.db"
+
+
+def test_killed_writers_lose_nothing(path: Path) -> None:
+    account = crash(f"sqlite:///{path}", rounds=8)
+    assert account.counts["created"] >= 16
+    assert account.counts["completed"] > 0
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+ELSEWHERE = """
+import asyncio, sys
+from pmcp_lab.errors import LimitExceeded
+from pmcp_lab.tasks import Limits, TaskStore
+from pmcp_lab.tasks.backends.sqlite import SqliteBackend
+
+async def main(path, task_id, name):
+    store = TaskStore(SqliteBackend(path), Limits(tasks_per_owner=20))
+    owner = ("client", "ann")
+    async def create():
+        try:
+            await store.create(owner)
+        except LimitExceeded:
+            return 0
+        return 1
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await asyncio.gather(*(store.set_variables(owner, task_id, {f"{name}{n}": n}) for n in range(16)))
+    print(sum(await asyncio.gather(*(create() for _ in range(32)))), flush=True)
+    await store.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def elsewhere(*arguments: str) -> subprocess.Popen[str]:
+    """A process that has opened the store, and waits for a line before it goes on."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE, *arguments],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+async def test_two_processes_on_one_file(path: Path) -> None:
+    store = TaskStore(SqliteBackend(path), Limits(tasks_per_owner=20))
+    task = await store.create(ANN)
+    others = [elsewhere(str(path), task.task_id, name) for name in "xy"]
+    async with store.watch(ANN, task.task_id) as feed, asyncio.timeout(20):
+        assert await anext(feed) == task
+        for other in others:
+            assert other.stdin is not None
+            other.stdin.write("\n")
+            other.stdin.flush()
+        changed = await anext(feed)
+        assert changed.variables, "another process's writes are told"
+        while len(changed.variables) < 32:
+            changed = await anext(feed)
+    made = [int((await asyncio.to_thread(other.communicate))[0]) for other in others]
+    assert sum(made) == 19, "the quota holds across processes"
+    record = await store.get(ANN, task.task_id)
+    assert record.variables == {f"{name}{n}": n for name in "xy" for n in range(16)}
+    with pytest.raises(LimitExceeded):
+        await store.create(ANN)
+    await store.close()
+
+
+async def test_who_is_far_behind_is_told_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pmcp_lab.tasks.backends.sqlite._LOG", 8)
+    here, there = SqliteBackend(path), SqliteBackend(path)
+    ours = TaskStore(here, Limits(tasks_per_owner=None))
+    tasks = [await ours.create(ANN) for _ in range(3)]
+    theirs = TaskStore(there, Limits(tasks_per_owner=None))
+    async with here.watch(ANN) as changes, here.watch(ANN, tasks[0].task_id) as one:
+        connection = sqlite3.connect(path)
+        # As if thousands of writes had come in between.
+        connection.execute("INSERT INTO change VALUES (100000, ?, 'x')", ('["client", "ann"]',))
+        connection.commit()
+        connection.close()
+        await theirs.cancel(ANN, tasks[1].task_id)
+        async with asyncio.timeout(5):
+            told: frozenset[str] = frozenset()
+            while not told >= {task.task_id for task in tasks}:
+                told |= await changes.wait()
+            assert await one.wait() == {tasks[0].task_id}
+    await here.close()
+    await there.close()
+
+
+async def test_the_change_log_stays_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pmcp_lab.tasks.backends.sqlite._LOG", 8)
+    store = TaskStore(SqliteBackend(path), Limits(tasks_per_owner=None))
+    task = await store.create(ANN)
+    for n in range(600):
+        await store.set_variables(ANN, task.task_id, {"n": n})
+    await store.close()
+    connection = sqlite3.connect(path)
+    ((length,),) = connection.execute("SELECT count(*) FROM change").fetchall()
+    connection.close()
+    assert length <= 8 + 256
+
+
+async def test_a_closed_store_says_so(path: Path) -> None:
+    store = TaskStore(SqliteBackend(path))
+    task = await store.create(ANN)
+    assert "pmcp-lab-sqlite" in {thread.name for thread in threading.enumerate()}
+    await store.close()
+    await store.close()
+    assert "pmcp-lab-sqlite" not in {thread.name for thread in threading.enumerate()}
+    for call in (store.create(ANN), store.get(ANN, task.task_id), store.list(ANN), store.cleanup_expired()):
+        with pytest.raises(StoreError, match=str(path)):
+            await call
+
+
+async def test_writes_under_way_are_finished_by_close(path: Path) -> None:
+    store = TaskStore(SqliteBackend(path))
+    creating = [asyncio.create_task(store.create(ANN)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    made = [task.task_id for task in await asyncio.gather(*creating)]
+    again = TaskStore(SqliteBackend(path))
+    assert {record.task_id for record in (await again.list(ANN)).records} == set(made)
+    await again.close()
+
+
+def other_file(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"not a database" * 1_000)
+    with pytest.raises(StoreError, match=str(path)):
+        SqliteBackend(path)
+    path.unlink()
+    other_file(path, "CREATE TABLE mine (x)")
+    with pytest.raises(StoreError, match="not a store of tasks"):
+        SqliteBackend(path)
+    path.unlink()
+    asyncio.run(SqliteBackend(path).close())
+    other_file(path, "PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99"):
+        SqliteBackend(path)
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        SqliteBackend(tmp_path)
+
+
+async def test_damaged_records_and_a_file_that_can_not_be_written(path: Path) -> None:
+    before = TaskStore(SqliteBackend(path))
+    task = await before.create(ANN)
+    await before.close()
+    backend = SqliteBackend(path, timeout=0.1)
+    store = TaskStore(backend)
+    other_file(path, "UPDATE task SET data = x'ff'")
+    for call in (store.get(ANN, task.task_id), store.list(ANN)):
+        with pytest.raises(StoreError, match=str(path)):
+            await call
+    with pytest.raises(StoreError, match=str(path)):
+        await backend.replace(replace(task, seq=9), expected=8)
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="locked"):
+        await store.create(ANN)
+    busy.execute("ROLLBACK")
+    busy.close()
+    assert (await store.create(ANN)).seq == 1
+    await store.close()
+
+
+async def test_a_cancelled_writer_disturbs_nobody(path: Path) -> None:
+    store = TaskStore(SqliteBackend(path))
+    tasks = [asyncio.create_task(store.create(ANN)) for _ in range(10)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(outcome, asyncio.CancelledError) for outcome in done] == [True, False] * 5
+    await store.create(ANN)
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "index"),
+    [
+        (_GET, ("o", "i"), "task_id"),
+        (_COUNT, ("o", 1, 5), "COVERING INDEX task_live"),
+        (_FIRST_PAGE, ("o", 1, 50), "task_order"),
+        (_NEXT_PAGE, ("o", 1, "i", 1, 50), "task_order"),
+        (_PURGE, (1,), "task_expires"),
+        (_NEXT_EXPIRY, (), "COVERING INDEX task_expires"),
+        (_LAPSED, (1, 5), "task_lease"),
+    ],
+)
+async def test_no_query_scans_or_sorts(path: Path, query: str, parameters: tuple[Any, ...], index: str) -> None:
+    await SqliteBackend(path).close()
+    connection = sqlite3.connect(path)
+    plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters))
+    connection.close()
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+    assert "SCAN task" not in plan or query is _NEXT_EXPIRY
+
+
+async def test_a_record_read_again_is_not_decoded_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = TaskStore(SqliteBackend(path)), TaskStore(SqliteBackend(path))
+    task = await here.create(ANN)
+    read = await there.get(ANN, task.task_id)
+    assert read == task
+    assert await there.get(ANN, task.task_id) is read
+    changed = await here.update(ANN, task.task_id, message="x")
+    assert await here.get(ANN, task.task_id) is changed
+    assert (await there.list(ANN)).records == [changed], "another process's change is seen"
+    await there.backend.delete(ANN, task.task_id)
+    again = replace(task, message="same id, same seq, another task")
+    await here.backend.insert(again, quota=None, now=task.created)
+    assert await there.get(ANN, task.task_id) == await here.get(ANN, task.task_id) == again
+    monkeypatch.setattr("pmcp_lab.tasks.backends.sqlite._KEPT", 2)
+    for _ in range(5):
+        await there.create(ANN)
+    assert len((await there.list(ANN)).records) == 6
+    assert isinstance(there.backend, SqliteBackend)
+    assert len(there.backend._kept) == 2
+    await here.close()
+    await there.close()
+
+
+async def test_moments_are_kept_to_the_end_of_the_calendar(path: Path) -> None:
+    backend = SqliteBackend(path)
+    store = TaskStore(backend, Limits(max_ttl=None))
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+    task = replace(await store.create(ANN), expires=last, seq=2)
+    await backend.replace(task, expected=1)
+    assert await store.get(ANN, task.task_id) == task
+    assert await backend.next_expiry() == last
+    await store.close()
