@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -40,9 +41,15 @@ class StderrLog:
     def __init__(self) -> None:
         self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._last = ""
+        # Read from any thread, closed from the connection's.
+        self._lock = threading.Lock()
 
     def text(self, limit: int = 64_000) -> str:
         """The last `limit` bytes, without terminal colours."""
+        with self._lock:
+            return self._read(limit)
+
+    def _read(self, limit: int) -> str:
         if self.file.closed:
             return self._last[-limit:]
         size = os.fstat(self.file.fileno()).st_size
@@ -51,8 +58,9 @@ class StderrLog:
 
     def close(self) -> None:
         """Give the file back, and keep what it said."""
-        self._last = self.text()
-        self.file.close()
+        with self._lock:
+            self._last = self._read(64_000)
+            self.file.close()
 
     def tail(self, lines: int = 12) -> str:
         return "\n".join(self.text().rstrip().splitlines()[-lines:])

@@ -114,3 +114,20 @@ def test_trouble_with_a_file(folder: Path) -> None:
     (folder / "other.json").write_text("[]")
     with pytest.raises(TargetError, match='no "mcpServers"'):
         read_target("x", config=folder / "other.json")
+
+
+def test_stderr_can_be_read_while_it_is_closed() -> None:
+    import threading
+
+    from pmcp_lab.client.transport import StderrLog
+
+    for _ in range(200):
+        log = StderrLog()
+        log.file.write("last words\n")
+        log.file.flush()
+        seen: list[str] = []
+        reader = threading.Thread(target=lambda log=log, seen=seen: seen.extend(log.text() for _ in range(20)))
+        reader.start()
+        log.close()
+        reader.join()
+        assert seen == ["last words\n"] * 20
