@@ -33,10 +33,6 @@ class _TaskRequest(types.Request[_TaskParams, str]):
     params: _TaskParams
 
 
-class _CallParams(types.CallToolRequestParams):
-    """With `arguments` as given: a null argument must reach the tool."""
-
-
 class _Created(types.Result):
     """A modern `CreateTaskResult`, kept whole."""
 
@@ -187,7 +183,7 @@ class Peer:
                 )
             )
         else:
-            params = _CallParams(
+            params = types.CallToolRequestParams(
                 name=tool,
                 arguments=arguments,
                 task=types.TaskMetadata(**task),

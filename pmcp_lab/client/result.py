@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pmcp_lab.errors import ToolError
-
 
 class ToolResult:
     """A `CallToolResult`.
@@ -46,16 +44,6 @@ class ToolResult:
         if structured is None:
             return self.text
         return structured["result"] if set(structured) == {"result"} else structured
-
-    def raise_for_error(self) -> ToolResult:
-        """Returns itself.
-
-        Raises:
-            ToolError: The tool reported failure.
-        """
-        if self.is_error:
-            raise ToolError(f"{self._where} failed: {self.text or 'no reason given'}", self.raw)
-        return self
 
     def preview(self, limit: int = 200) -> str:
         """One line for a table."""

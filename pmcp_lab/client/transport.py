@@ -137,11 +137,28 @@ class TaskTransport:
         return item
 
 
-class _Reader:
+class _Stream:
+    """One end of a transport, passed through."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> bool | None:
+        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
+
+
+class _Reader(_Stream):
     def __init__(
         self, inner: Any, change: Callable[[SessionMessage | Exception], Any], on_end: Callable[[], None]
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._change = change
         self._on_end = on_end
 
@@ -163,35 +180,15 @@ class _Reader:
             raise
         return self._change(item)  # type: ignore[no-any-return]
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
-
-
-class _Writer:
+class _Writer(_Stream):
     def __init__(self, inner: Any, see: Callable[[SessionMessage], None]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._see = see
 
     async def send(self, item: SessionMessage) -> None:
         self._see(item)
         await self._inner.send(item)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
 
 
 @asynccontextmanager

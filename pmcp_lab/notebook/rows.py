@@ -54,14 +54,6 @@ def moments(history: Iterable[Moment]) -> list[dict[str, Any]]:
     return [{"time": moment.time, "status": moment.status, "message": moment.message} for moment in history]
 
 
-def duration(milliseconds: int) -> str:
-    seconds = milliseconds / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(int(seconds), 60)
-    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def static_table(tasks: Iterable[Task]) -> str:
     """The tasks as a plain table, for where no widget runs. Everything from a server is escaped."""
     head = "".join(
