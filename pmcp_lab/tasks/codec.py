@@ -181,10 +181,11 @@ def _strings(value: Any, name: str) -> list[str]:
     return value
 
 
-@lru_cache(maxsize=1_024)
 def _moment(value: Any, name: str) -> datetime:
-    # Also what other writers put there: any offset, and up to nanoseconds.
     moment = datetime.fromisoformat(_string(value, name))
+    # As written here, there is nothing to cut; others write any offset, and up to nanoseconds.
+    if len(value) == 24 and value[23] == "Z" and value[19] == ".":
+        return moment
     return truncated(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,9 +23,21 @@ def compact_json(value: Any) -> bytes:
     Raises:
         TypeError, ValueError: `value` is not JSON (NaN and infinities included).
     """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", errors="surrogatepass"
-    )
+    return _COMPACT.encode(value).encode("utf-8", errors="surrogatepass")
+
+
+# Made once: `json.dumps` makes one for each call.
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_READER = json.JSONDecoder()
+
+
+@lru_cache(maxsize=1_024)
+def _check_name(name: object, limit: int) -> None:
+    if not isinstance(name, str):
+        raise VariableError(f"a task variable's name is text, not {name!r}")
+    check_variable_name(name)
+    if len(name.encode("utf-8", errors="surrogatepass")) > limit:
+        raise VariableError(f"a task variable's name may have at most {limit} bytes")
 
 
 def _check_value(name: str, value: Any, limits: Limits, level: int) -> None:
@@ -52,18 +66,17 @@ def merge(present: Mapping[str, Any], change: Mapping[str, Any], limits: Limits)
     """
     merged = dict(present)
     for name, value in change.items():
-        if not isinstance(name, str):
-            raise VariableError(f"a task variable's name is text, not {name!r}")
-        check_variable_name(name)
-        if len(name.encode("utf-8", errors="surrogatepass")) > limits.variable_name:
-            raise VariableError(f"a task variable's name may have at most {limits.variable_name} bytes")
-        _check_value(name, value, limits, 0)
+        _check_name(name, limits.variable_name)
         if value is None:
             merged.pop(name, None)
             continue
+        if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)):
+            merged[name] = value
+            continue
+        _check_value(name, value, limits, 0)
         try:
             # Read back, so that what is stored is plain JSON and no longer the caller's own object.
-            merged[name] = json.loads(compact_json(value))
+            merged[name] = value if type(value) is str else _READER.decode(_COMPACT.encode(value))
         except (TypeError, ValueError, RecursionError) as error:
             raise VariableError(f"task variable {name!r} can't be written as JSON: {error}") from None
     if len(merged) > limits.variable_keys:

@@ -82,9 +82,7 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     return f"sqlite:///{tmp_path}/few.db", f"sqlite:///{tmp_path}/many.db"
 
 
-async def test_cost_does_not_grow_with_the_store(urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # A thousand records would all be kept decoded, a hundred thousand would not: compare what finding them costs.
-    monkeypatch.setattr("pmcp_lab.tasks.backends.sqlite._KEPT", 0)
+async def test_cost_does_not_grow_with_the_store(urls: tuple[str, str]) -> None:
     async with filled(urls[0], FEW) as few, filled(urls[1], MANY) as many:
         kinds: dict[str, Callable[[TaskStore, str], Operation]] = {
             "create": lambda store, _: lambda: create(store),
@@ -106,9 +104,10 @@ async def test_cost_does_not_grow_with_the_store(urls: tuple[str, str], monkeypa
         small, large = costs[name, FEW], costs[name, MANY]
         ratios[name] = median_ratio(large, small)
         line(name, small, large, ratio=ratios[name])
-    # The aim is 1.3 everywhere; SQLite is not there yet. A bare dict grows by up to a microsecond.
+    # The aim is 1.3 everywhere. SQLite misses it for get: of a thousand records all are kept decoded, of a hundred
+    # thousand few. A bare dict grows by up to a microsecond.
     memory = urls[0] == "memory://"
-    limits = {"create": 1.3, "get": 1.3, "update": 1.3} if memory else {"create": 1.5, "get": 1.6, "update": 1.8}
+    limits = {"create": 1.3, "get": 1.3 if memory else 1.8, "update": 1.3 if memory else 1.5}
     for name, limit in limits.items():
         assert ratios[name] <= limit or statistics.median(costs[name, MANY]) <= statistics.median(costs[name, FEW]) + 1
     if urls[0] == "memory://":
@@ -206,9 +205,10 @@ async def test_sqlite_beside_bare_sqlite(tmp_path: Path) -> None:
     line(f"SELECT of {PAGE}", selects, ratio=1)
     line("list page", warm, ratio=median_ratio(warm, selects))
     line("list page nobody read before", cold, ratio=median_ratio(cold, selects))
-    # The aims are 1.5 and 2: not reached yet for creates.
-    assert median_ratio(together, raw) <= 2.5
-    assert median_ratio(warm, selects) <= 2.5
+    assert median_ratio(together, raw) <= 1.5
+    assert median_ratio(warm, selects) <= 2
+    # The aim is 1.5: not reached by a create that waits for nothing but itself.
+    assert median_ratio(alone, raw) <= 2.5
 
 
 MCP1 = """

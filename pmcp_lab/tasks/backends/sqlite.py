@@ -5,12 +5,12 @@ cut or a crash of the operating system may undo the last ones (those since the l
 (https://sqlite.org/pragma.html#pragma_synchronous). The file must not lie on a network drive
 (https://sqlite.org/wal.html).
 
-Reads are done on the caller's thread: finding a row takes less time than waking another thread.
+Reads are done on the caller's thread: finding a row takes less time than waking another thread. So are writes, unless
+somebody else is writing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import threading
@@ -25,79 +25,60 @@ from urllib.parse import unquote, urlsplit
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
-from pmcp_lab.tasks.backends.sqlite_writer import Writer
-from pmcp_lab.tasks.backends.watching import LocalChanges, Watchers
+from pmcp_lab.tasks.backends.sqlite_writer import Writer, busy
+from pmcp_lab.tasks.backends.watching import LocalChanges, Watched, Watchers
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 _APPLICATION: Final = 0x504D4350  # "PMCP"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_LOG: Final = 4_096
-"""Entries of the change log that are kept. Whoever is further behind looks at everything it watches."""
-
 _KEPT: Final = 2_048
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
 
+# Every index is one more page to write for each new task.
 _SCHEMA: Final = (
-    "CREATE TABLE task (key INTEGER PRIMARY KEY, owner TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL,"
-    " expires INTEGER NOT NULL, live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL)",
+    "CREATE TABLE task (owner TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
+    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY (owner, created, id)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX task_id ON task (owner, id)",
-    "CREATE INDEX task_order ON task (owner, created, id, expires)",
     "CREATE INDEX task_live ON task (owner, expires, live) WHERE live",
     "CREATE INDEX task_expires ON task (expires) WHERE expires < 9223372036854775807",
     "CREATE INDEX task_lease ON task (lease) WHERE lease IS NOT NULL",
-    "CREATE TABLE change (n INTEGER PRIMARY KEY, owner TEXT NOT NULL, id TEXT NOT NULL)",
-    # What is live counts per owner, so that nothing is counted unless the quota is near. Expired tasks are in it.
-    "CREATE TABLE owner (owner TEXT PRIMARY KEY, live INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TRIGGER born AFTER INSERT ON task WHEN new.live BEGIN"
-    " INSERT INTO owner VALUES (new.owner, 1) ON CONFLICT DO UPDATE SET live = live + 1; END",
-    "CREATE TRIGGER ended AFTER UPDATE OF live ON task WHEN old.live <> new.live BEGIN"
-    " UPDATE owner SET live = live + new.live - old.live WHERE owner = new.owner; END",
-    "CREATE TRIGGER deleted AFTER DELETE ON task WHEN old.live BEGIN"
-    " UPDATE owner SET live = live - 1 WHERE owner = old.owner; END",
-    "CREATE TRIGGER emptied AFTER UPDATE ON owner WHEN new.live = 0 BEGIN"
-    " DELETE FROM owner WHERE owner = new.owner; END",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
 
-_GET = "SELECT key, seq, data FROM task WHERE owner = ? AND id = ?"
-_LIVE = "SELECT live FROM owner WHERE owner = ?"
+_GET = "SELECT owner, id, seq, data FROM task WHERE owner = ? AND id = ?"
+_SEQ = "SELECT seq FROM task WHERE owner = ? AND id = ?"
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM task WHERE owner = ? AND live AND expires >= ? LIMIT ?)"
-_INSERT = (
-    "INSERT INTO task (key, owner, id, created, expires, live, lease, seq, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT = "INSERT INTO task (owner, id, created, expires, live, lease, seq, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 # Each touches more indexes than the one before: progress none, an end those of what is live and leased.
 _REPLACE = (
     "UPDATE task SET seq = ?, data = ?"
-    " WHERE owner = ? AND id = ? AND seq = ? AND expires = ? AND live = ? AND lease IS ? RETURNING key",
-    "UPDATE task SET seq = ?, data = ?, live = ?, lease = ?"
-    " WHERE owner = ? AND id = ? AND seq = ? AND expires = ? RETURNING key",
-    "UPDATE task SET seq = ?, data = ?, live = ?, lease = ?, expires = ?"
-    " WHERE owner = ? AND id = ? AND seq = ? RETURNING key",
+    " WHERE owner = ? AND id = ? AND seq = ? AND expires = ? AND live = ? AND lease IS ?",
+    "UPDATE task SET seq = ?, data = ?, live = ?, lease = ? WHERE owner = ? AND id = ? AND seq = ? AND expires = ?",
+    "UPDATE task SET seq = ?, data = ?, live = ?, lease = ?, expires = ? WHERE owner = ? AND id = ? AND seq = ?",
 )
 _DELETE = "DELETE FROM task WHERE owner = ? AND id = ?"
-_FIRST_PAGE = "SELECT key, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
+_FIRST_PAGE = (
+    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
+)
 _NEXT_PAGE = (
-    "SELECT key, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
+    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
     " ORDER BY created DESC, id DESC LIMIT ?"
 )
 # The second comparison is that of the index, which would not be used without it.
 _PURGE = (
-    "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
+    "DELETE FROM task WHERE (owner, created, id) IN"
+    " (SELECT owner, created, id FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
 )
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
-_LAPSED = "SELECT key, seq, data FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
-_IDS = "SELECT id FROM task WHERE owner = ?"
-_LOGGED = "INSERT INTO change (owner, id) VALUES (?, ?)"
-_FORGET = "DELETE FROM change WHERE n <= ?"
-_CHANGED = "SELECT n, owner, id FROM change WHERE n > ? ORDER BY n"
-_LAST_CHANGE = "SELECT coalesce(max(n), 0) FROM change"
+_LAPSED = "SELECT owner, id, seq, data FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
 
 
 def open_url(url: str) -> SqliteBackend:
@@ -129,15 +110,17 @@ class SqliteBackend:
     def __init__(self, path: str | Path, *, timeout: float = 30) -> None:
         self._path = str(path)
         self._watchers = Watchers()
-        self._seen = 0
-        self._kept: dict[int, TaskRecord] = {}
+        self._version = 0
+        # No owner has more live tasks than this, as long as nobody else makes any: saves counting them.
+        self._most: dict[str, int] = {}
+        self._seen: dict[Watched, int] = {}
+        self._kept: dict[tuple[str, str], TaskRecord] = {}
         self._keeping = threading.Lock()
         try:
             connection = _connect(self._path, timeout)
             try:
                 _prepare(connection, self._path, timeout)
                 self._reader = _connect(self._path, 0)
-                self._undone(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -145,7 +128,11 @@ class SqliteBackend:
             raise StoreError(f"the store {self._path} can't be opened: {error}") from None
         self._reading = threading.Lock()
         self._writer = Writer(
-            connection, self._path, watching=lambda: bool(self._watchers), look=self._look, undone=self._undone
+            connection,
+            self._path,
+            timeout=timeout,
+            watching=lambda: bool(self._watchers),
+            notice=self._notice,
         )
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
@@ -154,24 +141,24 @@ class SqliteBackend:
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
         owner, moment, data = _key(record.owner), _since_epoch(now), encode_record(record)
-        row = (owner, record.task_id, _since_epoch(record.created), *_columns(record), record.seq, data)
+        expires, live, lease = _columns(record)
+        row = (owner, record.task_id, _since_epoch(record.created), expires, live, lease, record.seq, data)
 
-        def work(connection: sqlite3.Connection) -> int:
-            if quota is not None:
-                counted = connection.execute(_LIVE, (owner,)).fetchone()
-                if counted and counted[0] >= quota:
-                    (exactly,) = connection.execute(_COUNT, (owner, moment, quota)).fetchone()
-                    if exactly >= quota:
-                        raise QuotaReached
-            # A number of the log is never used again, unlike one that SQLite chooses.
-            key = self._log(connection, owner, record.task_id)
+        def work(connection: sqlite3.Connection) -> None:
+            if quota is not None and self._most.get(owner, quota) >= quota:
+                (counted,) = connection.execute(_COUNT, (owner, moment, quota)).fetchone()
+                if counted >= quota:
+                    raise QuotaReached
+                self._most[owner] = counted
             try:
-                connection.execute(_INSERT, (key, *row))
+                connection.execute(_INSERT, row)
             except sqlite3.IntegrityError:
                 raise Conflict(self._current(connection, owner, record.task_id)) from None
-            return key
+            if owner in self._most:
+                self._most[owner] += 1
 
-        self._keep(await self._writer.run(work), record, data)
+        await self._writer.run(work)
+        self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
@@ -184,15 +171,18 @@ class SqliteBackend:
             (record.seq, data, live, lease, expires, *key),
         )
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: sqlite3.Connection) -> None:
             for statement, row in zip(_REPLACE, attempts, strict=True):
-                found = connection.execute(statement, row).fetchall()
-                if found:
-                    self._log(connection, owner, record.task_id)
-                    return int(found[0][0])
-            raise Conflict(self._current(connection, owner, record.task_id))
+                if connection.execute(statement, row).rowcount:
+                    break
+            else:
+                raise Conflict(self._current(connection, owner, record.task_id))
+            # With more time to live, what was expired counts again.
+            if statement is _REPLACE[-1]:
+                self._most.pop(owner, None)
 
-        self._keep(await self._writer.run(work), record, data)
+        await self._writer.run(work)
+        self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 
     async def delete(self, owner: Owner, task_id: str) -> bool:
@@ -200,14 +190,10 @@ class SqliteBackend:
             return False
         key = (_key(owner), task_id)
 
-        def work(connection: sqlite3.Connection) -> bool:
-            if connection.execute(_DELETE, key).rowcount == 0:
-                return False
-            self._log(connection, *key)
-            return True
-
-        deleted = await self._writer.run(work)
+        deleted = await self._writer.run(lambda connection: connection.execute(_DELETE, key).rowcount > 0)
         if deleted:
+            with self._keeping:
+                self._kept.pop(key, None)
             self._watchers.tell(owner, task_id)
         return deleted
 
@@ -234,17 +220,19 @@ class SqliteBackend:
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
-        """Changes by this process are told at once, those by others within 50 ms to half a second.
+        """Changes by this process are told at once, those by others within 50 ms to 0.6 s; of an owner's tasks they
+        don't tell which.
 
-        The file is looked at only while somebody watches: 20 times a second while others write, else twice.
+        The file is looked at only while somebody watches: up to 20 times a second while others write, else twice.
         """
         with self._watchers.watch(owner, task_id) as changes:
-            await self._writer.run(self._look)
+            await self._writer.run(lambda connection: task_id and self._look(connection, (owner, task_id)))
+            self._writer.watch()
             yield changes
 
     async def close(self) -> None:
         """Write what was submitted, then close the file. What is called afterwards is a `StoreError`."""
-        await asyncio.to_thread(self._writer.close)
+        await self._writer.close()
         with self._reading:
             self._reader.close()
 
@@ -256,7 +244,7 @@ class SqliteBackend:
             # An id with half a surrogate pair in it, which no task has.
             return []
         except sqlite3.Error as error:
-            if not _busy(error):
+            if not busy(error):
                 raise StoreError(f"the store {self._path} can't be read: {error}") from None
         # Somebody repairs the log after a crash: wait for that on the other thread.
         return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall())
@@ -265,21 +253,21 @@ class SqliteBackend:
         kept = self._kept
         found: list[TaskRecord] = []
         try:
-            for key, seq, data in rows:
-                record = kept.get(key)
+            for owner, task_id, seq, data in rows:
+                record = kept.get((owner, task_id))
                 if record is None or record.seq != seq:
-                    record = self._keep(key, decode_record(data, seq=seq), data)
+                    record = self._keep(owner, decode_record(data, seq=seq), data)
                 found.append(record)
         except StoreError as error:
             raise StoreError(f"in the store {self._path}, {error}") from None
         return found
 
-    def _keep(self, key: int, record: TaskRecord, data: bytes) -> TaskRecord:
-        # Records never change, and no key is used twice: under its key and `seq` it is right for ever.
+    def _keep(self, owner: str, record: TaskRecord, data: bytes) -> TaskRecord:
+        # Records never change, and no id is given twice: under its key and `seq` one is right for ever.
         if len(data) <= _KEPT_BYTES:
             with self._keeping:
-                self._kept[key] = record
-                while len(self._kept) > _KEPT:
+                self._kept[owner, record.task_id] = record
+                if len(self._kept) > _KEPT:
                     del self._kept[next(iter(self._kept))]
         return record
 
@@ -287,40 +275,36 @@ class SqliteBackend:
         rows = connection.execute(_GET, (owner, task_id)).fetchall()
         return self._decoded(rows)[0] if rows else None
 
-    def _log(self, connection: sqlite3.Connection, owner: str, task_id: str) -> int:
-        number = connection.execute(_LOGGED, (owner, task_id)).lastrowid or 0
-        self._seen = number
-        if number % 256 == 0:
-            connection.execute(_FORGET, (number - _LOG,))
-        return number
+    def _notice(self, connection: sqlite3.Connection) -> bool:
+        """Whether another connection has written since the last call; tells about what is watched then."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return False
+        self._version = version
+        self._most.clear()
+        watched = self._watchers.watched()
+        self._seen = {key: seq for key, seq in self._seen.items() if key in watched}
+        for owner, task_id in watched:
+            if task_id is None:
+                self._watchers.tell(owner, None)
+            elif self._look(connection, (owner, task_id)):
+                self._watchers.tell(owner, task_id)
+        return True
 
-    def _undone(self, connection: sqlite3.Connection) -> None:
-        (self._seen,) = connection.execute(_LAST_CHANGE).fetchone()
-
-    def _look(self, connection: sqlite3.Connection) -> None:
-        """Tell what other processes have written since this one last wrote or looked."""
-        rows = connection.execute(_CHANGED, (self._seen,)).fetchall()
-        if not rows:
-            return
-        missed = rows[0][0] > self._seen + 1
-        self._seen = rows[-1][0]
-        changes = ((tuple(json.loads(key)), task_id) for _, key, task_id in rows)
-        for owner, task_id in self._everything_watched(connection) if missed else changes:
-            self._watchers.tell(owner, task_id)
-
-    def _everything_watched(self, connection: sqlite3.Connection) -> Iterator[tuple[Owner, str]]:
-        for owner, one in self._watchers.watched():
-            if one is not None:
-                yield owner, one
-            else:
-                for (task_id,) in connection.execute(_IDS, (_key(owner),)).fetchall():
-                    yield owner, task_id
+    def _look(self, connection: sqlite3.Connection, watched: tuple[Owner, str]) -> bool:
+        """Whether the task is another than at the last look."""
+        found = connection.execute(_SEQ, (_key(watched[0]), watched[1])).fetchone()
+        seq = found[0] if found else 0
+        before, self._seen[watched] = self._seen.get(watched), seq
+        return before != seq
 
 
 def _connect(path: str, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     # Enough KiB for the inner pages of the indexes of a million tasks.
     connection.execute("PRAGMA cache_size = -16384")
+    # A checkpoint waits for the disk, and is left to a thread that may.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 
 
@@ -336,7 +320,7 @@ def _prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             break
         except sqlite3.OperationalError as error:
-            if pause is None or not _busy(error):
+            if pause is None or not busy(error):
                 raise
             time.sleep(pause)
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -351,14 +335,8 @@ def _prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
         elif application != _APPLICATION:
             raise StoreError(f"{path} is a SQLite file, but not a store of tasks: choose another name")
         elif version != _VERSION:
-            raise StoreError(
-                f"the store {path} has version {version}, and this pmcp_lab reads version {_VERSION}: upgrade pmcp_lab"
-            )
-
-
-def _busy(error: sqlite3.Error) -> bool:
-    # The low byte is the kind of error, the rest its circumstances.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            advice = "upgrade pmcp_lab" if version > _VERSION else "it is from before the first release; use a new file"
+            raise StoreError(f"the store {path} has version {version}, this pmcp_lab reads {_VERSION}: {advice}")
 
 
 @contextmanager

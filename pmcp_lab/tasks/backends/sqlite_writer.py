@@ -1,7 +1,9 @@
-"""The one thread of a process that writes to a SQLite file. What it writes is in `sqlite`.
+"""Writing to a SQLite file: who does it, and when. What is written is in `sqlite`.
 
-Writes that wait at the same time are committed together: one transaction, one trip to the file. A caller goes on
-only after the commit of its own write.
+Writes that are asked for at the same time are committed together: one transaction, one trip to the file. A caller
+goes on only after the commit of its own write. As long as nobody else writes, the event loop that asks does it
+itself, because handing a short write to a thread costs several times the write; what would have to wait (another
+process is writing, the log is to be moved into the file) is the business of the one thread here.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, QuotaReached
@@ -23,12 +27,18 @@ T = TypeVar("T")
 _TOGETHER: Final = 128
 """Writes per transaction at most: other processes want their turn."""
 
+_AT_ONCE: Final = 64
+"""Writes that an event loop does in one go before it looks after its other tasks."""
+
+_CHECKPOINT: Final = 4_000
+"""Pages in the log (16 MB) after which it is moved into the file."""
+
 _SOONEST: Final = 0.05
-_LATEST: Final = 0.5
+_LATEST: Final = 0.6
 """Seconds between two looks for other processes' writes: while there are some, and when there have been none."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
@@ -43,11 +53,12 @@ class Writer:
     A function raises `Conflict` or `QuotaReached` before it has changed a task.
 
     Args:
-        connection: Used by this thread only, once a job has been submitted.
+        connection: Used by nobody else, once a job has been submitted.
         path: For messages.
+        timeout: Seconds to wait for another process that writes.
         watching: Whether somebody wants to know what other processes write.
-        look: Tells them what; run on this thread, as the next.
-        undone: A transaction was rolled back.
+        notice: Looks whether other processes have written; run in every transaction before its functions, and while
+            somebody is watching.
     """
 
     def __init__(
@@ -55,20 +66,24 @@ class Writer:
         connection: sqlite3.Connection,
         path: str,
         *,
+        timeout: float,
         watching: Callable[[], bool],
-        look: Callable[[sqlite3.Connection], None],
-        undone: Callable[[sqlite3.Connection], None],
+        notice: Callable[[sqlite3.Connection], bool],
     ) -> None:
         self._connection = connection
         self._path = path
+        self._timeout = timeout
         self._watching = watching
-        self._look = look
-        self._undone = undone
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._notice = notice
+        self._using = threading.Lock()
+        """Held by who uses the connection."""
+        self._gathered: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Job]] = WeakKeyDictionary()
+        self._queue: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._version = 0
+        self._logged = 0
+        connection.execute("PRAGMA busy_timeout = 0")
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` returns, once it is committed.
@@ -79,19 +94,23 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         job = _Job(work, loop, loop.create_future())
-        # Under the lock, so that nothing comes after the end mark and waits for ever.
-        with self._lock:
-            if self._closed:
-                raise StoreError(f"the store {self._path} is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="pmcp-lab-sqlite", daemon=True)
-                self._thread.start()
-            self._queue.put(job)
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            self._gathered[loop] = [job]
+            loop.call_soon(self._write, loop)
+        else:
+            gathered.append(job)
         result: T = await job.reply
         return result
 
-    def close(self) -> None:
-        """Finish what was submitted and close the connection; blocks until that is done."""
+    async def close(self) -> None:
+        """Finish what this loop has submitted, and close the connection."""
+        loop = asyncio.get_running_loop()
+        while loop in self._gathered:
+            self._write(loop)
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
         with self._lock:
             first, self._closed = not self._closed, True
             thread = self._thread
@@ -99,64 +118,138 @@ class Writer:
                 self._queue.put(None)
         if thread is not None:
             thread.join()
-        self._connection.close()
+        with self._using:
+            self._connection.close()
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what the loop's tasks asked for since it last came by here; on its thread."""
+        gathered = self._gathered.pop(loop, [])
+        batch = gathered[:_AT_ONCE]
+        if len(gathered) > _AT_ONCE:
+            self._gathered[loop] = gathered[_AT_ONCE:]
+            loop.call_soon(self._write, loop)
+        if not batch:
+            return
+        if self._closed or not self._using.acquire(blocking=False):
+            self._hand_over(batch)
+            return
+        try:
+            done = self._commit(batch)
+            due = self._logged >= _CHECKPOINT
+        finally:
+            self._using.release()
+        if not done:
+            self._hand_over(batch)
+            return
+        _answer(batch)
+        if due:
+            self._hand_over(())
+
+    def _hand_over(self, batch: Sequence[_Job]) -> None:
+        # Under the lock, so that nothing comes after the end mark and waits for ever.
+        with self._lock:
+            if not self._closed:
+                self._queue.put(batch)
+                self._awake()
+                return
+        for job in batch:
+            job.error = StoreError(f"the store {self._path} is closed")
+        _answer(batch)
+
+    def watch(self) -> None:
+        """Somebody has begun to watch: look for what others write from now on."""
+        self._hand_over(())
+
+    def _awake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="pmcp-lab-sqlite", daemon=True)
+            self._thread.start()
 
     def _serve(self) -> None:
         pause = _SOONEST
         while True:
             try:
-                jobs: list[_Job | None] = [self._queue.get(timeout=pause if self._watching() else None)]
+                asked = [self._queue.get(timeout=pause if self._watching() else None)]
             except queue.Empty:
-                pause = _SOONEST if self._others_wrote() else min(_LATEST, pause * 1.5)
+                began = time.monotonic()
+                with self._using:
+                    wrote = self._others_wrote()
+                # Who watches much looks less often.
+                took = time.monotonic() - began
+                pause = max(_SOONEST, 10 * took) if wrote else min(_LATEST, pause * 1.5)
                 continue
             with suppress(queue.Empty):
-                while jobs[-1] is not None and len(jobs) < _TOGETHER:
-                    jobs.append(self._queue.get_nowait())
-            batch = [job for job in jobs if job is not None]
-            if batch:
-                self._commit(batch)
-            if jobs[-1] is None:
+                while asked[-1] is not None and len(asked) < _TOGETHER:
+                    asked.append(self._queue.get_nowait())
+            batch = [job for jobs in asked if jobs is not None for job in jobs]
+            with self._using:
+                for start in range(0, len(batch), _TOGETHER):
+                    self._commit(batch[start : start + _TOGETHER], patiently=True)
+                if not batch and self._logged >= _CHECKPOINT:
+                    self._checkpoint()
+            for loop in {job.loop for job in batch}:
+                # A closed loop has nobody left to answer.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(_answer, [job for job in batch if job.loop is loop])
+            if asked[-1] is None:
                 return
             # What somebody here does is often answered by somebody there.
             pause = _SOONEST
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _commit(self, batch: Sequence[_Job], *, patiently: bool = False) -> bool:
+        """Run all of them in one transaction; false when another process is in the way."""
+        if not batch:
+            return True
         connection = self._connection
         try:
+            if patiently:
+                connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
             connection.execute("BEGIN IMMEDIATE")
-            if self._watching():
-                self._look(connection)
+            self._notice(connection)
             for job in batch:
                 try:
                     job.result = job.work(connection)
                 except (Conflict, QuotaReached, StoreError) as error:
                     job.error = error
             connection.execute("COMMIT")
+            # About: the last pages of the indexes, and one elsewhere for each job.
+            self._logged += 4 + len(batch)
         except Exception as error:
             with suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                self._undone(connection)
+            if not patiently and isinstance(error, sqlite3.Error) and busy(error):
+                for job in batch:
+                    job.result = job.error = None
+                return False
             said = f"the store {self._path} can't be written: {error}"
             for job in batch:
                 job.error = StoreError(said) if isinstance(error, sqlite3.Error) else error
-        for loop in {job.loop for job in batch}:
-            # A closed loop has nobody left to answer.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_answer, [job for job in batch if job.loop is loop])
+        finally:
+            if patiently:
+                connection.execute("PRAGMA busy_timeout = 0")
+        return True
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file. Nobody here writes meanwhile: a log that goes on growing is never begun anew."""
+        self._logged = 0
+        # It is done by halves while somebody reads, and not at all while somebody else does it: the next one will.
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _others_wrote(self) -> bool:
-        """Whether the file has changed by other connections than this one; tells about it then."""
         with suppress(sqlite3.Error):
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if version != self._version:
-                self._version = version
-                self._look(self._connection)
-                return True
+            return self._notice(self._connection)
         return False
 
 
-def _answer(jobs: list[_Job]) -> None:
+def busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else is using what was asked for."""
+    # The low byte is the kind of error, the rest its circumstances.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _answer(jobs: Sequence[_Job]) -> None:
     for job in jobs:
         # Whoever was cancelled while waiting does not want it any more.
         if job.reply.done():

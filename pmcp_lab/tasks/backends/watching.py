@@ -22,13 +22,14 @@ class LocalChanges:
         self._ids: set[str] = set()
         self._ready = asyncio.Event()
 
-    def tell(self, task_id: str) -> None:
+    def tell(self, task_id: str | None) -> None:
         # A closed loop has nobody left to tell.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._add, task_id)
 
-    def _add(self, task_id: str) -> None:
-        self._ids.add(task_id)
+    def _add(self, task_id: str | None) -> None:
+        if task_id is not None:
+            self._ids.add(task_id)
         self._ready.set()
 
     async def wait(self) -> frozenset[str]:
@@ -62,11 +63,12 @@ class Watchers:
                 if not self._waiting[key]:
                     del self._waiting[key]
 
-    def tell(self, owner: Owner, task_id: str) -> None:
+    def tell(self, owner: Owner, task_id: str | None) -> None:
+        """A task has changed; with None, any of the owner's may have."""
         if not self._waiting:
             return
         with self._lock:
-            told = [*self._waiting.get((owner, task_id), ()), *self._waiting.get((owner, None), ())]
+            told = {*self._waiting.get((owner, task_id), ()), *self._waiting.get((owner, None), ())}
         for changes in told:
             changes.tell(task_id)
 
