@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from pydantic_core import from_json
+
 from pmcp_lab.errors import StoreError
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
@@ -81,9 +83,17 @@ def decode_record(data: bytes, *, seq: int | None = None) -> TaskRecord:
         StoreError: The bytes are not a record.
     """
     try:
-        return _record(_READER.decode(data.decode()), seq)
+        return _record(_read(data), seq)
     except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
         raise StoreError(f"a stored task can't be read: {str(error) or type(error).__name__}") from None
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except ValueError:
+        # It does not take half a surrogate pair, nor hundreds of levels.
+        return _READER.decode(data.decode())
 
 
 def _refuse(constant: str) -> NoReturn:

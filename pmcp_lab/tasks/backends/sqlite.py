@@ -36,7 +36,7 @@ _VERSION: Final = 2
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_KEPT: Final = 2_048
+_KEPT: Final = 256
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
 
@@ -303,6 +303,8 @@ def _connect(path: str, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     # Enough KiB for the inner pages of the indexes of a million tasks.
     connection.execute("PRAGMA cache_size = -16384")
+    # Beyond that, the operating system's own cache is read in place.
+    connection.execute("PRAGMA mmap_size = 268435456")
     # A checkpoint waits for the disk, and is left to a thread that may.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection

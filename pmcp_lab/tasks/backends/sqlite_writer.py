@@ -30,8 +30,8 @@ _TOGETHER: Final = 128
 _AT_ONCE: Final = 64
 """Writes that an event loop does in one go before it looks after its other tasks."""
 
-_CHECKPOINT: Final = 4_000
-"""Pages in the log (16 MB) after which it is moved into the file."""
+_CHECKPOINT: Final = 2_000
+"""Pages in the log (8 MB) after which it is moved into the file."""
 
 _SOONEST: Final = 0.05
 _LATEST: Final = 0.6
