@@ -1,4 +1,5 @@
 import { button, element, setText } from "../shared/dom";
+import type { DisplayMode } from "./bridge";
 
 export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
 
@@ -9,6 +10,12 @@ const STATE_TEXT: Record<AppState, string> = {
   silent: "app does not answer",
   closed: "closed",
   static: "no live kernel: static snapshot",
+};
+
+const MODE_BUTTONS: Record<DisplayMode, { sign: string; label: string }> = {
+  inline: { sign: "⤡", label: "Back into the cell" },
+  fullscreen: { sign: "⤢", label: "Full screen" },
+  pip: { sign: "⧉", label: "Own window" },
 };
 
 const GUARD = 500;
@@ -31,6 +38,7 @@ export class Chrome {
   readonly #state = element("span", "pmcp-app-state");
   readonly #stateText = element("span", "pmcp-app-state-text");
   readonly #reload: HTMLButtonElement;
+  readonly #modes = element("span", "pmcp-app-modes");
   readonly #bars = element("div", "pmcp-app-bars");
   readonly #shown = new Map<string, HTMLElement>();
 
@@ -49,6 +57,7 @@ export class Chrome {
       this.#server,
       element("span", "pmcp-spacer"),
       this.#state,
+      this.#modes,
       this.#reload,
     );
     this.root.append(header, this.#bars, this.stage);
@@ -69,6 +78,26 @@ export class Chrome {
     this.root.dataset.state = state;
     setText(this.#stateText, STATE_TEXT[state]);
     this.#reload.disabled = state === "closed";
+  }
+
+  /** The ways in which the app can be shown besides the present one. */
+  offerModes(modes: readonly DisplayMode[], show: (mode: DisplayMode) => void): void {
+    const focused = this.#modes.contains(document.activeElement);
+    this.#modes.replaceChildren(
+      ...modes.map((mode) => {
+        const { sign, label } = MODE_BUTTONS[mode];
+        const node = button(sign, "pmcp-icon-button", () => show(mode));
+        node.setAttribute("aria-label", label);
+        node.title = label;
+        return node;
+      }),
+    );
+    if (focused) (this.#modes.firstElementChild as HTMLElement | null)?.focus();
+  }
+
+  /** Where Escape is heard, unlike in the app. */
+  focusModes(): void {
+    (this.#modes.firstElementChild as HTMLElement | null)?.focus();
   }
 
   /** One bar per name; the same name again replaces its text. */
