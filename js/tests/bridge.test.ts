@@ -34,6 +34,7 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     download: async () => true,
     display: () => "inline",
     leave: () => events.push(["left", null]),
+    escape: () => events.push(["escaped", null]),
     context: () => ({ theme: "dark" }),
     phase: (phase) => phases.push(phase),
     reachable: () => true,

@@ -10,6 +10,9 @@ from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
 from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy, resource_ui
 
+OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
+"""What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
+
 
 def ui_uri(server: Server, name: str) -> str:
     """The `ui://` address of a tool's app.
@@ -38,7 +41,7 @@ def read_app(server: Server, uri: str) -> dict[str, Any]:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
     mime = str(content.get("mimeType") or "")
-    if mime.replace(" ", "").lower() != MIME_TYPE:
+    if (kind := mime.replace(" ", "").lower()) not in {MIME_TYPE, *OLD_TYPES}:
         raise AppError(
             f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
         )
@@ -57,6 +60,8 @@ def read_app(server: Server, uri: str) -> dict[str, Any]:
         "allow": "",
         "name": str(content.get("name") or uri),
         "prefersBorder": ui.prefers_border,
+        "legacy": kind in OLD_TYPES or "mcpBridge" in page,
+        "mimeType": mime,
     }
 
 

@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import html
 import itertools
+import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -28,6 +29,10 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 CALLS_KEPT = 1_000
+STORED_BYTES = 2 * 1024 * 1024
+"""How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
+
+_stored: dict[tuple[str, str], dict[str, Any]] = {}
 DisplayMode = Literal["inline", "fullscreen", "pip"]
 
 
@@ -46,6 +51,7 @@ class AppView(LiveWidget):
     _resource = t.Dict().tag(sync=True)
     _call = t.Dict().tag(sync=True)
     _host = t.Dict().tag(sync=True)
+    _storage = t.Dict().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
 
     def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
@@ -90,7 +96,8 @@ class AppView(LiveWidget):
     # --- what it shows ---
 
     def show(self, resource: dict[str, Any]) -> None:
-        """Hand the app itself to the views."""
+        """Hand the app itself to the views, with what it stored when it was last shown here."""
+        self._storage = _stored.get((self.server.name, str(resource["uri"])), {})
         self._resource = resource
 
     def discard(self) -> None:
@@ -228,6 +235,9 @@ class AppView(LiveWidget):
                     self._started[view] = payload
                 elif content.get("event") == "closed":
                     self._gone(view)
+                elif content.get("event") == "stored":
+                    self._store(payload)
+                    return
                 self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
             case _:
                 pass
@@ -237,6 +247,14 @@ class AppView(LiveWidget):
         entry["ms"] = now() - entry["time"]
         if work.cancelled():
             entry["error"] = {"message": "cancelled"}
+
+    def _store(self, payload: dict[str, Any]) -> None:
+        """Keep what the app keeps: with the widget, and for the next view of the same app."""
+        known: dict[str, Any] = {name: payload[name] for name in ("local", "state") if name in payload}
+        kept: dict[str, Any] = {**self._storage, **known}
+        if len(json.dumps(kept)) <= STORED_BYTES:
+            _stored[self.server.name, str(self._resource.get("uri"))] = kept
+            self.assign(_storage=kept)
 
     def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
         future = self._asked.get(key)

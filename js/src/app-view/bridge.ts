@@ -13,6 +13,8 @@ import {
   UNAVAILABLE,
 } from "./jsonrpc";
 
+import { ESCAPED, STORED } from "./prelude";
+
 export const PROTOCOL_VERSION = "2026-01-26";
 
 const MAX_MESSAGE = 8 * 1024 * 1024;
@@ -89,6 +91,8 @@ export interface Port {
   display(mode: DisplayMode): DisplayMode;
   /** The app asks to be taken away. */
   leave(): void;
+  /** Escape was pressed in the app. */
+  escape(): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
   /** False where nobody could answer a forwarded request. */
@@ -261,6 +265,12 @@ export class Bridge {
         break;
       case "ui/notifications/request-teardown":
         this.port.leave();
+        break;
+      case ESCAPED:
+        this.port.escape();
+        break;
+      case STORED:
+        this.port.event("stored", values);
         break;
       case "notifications/tools/list_changed":
         this.port.event("tools-changed", {});

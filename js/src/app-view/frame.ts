@@ -8,6 +8,7 @@ import {
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
+import { prelude, type Stored } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {
@@ -21,9 +22,11 @@ export interface Resource extends Policy {
   html: string;
   name: string;
   prefersBorder: boolean | null;
+  /** Written for `window.mcpBridge` or `window.openai`. */
+  legacy?: boolean;
 }
 
-interface FrameEvents {
+export interface FrameEvents {
   /** The outer document takes the app: the app's document is new from here on. */
   starts(): void;
   /** The app's document was loaded for the nth time since then. */
@@ -35,7 +38,7 @@ interface FrameEvents {
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
-  #app: { resource: Resource; events: FrameEvents } | null = null;
+  #app: { resource: Resource; stored: () => Stored | null; events: FrameEvents } | null = null;
   #ready = false;
   #loads = 0;
 
@@ -59,9 +62,9 @@ export class Frame {
   }
 
   /** Show an app, now or as soon as the outer document is there. */
-  show(resource: Resource, events: FrameEvents): void {
+  show(resource: Resource, stored: () => Stored | null, events: FrameEvents): void {
     this.node.title = resource.name;
-    this.#app = { resource, events };
+    this.#app = { resource, stored, events };
     if (this.#ready) this.#start();
   }
 
@@ -96,11 +99,11 @@ export class Frame {
 
   #start(): void {
     if (!this.#app) return;
-    const { resource, events } = this.#app;
+    const { resource, stored, events } = this.#app;
     this.#loads = 0;
     events.starts();
     this.#control(RESOURCE_READY, {
-      html: resource.html,
+      html: prelude(stored(), resource.legacy ?? false) + resource.html,
       sandbox: SANDBOX,
       allow: this.policy.allow,
       colorScheme: this.theme,

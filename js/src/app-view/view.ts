@@ -17,6 +17,7 @@ import { embedded, files, save } from "./download";
 import { Frame, type Resource } from "./frame";
 import { hostContext, type Space, spaceContext, themeContext } from "./host-context";
 import { UNAVAILABLE } from "./jsonrpc";
+import type { Stored } from "./prelude";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
 
@@ -136,6 +137,9 @@ export class AppView {
         download: (contents) => this.#askDownload(contents),
         display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
         leave: () => void this.#teardown(),
+        escape: () => {
+          if (this.#display.mode === "fullscreen") this.#display.show("inline");
+        },
         context: () => hostContext(this.#call, this.#space()),
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
@@ -149,7 +153,8 @@ export class AppView {
     this.#frame = spare ?? new Frame(resource, currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
-    this.#frame.show(resource, {
+    const stored = () => this.model.get("_storage") as Stored | null;
+    this.#frame.show(resource, stored, {
       starts: () => bridge.start(),
       loaded: (times) => this.#loaded(times),
       message: (data) => {
