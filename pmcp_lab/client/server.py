@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from pmcp_lab.client import views
@@ -17,6 +17,7 @@ from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
+from pmcp_lab.protocol.ui import AppGrants
 
 CREATION_PATIENCE = 2.0
 """Seconds `Server.task` waits for the server to name the task. Where a server runs the tool inline, the
@@ -33,6 +34,7 @@ class Server:
         self.connection = connection
         self.tasks: list[Task] = []
         """Every task started here, oldest first."""
+        self.app_grants = AppGrants()
         self._tools: Tools | None = None
 
     # --- what it is ---
@@ -177,6 +179,29 @@ class Server:
     def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         """Call a tool and show its MCP App. Returns the widget."""
         return views.required().app(self, tool, {**(arguments or {}), **named})
+
+    def allow_apps(
+        self,
+        *,
+        domains: bool | Iterable[str] = (),
+        permissions: Iterable[str] = (),
+        unsafe_eval: bool = False,
+        sandbox_origin: str | None = None,
+    ) -> None:
+        """Say what apps that are opened from now on have without asking; see `AppGrants`. The last call counts.
+
+        Raises:
+            InvalidArguments: A domain, a permission or an address is none.
+        """
+        try:
+            self.app_grants = AppGrants(
+                domains=domains if isinstance(domains, bool) else frozenset(domains),
+                permissions=frozenset(permissions),
+                unsafe_eval=unsafe_eval,
+                sandbox_origin=sandbox_origin,
+            )
+        except ValueError as error:
+            raise InvalidArguments(str(error)) from None
 
     def open_app(self, tool: str) -> Any:
         """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Any
 
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
-from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy, resource_ui
+from pmcp_lab.notebook.app_consent import granted, permissions_policy, wanted
+from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy, resource_ui
 
 OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
 """What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
@@ -30,8 +32,49 @@ def ui_uri(server: Server, name: str) -> str:
     return uri
 
 
-def read_app(server: Server, uri: str) -> dict[str, Any]:
-    """The `_resource` trait for a `ui://` resource.
+@dataclass(frozen=True)
+class AppResource:
+    """A UI resource as its server sent it."""
+
+    uri: str
+    name: str
+    html: str
+    mime_type: str
+    ui: ResourceUi
+
+    def trait(self, server: Server) -> dict[str, Any]:
+        """The `_resource` trait, with what the app may have now."""
+        csp, permissions = granted(server, self.uri, self.ui)
+        grants = server.app_grants
+        return {
+            "uri": self.uri,
+            "html": self.html,
+            "csp": content_security_policy(csp, unsafe_eval=grants.unsafe_eval),
+            "allow": permissions_policy(permissions),
+            "proxy": grants.sandbox_origin
+            and {
+                "url": grants.sandbox_origin,
+                "csp": {
+                    "connectDomains": csp.connect,
+                    "resourceDomains": csp.resources,
+                    "frameDomains": csp.frames,
+                },
+                "permissions": {name: {} for name in permissions},
+            },
+            "wanted": wanted(self.ui, csp, permissions),
+            "name": self.name,
+            "prefersBorder": self.ui.prefers_border,
+            "legacy": plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html,
+            "mimeType": self.mime_type,
+        }
+
+
+def plain(mime_type: str) -> str:
+    return mime_type.replace(" ", "").lower()
+
+
+def read_app(server: Server, uri: str) -> AppResource:
+    """Read a `ui://` resource.
 
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
@@ -41,7 +84,7 @@ def read_app(server: Server, uri: str) -> dict[str, Any]:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
     mime = str(content.get("mimeType") or "")
-    if (kind := mime.replace(" ", "").lower()) not in {MIME_TYPE, *OLD_TYPES}:
+    if plain(mime) not in {MIME_TYPE, *OLD_TYPES}:
         raise AppError(
             f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
         )
@@ -52,17 +95,7 @@ def read_app(server: Server, uri: str) -> dict[str, Any]:
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
     ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
-    return {
-        "uri": uri,
-        "html": page,
-        "csp": content_security_policy(ui.csp),
-        # Permissions need a person's consent, which nobody was asked for yet.
-        "allow": "",
-        "name": str(content.get("name") or uri),
-        "prefersBorder": ui.prefers_border,
-        "legacy": kind in OLD_TYPES or "mcpBridge" in page,
-        "mimeType": mime,
-    }
+    return AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
 
 
 def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:

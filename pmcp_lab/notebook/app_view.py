@@ -20,8 +20,9 @@ from pmcp_lab._version import __version__
 from pmcp_lab.client import Server, Tool, ToolResult
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
-from pmcp_lab.notebook.app_resource import read_app, ui_uri
+from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
 from pmcp_lab.protocol.ui import Csp, content_security_policy
@@ -32,7 +33,9 @@ CALLS_KEPT = 1_000
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
 
-_stored: dict[tuple[str, str], dict[str, Any]] = {}
+_stored: dict[tuple[object, str], dict[str, Any]] = {}
+"""By target and resource."""
+
 DisplayMode = Literal["inline", "fullscreen", "pip"]
 
 
@@ -44,6 +47,8 @@ class AppView(LiveWidget):
         events: What it reported (`initialized`, `log`, …), newest last.
         app_tools: The tools that the app offers.
     """
+
+    _source: AppResource
 
     _esm = built("app-view.js")
     _css = built("app-view.css")
@@ -95,10 +100,11 @@ class AppView(LiveWidget):
 
     # --- what it shows ---
 
-    def show(self, resource: dict[str, Any]) -> None:
+    def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
-        self._storage = _stored.get((self.server.name, str(resource["uri"])), {})
-        self._resource = resource
+        self._source = resource
+        self._storage = _stored.get((self.server.connection.target, resource.uri), {})
+        self._resource = resource.trait(self.server)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -225,6 +231,11 @@ class AppView(LiveWidget):
                     pending.cancel()
             case "answer":
                 self._answered((view, content.get("call")), payload)
+            case "consent":
+                asked = self._resource.get("wanted") or {}
+                names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
+                allow(self.server, self._source.uri, names)
+                self.assign(_resource=self._source.trait(self.server))
             case "bye":
                 self._gone(view)
                 for key in [key for key in self._pending if key[0] == view]:
@@ -253,7 +264,7 @@ class AppView(LiveWidget):
         known: dict[str, Any] = {name: payload[name] for name in ("local", "state") if name in payload}
         kept: dict[str, Any] = {**self._storage, **known}
         if len(json.dumps(kept)) <= STORED_BYTES:
-            _stored[self.server.name, str(self._resource.get("uri"))] = kept
+            _stored[self.server.connection.target, self._source.uri] = kept
             self.assign(_storage=kept)
 
     def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@ import type { Theme } from "../shared/theme";
 
 /** Both frames, always, exactly. */
 export const SANDBOX = "allow-scripts allow-forms";
+/** What a sandbox proxy needs; it has an origin of its own, so that is no way into the notebook. */
+export const PROXY_SANDBOX = "allow-scripts allow-same-origin allow-forms";
 
 export const PROXY = "ui/notifications/sandbox-";
 export const PROXY_READY = `${PROXY}proxy-ready`;

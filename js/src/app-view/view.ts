@@ -26,6 +26,13 @@ const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
 
+const PERMISSION_NAMES: Record<string, string> = {
+  camera: "the camera",
+  microphone: "the microphone",
+  geolocation: "your position",
+  clipboardWrite: "the clipboard (to write)",
+};
+
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
   capabilities: {},
@@ -119,6 +126,7 @@ export class AppView {
     }
     this.#chrome.hideBar("resource");
     this.#chrome.setBorder(resource.prefersBorder ?? true);
+    this.#showWanted(resource.wanted ?? {});
     const host = this.#host;
     const bridge = new Bridge(
       {
@@ -165,6 +173,42 @@ export class AppView {
     bridge.start();
     this.#enter("loading", host);
     this.#showCall();
+  }
+
+  /** An app is opened without what it asks for; whoever allows it gets it opened anew. */
+  #showWanted({
+    connect,
+    load,
+    embed,
+    permissions,
+    refused,
+  }: NonNullable<Resource["wanted"]>): void {
+    const wishes = [
+      connect && `send data to ${connect.join(", ")}`,
+      load && `load from ${load.join(", ")}`,
+      embed && `embed pages of ${embed.join(", ")}`,
+      permissions && `use: ${permissions.map((name) => PERMISSION_NAMES[name] ?? name).join(", ")}`,
+    ].filter((wish) => wish !== undefined);
+    this.#chrome.hideBar("wanted");
+    if (wishes.length > 0) {
+      this.#chrome.showBar("wanted", {
+        tone: "warning",
+        text: "The app runs without something it asks for:",
+        detail: wishes.join("; "),
+        guarded: true,
+        actions: [
+          { label: "Allow", run: () => this.#channel.send({ kind: "consent" }), main: true },
+          { label: "Keep it out", run: () => this.#chrome.hideBar("wanted") },
+        ],
+      });
+    } else if (refused?.length) {
+      this.#chrome.showBar("wanted", {
+        tone: "info",
+        text: "The app declares domains that no app may reach:",
+        detail: refused.join(", "),
+        actions: [{ label: "Close", run: () => this.#chrome.hideBar("wanted") }],
+      });
+    }
   }
 
   #fromKernel(message: Message): void {
