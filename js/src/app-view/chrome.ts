@@ -12,11 +12,26 @@ const STATE_TEXT: Record<AppState, string> = {
   static: "no live kernel: static snapshot",
 };
 
-const MODE_BUTTONS: Record<DisplayMode, { sign: string; label: string }> = {
-  inline: { sign: "⤡", label: "Back into the cell" },
-  fullscreen: { sign: "⤢", label: "Full screen" },
-  pip: { sign: "⧉", label: "Own window" },
+/** Drawn, because fonts have no signs for these that look alike everywhere. */
+const MODE_BUTTONS: Record<DisplayMode, { lines: string; label: string }> = {
+  inline: { lines: "M7 3v4H3M9 13V9h4M7 7 2 2M9 9l5 5", label: "Back into the cell" },
+  fullscreen: { lines: "M3 7V3h4M13 9v4H9M3 3l5 5M13 13 8 8", label: "Full screen" },
+  pip: { lines: "M13 7V3H2v9h5M8 9h6v5H8z", label: "Own window" },
 };
+
+function drawing(lines: string): SVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const path = document.createElementNS(space, "path");
+  const looks = { viewBox: "0 0 16 16", width: "14", height: "14", fill: "none" };
+  for (const [name, value] of Object.entries(looks)) svg.setAttribute(name, value);
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", lines);
+  path.setAttribute("stroke", "currentColor");
+  path.setAttribute("stroke-width", "1.5");
+  svg.append(path);
+  return svg;
+}
 
 const GUARD = 500;
 
@@ -85,8 +100,9 @@ export class Chrome {
     const focused = this.#modes.contains(document.activeElement);
     this.#modes.replaceChildren(
       ...modes.map((mode) => {
-        const { sign, label } = MODE_BUTTONS[mode];
-        const node = button(sign, "pmcp-icon-button", () => show(mode));
+        const { lines, label } = MODE_BUTTONS[mode];
+        const node = button("", "pmcp-icon-button", () => show(mode));
+        node.append(drawing(lines));
         node.setAttribute("aria-label", label);
         node.title = label;
         return node;
