@@ -9,6 +9,7 @@ import anyio
 import mcp_types as types
 from mcp import MCPError
 from mcp.client import ClaimContext, Client, ClientExtension, NotificationBinding, ResultClaim, advertise
+from mcp.shared.dispatcher import ProgressFnT
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from pmcp_lab.client.transport import CREATED
@@ -16,6 +17,9 @@ from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
+
+OnProgress = Callable[[float, float | None, str | None], None]
+"""Told how far a request is: progress, total, message."""
 
 RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -72,6 +76,13 @@ class TasksExtension(ClientExtension):
         except LabError:
             return  # a malformed notification says nothing; the next poll tells
         self._on_task(state)
+
+
+def _reporting(on_progress: OnProgress) -> ProgressFnT:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        on_progress(progress, total, message)
+
+    return report
 
 
 async def _carry(created: _Created, _context: ClaimContext) -> types.CallToolResult:
@@ -146,10 +157,15 @@ class Peer:
     async def read_resource(self, uri: str) -> dict[str, Any]:
         return await self.request("resources/read", {"uri": uri})
 
-    async def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def request(
+        self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
         """Any request, answered with the raw result."""
         request = types.Request[dict[str, Any], str](method=method, params=params)
-        raw: dict[str, Any] = await self._guard(self._client.session.send_request(request, RAW))
+        reporting = _reporting(on_progress) if on_progress is not None else None
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, progress_callback=reporting)
+        )
         return raw
 
     # --- calling ---
@@ -161,24 +177,21 @@ class Peer:
         *,
         task: dict[str, Any] | None = None,
         meta: dict[str, Any] | None = None,
-        on_progress: Callable[[float, float | None, str | None], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> dict[str, Any] | TaskState:
         """Call a tool; the answer is a raw `CallToolResult`, or the task that the server made of it.
 
         Args:
             task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
         """
-
-        async def report(progress: float, total: float | None, message: str | None) -> None:
-            if on_progress is not None:
-                on_progress(progress, total, message)
+        reporting = _reporting(on_progress) if on_progress is not None else None
 
         if self.modern or task is None:
             result = await self._guard(
                 self._client.call_tool(
                     tool,
                     arguments,
-                    progress_callback=report if on_progress is not None else None,
+                    progress_callback=reporting,
                     meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
                 )
             )
@@ -196,14 +209,26 @@ class Peer:
             return decode_task(result.meta[CREATED])
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
 
-    async def call_as_it_comes(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | TaskState:
+    async def call_as_it_comes(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        as_task: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any] | TaskState:
         """Call a tool for somebody else: the result is passed on whole, whether or not it fits its schema.
+
+        Args:
+            as_task: Legacy only: ask for a task.
 
         Raises:
             InputRequired: The tool asks something first (multi round-trip), which nobody here can answer.
         """
+        if as_task:
+            return await self.call_tool(tool, arguments, task={})
         params = {"name": tool, "arguments": arguments}
-        raw = await self.request("tools/call", params)
+        raw = await self.request("tools/call", params, on_progress=on_progress)
         if raw.get("resultType") == modern.RESULT_TYPE:
             return decode_task(raw)
         if raw.get("resultType") == "input_required":

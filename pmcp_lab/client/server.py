@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from pmcp_lab.client import views
@@ -17,6 +17,7 @@ from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
+from pmcp_lab.protocol.ui import AppGrants
 
 CREATION_PATIENCE = 2.0
 """Seconds `Server.task` waits for the server to name the task. Where a server runs the tool inline, the
@@ -33,6 +34,7 @@ class Server:
         self.connection = connection
         self.tasks: list[Task] = []
         """Every task started here, oldest first."""
+        self.app_grants = AppGrants()
         self._tools: Tools | None = None
 
     # --- what it is ---
@@ -178,18 +180,57 @@ class Server:
         """Call a tool and show its MCP App. Returns the widget."""
         return views.required().app(self, tool, {**(arguments or {}), **named})
 
-    async def call_raw(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def allow_apps(
+        self,
+        *,
+        domains: bool | Iterable[str] = (),
+        permissions: Iterable[str] = (),
+        unsafe_eval: bool = False,
+        sandbox_origin: str | None = None,
+    ) -> None:
+        """Say what apps that are opened from now on have without asking; see `AppGrants`. The last call counts.
+
+        Raises:
+            InvalidArguments: A domain, a permission or an address is none.
+        """
+        try:
+            self.app_grants = AppGrants(
+                domains=domains if isinstance(domains, bool) else frozenset(domains),
+                permissions=frozenset(permissions),
+                unsafe_eval=unsafe_eval,
+                sandbox_origin=sandbox_origin,
+            )
+        except ValueError as error:
+            raise InvalidArguments(str(error)) from None
+
+    def open_app(self, tool: str) -> Any:
+        """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""
+        return views.required().app(self, tool, None)
+
+    async def call_raw(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        on_progress: Callable[[float, float | None, str | None], None] | None = None,
+    ) -> dict[str, Any]:
         """Call a tool on behalf of an app, on the connection's loop, and return the `CallToolResult` as it came.
+
+        What becomes a task shows in the table of tasks.
 
         Raises:
             InputRequired: The tool asks its user something.
             PeerError, ConnectionClosed: As for every request.
         """
-        answer = await self.connection.peer.call_as_it_comes(tool, arguments)
+        answer = await self.connection.peer.call_as_it_comes(
+            tool, arguments, as_task=self.tool_is_task(tool), on_progress=on_progress
+        )
         if not isinstance(answer, TaskState):
             return answer
         task = Task(self, tool, arguments)
         task.attended = False
+        self.tasks.append(task)
+        announce(task)
         self.connection.follower.adopt(task, answer)
         try:
             return (await task).raw
@@ -198,6 +239,11 @@ class Server:
         except asyncio.CancelledError:
             runtime().start(self.connection.follower.cancel(task))
             raise
+
+    def tool_is_task(self, name: str) -> bool:
+        """Whether a 2025-11-25 server takes the tool only as a task."""
+        known = self._tools is not None and name in self._tools
+        return known and not self.connection.peer.modern and self.tools[name].task_support == "required"
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:
         """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Views(Protocol):
     """What a front end offers."""
 
-    def app(self, server: Server, tool: str, arguments: dict[str, Any]) -> Any:
-        """The widget that shows the app of a tool."""
+    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> Any:
+        """The widget that shows the app of a tool; without arguments, before the tool is called."""
 
     def task(self, task: Task) -> Any:
         """The card of one task."""

@@ -15,7 +15,7 @@ __all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
 
 
 class _Widgets:
-    def app(self, server: Server, tool: str, arguments: dict[str, Any]) -> AppView:
+    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> AppView:
         return open_app(server, tool, arguments)
 
     def task(self, task: Task) -> TaskCard:

@@ -1,39 +1,54 @@
-"""The MCP Apps host of a cell: a widget that shows a tool's UI resource and answers what the app asks.
+"""The MCP Apps host of a cell: the widget that shows a tool's UI resource.
 
-The browser's half (frames, handshake) is `js/src/app-view`; who may call what is decided here.
+The browser's half (frames, handshake) is `js/src/app-view`; what an app asks is answered in `app_requests`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import concurrent.futures
 import html
+import itertools
+import json
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import traitlets as t
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client import Server, Tool, ToolResult
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, AppError, LabError, nearest
+from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.notebook.app_consent import allow
+from pmcp_lab.notebook.app_requests import AppRequests, Callback
+from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
+from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
-from pmcp_lab.protocol.ui import MIME_TYPE, Csp, content_security_policy, resource_ui
+from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 CALLS_KEPT = 1_000
-PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
+STORED_BYTES = 2 * 1024 * 1024
+"""How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
+
+_stored: dict[tuple[object, str], dict[str, Any]] = {}
+"""By target and resource."""
+
+DisplayMode = Literal["inline", "fullscreen", "pip"]
 
 
 class AppView(LiveWidget):
-    """An MCP App in a cell. Made by `Server.app`.
+    """An MCP App in a cell. Made by `Server.app`, or by `Server.open_app` without a call yet.
 
     Attributes:
         calls: What the app asked of the server, newest last: method, params, result or error, ms.
         events: What it reported (`initialized`, `log`, …), newest last.
+        app_tools: The tools that the app offers.
     """
+
+    _source: AppResource
 
     _esm = built("app-view.js")
     _css = built("app-view.css")
@@ -41,12 +56,18 @@ class AppView(LiveWidget):
     _resource = t.Dict().tag(sync=True)
     _call = t.Dict().tag(sync=True)
     _host = t.Dict().tag(sync=True)
+    _storage = t.Dict().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
 
-    def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any]) -> None:
+    def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
         self.server = server
         self.tool = tool
-        self.arguments = dict(arguments)
+        self.arguments = None if arguments is None else dict(arguments)
+        self.app_tools = AppTools(self)
+        self._requests = AppRequests(server, self)
+        self._numbers = itertools.count(1)
+        self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
+        self._started: dict[str, dict[str, Any]] = {}
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.events: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
@@ -54,13 +75,22 @@ class AppView(LiveWidget):
             _call={
                 "tool": dict(tool.raw),
                 "arguments": self.arguments,
+                "partial": None,
                 "result": None,
                 "cancelled": None,
                 "error": None,
             },
             _host={
                 "info": {"name": "pmcp_lab", "version": __version__},
-                "capabilities": {"serverTools": {}, "serverResources": {}, "openLinks": {}, "logging": {}},
+                "capabilities": {
+                    "serverTools": {},
+                    "serverResources": {},
+                    "openLinks": {},
+                    "downloadFile": {},
+                    "logging": {},
+                    "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
+                    "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
+                },
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
                 # What most apps get, so that the page can make the frame before it knows the app.
@@ -70,9 +100,11 @@ class AppView(LiveWidget):
 
     # --- what it shows ---
 
-    def show(self, resource: dict[str, Any]) -> None:
-        """Hand the app itself to the views."""
-        self._resource = resource
+    def show(self, resource: AppResource) -> None:
+        """Hand the app itself to the views, with what it stored when it was last shown here."""
+        self._source = resource
+        self._storage = _stored.get((self.server.connection.target, resource.uri), {})
+        self._resource = resource.trait(self.server)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -81,6 +113,105 @@ class AppView(LiveWidget):
     def settle(self, *, result: dict[str, Any] | None = None, error: str | None = None) -> None:
         """Hand the tool's result (or why there is none) to the app."""
         self.assign(_call={**self._call, "result": result, "error": error, "cancelled": error})
+
+    def partial(self, **arguments: Any) -> None:
+        """Show the app arguments that are still coming: all that are known so far. Only before `run`.
+
+        Raises:
+            AppError: The call was made already.
+        """
+        if self.arguments is not None:
+            raise AppError(f"{self!r} was called already; open it anew to stream arguments")
+        self.assign(_call={**self._call, "partial": dict(arguments)})
+
+    def run(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> AppView:
+        """Call the tool, for a view that was opened without a call; the result follows when it is there.
+
+        Raises:
+            AppError: The call was made already.
+            InvalidArguments: They don't fit the tool's schema.
+        """
+        if self.arguments is not None:
+            raise AppError(f"{self!r} was called already; open it anew")
+        given = {**(arguments or {}), **named}
+        self.tool.check(given)
+        self.arguments = given
+        self.assign(_call={**self._call, "arguments": given})
+        self.follow(runtime().start(self.server.call_raw(self.tool.name, given)))
+        return self
+
+    def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
+        """Hand the app the result of its tool when it is there."""
+
+        def settled(_: object) -> None:
+            if calling.cancelled():
+                self.settle(error="the call was cancelled")
+            elif (error := calling.exception()) is not None:
+                self.settle(error=error.message if isinstance(error, LabError) else str(error))
+            else:
+                self.settle(result=calling.result())
+
+        calling.add_done_callback(settled)
+
+    def display(self, mode: DisplayMode) -> None:
+        """Show the app "inline", in "fullscreen" (Escape leaves it) or as a window of its own ("pip")."""
+        self.post({"kind": "display", "payload": {"mode": mode}})
+
+    # --- what the app says ---
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What the app wanted to be said in the conversation (`ui/message`), oldest first."""
+        return list(self._requests.messages)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What the app last wanted a model to know (`ui/update-model-context`)."""
+        return dict(self._requests.context)
+
+    def on_message(self, callback: Callback | None) -> None:
+        """Have each `ui/message` handed to a function; what it raises makes the app's request fail."""
+        self._requests.on_message = callback
+
+    def on_context(self, callback: Callback | None) -> None:
+        """Have each `ui/update-model-context` handed to a function."""
+        self._requests.on_context = callback
+
+    @property
+    def app_capabilities(self) -> dict[str, Any]:
+        """What the app in the view that started last said it can do; empty before it started."""
+        started = next(reversed(self._started.values()), None)
+        capabilities = (started or {}).get("appCapabilities")
+        return dict(capabilities) if isinstance(capabilities, Mapping) else {}
+
+    def ask(self, method: str, params: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+        """A request to the app in the view that started last, and its result.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            AppError: No app is there, or its answer is an error.
+            TimeoutError: It did not answer.
+        """
+        view = next(reversed(self._started), None)
+        if view is None:
+            raise AppError(f"{self!r} is open in no notebook, or its app has not started yet.")
+        number = next(self._numbers)
+        answer = self._asked[view, number] = concurrent.futures.Future()
+        try:
+            self.post(
+                {"kind": "ask", "to": view, "call": number, "payload": {"method": method, "params": dict(params)}}
+            )
+            return runtime().wait(answer, timeout)
+        finally:
+            del self._asked[view, number]
+
+    def notify(self, method: str, params: Mapping[str, Any], *, to: str | None = None) -> None:
+        """A notification for the app, in one view or in all; kept back until it listens."""
+        self.post(
+            {"kind": "notify", **({"to": to} if to else {}), "payload": {"method": method, "params": dict(params)}}
+        )
 
     # --- what the browser sends ---
 
@@ -98,10 +229,26 @@ class AppView(LiveWidget):
             case "rpc-cancel":
                 if (pending := self._pending.get((view, content.get("call")))) is not None:
                     pending.cancel()
+            case "answer":
+                self._answered((view, content.get("call")), payload)
+            case "consent":
+                asked = self._resource.get("wanted") or {}
+                names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
+                allow(self.server, self._source.uri, names)
+                self.assign(_resource=self._source.trait(self.server))
             case "bye":
+                self._gone(view)
                 for key in [key for key in self._pending if key[0] == view]:
                     self._pending[key].cancel()
             case "event":
+                if content.get("event") == "initialized":
+                    self._gone(view)
+                    self._started[view] = payload
+                elif content.get("event") == "closed":
+                    self._gone(view)
+                elif content.get("event") == "stored":
+                    self._store(payload)
+                    return
                 self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
             case _:
                 pass
@@ -112,10 +259,40 @@ class AppView(LiveWidget):
         if work.cancelled():
             entry["error"] = {"message": "cancelled"}
 
+    def _store(self, payload: dict[str, Any]) -> None:
+        """Keep what the app keeps: with the widget, and for the next view of the same app."""
+        known: dict[str, Any] = {name: payload[name] for name in ("local", "state") if name in payload}
+        kept: dict[str, Any] = {**self._storage, **known}
+        if len(json.dumps(kept)) <= STORED_BYTES:
+            _stored[self.server.connection.target, self._source.uri] = kept
+            self.assign(_storage=kept)
+
+    def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
+        future = self._asked.get(key)
+        if future is None or future.done():
+            return
+        error = payload.get("error")
+        if isinstance(error, Mapping):
+            code = error.get("code")
+            future.set_exception(
+                AppError(
+                    f"The app answered: {error.get('message')}", code=code if isinstance(code, int) else INTERNAL_ERROR
+                )
+            )
+        else:
+            result = payload.get("result")
+            future.set_result(result if isinstance(result, dict) else {})
+
+    def _gone(self, view: str) -> None:
+        self._started.pop(view, None)
+        for key, future in self._asked.items():
+            if key[0] == view and not future.done():
+                future.set_exception(AppError("The app went away before it answered."))
+
     async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
         try:
-            answer: dict[str, Any] = {"result": await self._perform(str(entry["method"]), params)}
+            answer: dict[str, Any] = {"result": await self._requests.answer(view, str(entry["method"]), params)}
         except LabError as error:
             answer = {"error": {"code": error.code, "message": error.message}}
             if error.data is not None:
@@ -124,31 +301,6 @@ class AppView(LiveWidget):
             answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
         entry |= answer
         self.post({"kind": "rpc-result", "to": view, "call": call, "payload": answer})
-
-    async def _perform(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        peer = self.server.connection.peer
-        if method == "tools/call":
-            tool = await self._callable(str(params.get("name")))
-            arguments = params.get("arguments")
-            return await self.server.call_raw(tool.name, dict(arguments) if isinstance(arguments, dict) else {})
-        if method == "tools/list":
-            tools = [Tool(self.server.name, raw) for raw in await peer.list_tools()]
-            return {"tools": [dict(tool.raw) for tool in tools if "app" in tool.ui.visibility]}
-        if method in PASSED_ON:
-            return await peer.request(method, params)
-        raise AppError(f"this host does not offer {method}", code=METHOD_NOT_FOUND)
-
-    async def _callable(self, name: str) -> Tool:
-        """The tool, if apps may call it (ext-apps: a host must refuse tools not visible to apps)."""
-        tools = {raw["name"]: raw for raw in await self.server.known_tools(name)}
-        if name not in tools:
-            raise AppError(
-                f"Server {self.server.name!r} has no tool {name!r}.{nearest(name, tools)}", code=INVALID_PARAMS
-            )
-        tool = Tool(self.server.name, tools[name])
-        if "app" not in tool.ui.visibility:
-            raise AppError(f"Tool {name!r} of server {self.server.name!r} is not visible to apps", code=INVALID_PARAMS)
-        return tool
 
     # --- its life ---
 
@@ -178,78 +330,31 @@ class AppView(LiveWidget):
         return f"<p>MCP App of <code>{name}</code>; run the cell to open it.</p><pre>{html.escape(said)}</pre>"
 
 
-def open_app(server: Server, name: str, arguments: dict[str, Any]) -> AppView:
+def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> AppView:
     """Read a tool's UI resource, call the tool, and return the widget; the result follows when it is there.
+
+    Args:
+        arguments: None opens the app without a call; see `AppView.run`.
 
     Raises:
         AppError: The tool has no app, or its resource is not one.
         UnknownTool, InvalidArguments: As for a call.
     """
+    uri = ui_uri(server, name)
     tool = server.tool(name)
-    uri = tool.ui.resource_uri
-    if uri is None:
-        apps = [other.name for other in server.tools.values() if other.ui.resource_uri]
-        raise AppError(
-            f"Tool {name!r} of server {server.name!r} has no app. Tools with one: {', '.join(apps) or 'none'}."
-        )
-    tool.check(arguments)
-    calling = runtime().start(server.call_raw(name, arguments))
+    calling = None
+    if arguments is not None:
+        tool.check(arguments)
+        calling = runtime().start(server.call_raw(name, arguments))
     # The page makes the model and loads the widget's code while the resource is being read.
     view = AppView(server, tool, arguments)
     try:
         view.show(read_app(server, uri))
     except BaseException:
-        calling.cancel()
+        if calling is not None:
+            calling.cancel()
         view.discard()
         raise
-
-    def settled(_: object) -> None:
-        if calling.cancelled():
-            view.settle(error="the call was cancelled")
-        elif (error := calling.exception()) is not None:
-            view.settle(error=error.message if isinstance(error, LabError) else str(error))
-        else:
-            view.settle(result=calling.result())
-
-    calling.add_done_callback(settled)
+    if calling is not None:
+        view.follow(calling)
     return view
-
-
-def read_app(server: Server, uri: str) -> dict[str, Any]:
-    """The `_resource` trait for a `ui://` resource.
-
-    Raises:
-        AppError: No HTML comes with it, or it has another MIME type.
-    """
-    contents = server.read(uri)
-    if not contents:
-        raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
-    content = next((item for item in contents if item.get("uri") == uri), contents[0])
-    mime = str(content.get("mimeType") or "")
-    if mime.replace(" ", "").lower() != MIME_TYPE:
-        raise AppError(
-            f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
-        )
-    page = content.get("text")
-    if not isinstance(page, str):
-        try:
-            page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError, TypeError):
-            raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
-    ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
-    return {
-        "uri": uri,
-        "html": page,
-        "csp": content_security_policy(ui.csp),
-        # Permissions need a person's consent, which nobody was asked for yet.
-        "allow": "",
-        "name": str(content.get("name") or uri),
-        "prefersBorder": ui.prefers_border,
-    }
-
-
-def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
-    if isinstance((content.get("_meta") or {}).get("ui"), dict):
-        return []
-    return [item.get("_meta") or {} for item in server.resources() if item.get("uri") == uri]

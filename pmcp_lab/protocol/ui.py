@@ -60,6 +60,38 @@ class ResourceUi:
     prefers_border: bool | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AppGrants:
+    """What the apps of a server may have without asking, of what they declare.
+
+    Args:
+        domains: Origins as an app declares them (`https://cdn.example`), or True for all.
+        permissions: Of `camera`, `microphone`, `geolocation`, `clipboardWrite`.
+        unsafe_eval: Let scripts make code from text (`eval`, `new Function`), which some libraries need.
+        sandbox_origin: Where a sandbox proxy as of ext-apps is served, on an origin of its own that is given to
+            nothing else; None uses an opaque origin, which needs no server.
+
+    Raises:
+        ValueError: A permission or an address is none.
+    """
+
+    domains: bool | frozenset[str] = frozenset()
+    permissions: frozenset[str] = frozenset()
+    unsafe_eval: bool = False
+    sandbox_origin: str | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(self.permissions - PERMISSIONS.keys()):
+            raise ValueError(f"{unknown[0]!r} is no permission of an app; there are {', '.join(PERMISSIONS)}")
+        if not isinstance(self.domains, bool) and (bad := split_origins(sorted(self.domains))[1]):
+            raise ValueError(f"{bad[0]!r} is no origin such as https://cdn.example")
+        if self.sandbox_origin is not None and not re.match(r"https?://[^/\s\"'<>]+", self.sandbox_origin):
+            raise ValueError(f"{self.sandbox_origin!r} is no http(s) address")
+
+    def covers(self, origin: str) -> bool:
+        return self.domains if isinstance(self.domains, bool) else origin in self.domains
+
+
 def tool_ui(meta: Mapping[str, Any] | None) -> ToolUi:
     """Read a tool's `_meta`: `ui.resourceUri` or the flat key, `ui.visibility`."""
     meta = meta or {}

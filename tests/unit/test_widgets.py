@@ -237,10 +237,31 @@ class TestApp:
         assert page.updates("_closed") == [True]
 
     def test_a_resource_of_another_kind_is_refused(self) -> None:
-        with lab.connect(scratch(plain=("text/html", "<p>hi</p>"), good=(APP_MIME_TYPE, "<p>hi</p>"))) as server:
-            with pytest.raises(AppError, match="is served as 'text/html'"):
+        with lab.connect(scratch(plain=("text/plain", "hi"), good=(APP_MIME_TYPE, "<p>hi</p>"))) as server:
+            with pytest.raises(AppError, match="is served as 'text/plain'"):
                 server.app("plain")
-            assert server.app("good")._resource["html"] == "<p>hi</p>"
+            resource = server.app("good")._resource
+            assert resource["html"] == "<p>hi</p>"
+            assert resource["legacy"] is False
+
+    def test_old_widgets_are_shown_too(self) -> None:
+        old = scratch(
+            sky=("text/html+skybridge", "<p>"), mixed=(APP_MIME_TYPE, "<script>mcpBridge.callTool()</script>")
+        )
+        with lab.connect(old) as server:
+            assert server.app("sky")._resource["legacy"] is True
+            assert server.app("mixed")._resource["legacy"] is True
+
+    def test_what_an_app_keeps_is_there_again(self, demo: lab.Server) -> None:
+        view, page = self.open(demo)
+        page.send(kind="event", view="v1", event="stored", payload={"local": {"zoom": "3"}, "other": 1})
+        until(lambda: view._storage)
+        assert view._storage == {"local": {"zoom": "3"}}
+        assert demo.app("wave")._storage == {"local": {"zoom": "3"}}
+        page.send(kind="event", view="v1", event="stored", payload={"state": "x" * 3_000_000})
+        page.send(kind="event", view="v1", event="stored", payload={"state": {"page": 2}})
+        until(lambda: "state" in view._storage)
+        assert view._storage == {"local": {"zoom": "3"}, "state": {"page": 2}}
 
     def test_a_blob_is_read_too(self) -> None:
         server = MCPServer("blobs")

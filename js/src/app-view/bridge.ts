@@ -13,11 +13,14 @@ import {
   UNAVAILABLE,
 } from "./jsonrpc";
 
+import { ESCAPED, STORED } from "./prelude";
+
 export const PROTOCOL_VERSION = "2026-01-26";
 
 const MAX_MESSAGE = 8 * 1024 * 1024;
 const MAX_HELD = 256;
 const MAX_CALLS = 256;
+const MAX_FILES = 20;
 const LOGS_PER_SECOND = 20;
 const TEARDOWN_PATIENCE = 500;
 
@@ -35,7 +38,6 @@ const BY_CAPABILITY = new Map(
   Object.entries({
     "ui/message": "message",
     "ui/update-model-context": "updateModelContext",
-    "ui/download-file": "downloadFile",
     "sampling/createMessage": "sampling",
   }),
 );
@@ -43,10 +45,17 @@ const BY_CAPABILITY = new Map(
 /** The `_call` trait. */
 export interface Call {
   tool?: Record<string, unknown> | null;
+  /** None until all of them are known. */
   arguments?: Record<string, unknown> | null;
+  /** What is known of them so far. */
+  partial?: Record<string, unknown> | null;
   result?: Record<string, unknown> | null;
   cancelled?: string | null;
   error?: string | null;
+}
+
+interface AppCapabilities {
+  availableDisplayModes?: unknown;
 }
 
 /** The `_host` trait. */
@@ -65,6 +74,8 @@ export interface CallPayload {
   error?: RpcError;
 }
 
+export type DisplayMode = "inline" | "fullscreen" | "pip";
+
 export type Phase = "loading" | "ready" | "silent" | "closing";
 
 export interface Port {
@@ -74,6 +85,14 @@ export interface Port {
   event(name: string, payload: unknown): void;
   size(height: unknown, width: unknown): void;
   openLink(url: string): Promise<boolean>;
+  /** Hands the contents to the person, if they want them. */
+  download(contents: unknown[]): Promise<boolean>;
+  /** Shows the app in this mode where it can; the mode that is in force then. */
+  display(mode: DisplayMode): DisplayMode;
+  /** The app asks to be taken away. */
+  leave(): void;
+  /** Escape was pressed in the app. */
+  escape(): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
   /** False where nobody could answer a forwarded request. */
@@ -92,12 +111,13 @@ export class Bridge {
   #call: Call | null = null;
   #initialized = false;
   #sent = { input: false, outcome: false };
+  #partial: Call["partial"] = null;
   #held: Notification[] = [];
   #pending = new Map<number, Id>();
   #calls = 0;
   #requests = 0;
-  #closed: (() => void) | null = null;
-  #appInfo: Record<string, unknown> = {};
+  #asked = new Map<Id, (response: Response | null) => void>();
+  #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #logs = { second: 0, count: 0 };
 
@@ -111,6 +131,7 @@ export class Bridge {
     this.#forgetCalls();
     this.#initialized = false;
     this.#sent = { input: false, outcome: false };
+    this.#partial = null;
     this.#become("loading");
     clearTimeout(this.#timer);
     if (this.host.initTimeout > 0) {
@@ -158,24 +179,32 @@ export class Bridge {
     return true;
   }
 
+  /** Whether the app said that it can be shown so. */
+  takes(mode: DisplayMode): boolean {
+    const modes = this.#appInfo.appCapabilities?.availableDisplayModes;
+    return Array.isArray(modes) && modes.includes(mode);
+  }
+
+  /** A request of the host to the app: its answer, or null when it starts over or goes away. */
+  ask(method: string, params: unknown): Promise<Response | null> {
+    if (!this.#initialized) return Promise.resolve(null);
+    this.#requests += 1;
+    const id = `host-${this.#requests}`;
+    return new Promise((resolve) => {
+      this.#asked.set(id, resolve);
+      this.port.post({ jsonrpc: "2.0", id, method, params: params ?? {} });
+    });
+  }
+
   /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
   teardown(): Promise<void> {
     if (!this.#initialized) return Promise.resolve();
     this.#become("closing");
     return new Promise((resolve) => {
-      const done = () => {
+      const timer = setTimeout(resolve, TEARDOWN_PATIENCE);
+      this.ask("ui/resource-teardown", {}).then(() => {
         clearTimeout(timer);
-        this.#closed = null;
         resolve();
-      };
-      const timer = setTimeout(done, TEARDOWN_PATIENCE);
-      this.#closed = done;
-      this.#requests += 1;
-      this.port.post({
-        jsonrpc: "2.0",
-        id: `host-${this.#requests}`,
-        method: "ui/resource-teardown",
-        params: {},
       });
     });
   }
@@ -192,7 +221,7 @@ export class Bridge {
       }
     } else if (parsed.type === "request") this.#request(parsed.message);
     else if (parsed.type === "notification") this.#notification(parsed.message);
-    else if (parsed.message.id === `host-${this.#requests}`) this.#closed?.();
+    else this.#answered(parsed.message);
   }
 
   #request(message: Request): void {
@@ -206,7 +235,10 @@ export class Bridge {
         this.#result(id, {});
         return;
       case "ui/request-display-mode":
-        this.#result(id, { mode: "inline" });
+        this.#display(id, params.mode);
+        return;
+      case "ui/download-file":
+        this.#download(id, params.contents);
         return;
       case "ui/open-link":
         this.#openLink(id, params.url);
@@ -231,6 +263,18 @@ export class Bridge {
       case "notifications/message":
         this.#log(values);
         break;
+      case "ui/notifications/request-teardown":
+        this.port.leave();
+        break;
+      case ESCAPED:
+        this.port.escape();
+        break;
+      case STORED:
+        this.port.event("stored", values);
+        break;
+      case "notifications/tools/list_changed":
+        this.port.event("tools-changed", {});
+        break;
       case "notifications/cancelled":
         this.#cancel(values.requestId as Id);
         break;
@@ -240,7 +284,10 @@ export class Bridge {
   #initialize(id: Id, params: Record<string, unknown>): void {
     if (this.#initialized) this.start();
     else this.#forgetCalls();
-    this.#appInfo = { appInfo: params.appInfo, appCapabilities: params.appCapabilities };
+    this.#appInfo = {
+      appInfo: params.appInfo,
+      appCapabilities: (params.appCapabilities ?? {}) as AppCapabilities,
+    };
     const result: McpUiInitializeResult = {
       protocolVersion: PROTOCOL_VERSION,
       hostInfo: this.host.info,
@@ -265,9 +312,16 @@ export class Bridge {
   #deliverCall(): void {
     const call = this.#call;
     if (!call || !this.#initialized) return;
+    if (!call.arguments) {
+      if (call.partial && call.partial !== this.#partial) {
+        this.notify("ui/notifications/tool-input-partial", { arguments: call.partial });
+      }
+      this.#partial = call.partial ?? null;
+      return;
+    }
     if (!this.#sent.input) {
       this.#sent.input = true;
-      this.notify("ui/notifications/tool-input", { arguments: call.arguments ?? {} });
+      this.notify("ui/notifications/tool-input", { arguments: call.arguments });
     }
     if (this.#sent.outcome) return;
     if (call.result) {
@@ -305,6 +359,32 @@ export class Bridge {
   #forgetCalls(): void {
     for (const call of this.#pending.keys()) this.port.cancel(call);
     this.#pending.clear();
+    for (const answered of this.#asked.values()) answered(null);
+    this.#asked.clear();
+  }
+
+  #answered(message: Response): void {
+    const answered = message.id === null ? undefined : this.#asked.get(message.id);
+    if (!answered || message.id === null) return;
+    this.#asked.delete(message.id);
+    answered(message);
+  }
+
+  #display(id: Id, mode: unknown): void {
+    const known = mode === "inline" || mode === "fullscreen" || mode === "pip";
+    if (!known) this.#refuse(id, INVALID_PARAMS, "A display mode is inline, fullscreen or pip.");
+    else this.#result(id, { mode: this.port.display(mode) });
+  }
+
+  #download(id: Id, contents: unknown): void {
+    if (!Array.isArray(contents) || contents.length === 0 || contents.length > MAX_FILES) {
+      this.#refuse(id, INVALID_PARAMS, `ui/download-file needs 1 to ${MAX_FILES} contents.`);
+      return;
+    }
+    this.port.download(contents).then(
+      (done) => this.#result(id, done ? {} : { isError: true }),
+      () => this.#result(id, { isError: true }),
+    );
   }
 
   #openLink(id: Id, url: unknown): void {

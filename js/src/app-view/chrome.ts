@@ -1,4 +1,5 @@
 import { button, element, setText } from "../shared/dom";
+import type { DisplayMode } from "./bridge";
 
 export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
 
@@ -10,6 +11,27 @@ const STATE_TEXT: Record<AppState, string> = {
   closed: "closed",
   static: "no live kernel: static snapshot",
 };
+
+/** Drawn, because fonts have no signs for these that look alike everywhere. */
+const MODE_BUTTONS: Record<DisplayMode, { lines: string; label: string }> = {
+  inline: { lines: "M7 3v4H3M9 13V9h4M7 7 2 2M9 9l5 5", label: "Back into the cell" },
+  fullscreen: { lines: "M3 7V3h4M13 9v4H9M3 3l5 5M13 13 8 8", label: "Full screen" },
+  pip: { lines: "M13 7V3H2v9h5M8 9h6v5H8z", label: "Own window" },
+};
+
+function drawing(lines: string): SVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const path = document.createElementNS(space, "path");
+  const looks = { viewBox: "0 0 16 16", width: "14", height: "14", fill: "none" };
+  for (const [name, value] of Object.entries(looks)) svg.setAttribute(name, value);
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", lines);
+  path.setAttribute("stroke", "currentColor");
+  path.setAttribute("stroke-width", "1.5");
+  svg.append(path);
+  return svg;
+}
 
 const GUARD = 500;
 
@@ -31,6 +53,7 @@ export class Chrome {
   readonly #state = element("span", "pmcp-app-state");
   readonly #stateText = element("span", "pmcp-app-state-text");
   readonly #reload: HTMLButtonElement;
+  readonly #modes = element("span", "pmcp-app-modes");
   readonly #bars = element("div", "pmcp-app-bars");
   readonly #shown = new Map<string, HTMLElement>();
 
@@ -49,6 +72,7 @@ export class Chrome {
       this.#server,
       element("span", "pmcp-spacer"),
       this.#state,
+      this.#modes,
       this.#reload,
     );
     this.root.append(header, this.#bars, this.stage);
@@ -69,6 +93,27 @@ export class Chrome {
     this.root.dataset.state = state;
     setText(this.#stateText, STATE_TEXT[state]);
     this.#reload.disabled = state === "closed";
+  }
+
+  /** The ways in which the app can be shown besides the present one. */
+  offerModes(modes: readonly DisplayMode[], show: (mode: DisplayMode) => void): void {
+    const focused = this.#modes.contains(document.activeElement);
+    this.#modes.replaceChildren(
+      ...modes.map((mode) => {
+        const { lines, label } = MODE_BUTTONS[mode];
+        const node = button("", "pmcp-icon-button", () => show(mode));
+        node.append(drawing(lines));
+        node.setAttribute("aria-label", label);
+        node.title = label;
+        return node;
+      }),
+    );
+    if (focused) (this.#modes.firstElementChild as HTMLElement | null)?.focus();
+  }
+
+  /** Where Escape is heard, unlike in the app. */
+  focusModes(): void {
+    (this.#modes.firstElementChild as HTMLElement | null)?.focus();
   }
 
   /** One bar per name; the same name again replaces its text. */

@@ -5,14 +5,18 @@ import {
   outerDocument,
   PROXY,
   PROXY_READY,
+  PROXY_SANDBOX,
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
+import { prelude, type Stored } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {
   csp: string;
   allow: string;
+  /** A sandbox proxy as of ext-apps, on an origin of its own, which enforces it instead. */
+  proxy?: { url: string; csp: object; permissions: object } | null;
 }
 
 /** The `_resource` trait. */
@@ -21,9 +25,13 @@ export interface Resource extends Policy {
   html: string;
   name: string;
   prefersBorder: boolean | null;
+  /** What the app asked for and nobody allowed, and what is refused in any case. */
+  wanted?: Partial<Record<"connect" | "load" | "embed" | "permissions" | "refused", string[]>>;
+  /** Written for `window.mcpBridge` or `window.openai`. */
+  legacy?: boolean;
 }
 
-interface FrameEvents {
+export interface FrameEvents {
   /** The outer document takes the app: the app's document is new from here on. */
   starts(): void;
   /** The app's document was loaded for the nth time since then. */
@@ -35,7 +43,7 @@ interface FrameEvents {
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
-  #app: { resource: Resource; events: FrameEvents } | null = null;
+  #app: { resource: Resource; stored: () => Stored | null; events: FrameEvents } | null = null;
   #ready = false;
   #loads = 0;
 
@@ -44,29 +52,37 @@ export class Frame {
     private theme: Theme,
   ) {
     this.node.className = "pmcp-app-frame";
-    this.node.setAttribute("sandbox", SANDBOX);
+    const { proxy } = policy;
+    this.node.setAttribute("sandbox", proxy ? PROXY_SANDBOX : SANDBOX);
     this.node.setAttribute("referrerpolicy", "no-referrer");
     this.node.setAttribute("allow", policy.allow);
     this.node.style.colorScheme = theme;
     this.#listener = (event) => {
       // The origin is "null" for every opaque frame of the page, so the window is the only identity there is.
       const outer = this.node.contentWindow;
-      if (outer !== null && event.source === outer) this.#receive(event.data);
+      if (outer === null || event.source !== outer) return;
+      if (!proxy || event.origin === this.#origin) this.#receive(event.data);
     };
     // Before the document exists: a handshake that comes early is not lost.
     window.addEventListener("message", this.#listener);
-    this.node.srcdoc = outerDocument(policy.csp, theme);
+    if (proxy) this.node.src = proxy.url;
+    else this.node.srcdoc = outerDocument(policy.csp, theme);
+  }
+
+  get #origin(): string {
+    const { proxy } = this.policy;
+    return proxy ? new URL(proxy.url).origin : "*";
   }
 
   /** Show an app, now or as soon as the outer document is there. */
-  show(resource: Resource, events: FrameEvents): void {
+  show(resource: Resource, stored: () => Stored | null, events: FrameEvents): void {
     this.node.title = resource.name;
-    this.#app = { resource, events };
+    this.#app = { resource, stored, events };
     if (this.#ready) this.#start();
   }
 
   post(message: unknown): void {
-    this.node.contentWindow?.postMessage(message, "*");
+    this.node.contentWindow?.postMessage(message, this.#origin);
   }
 
   setTheme(theme: Theme): void {
@@ -96,15 +112,17 @@ export class Frame {
 
   #start(): void {
     if (!this.#app) return;
-    const { resource, events } = this.#app;
+    const { resource, stored, events } = this.#app;
     this.#loads = 0;
     events.starts();
-    this.#control(RESOURCE_READY, {
-      html: resource.html,
-      sandbox: SANDBOX,
-      allow: this.policy.allow,
-      colorScheme: this.theme,
-    });
+    const html = prelude(stored(), resource.legacy ?? false) + resource.html;
+    const { proxy, allow } = this.policy;
+    this.#control(
+      RESOURCE_READY,
+      proxy
+        ? { html, sandbox: PROXY_SANDBOX, csp: proxy.csp, permissions: proxy.permissions }
+        : { html, sandbox: SANDBOX, allow, colorScheme: this.theme },
+    );
   }
 
   #control(method: string, params: object): void {

@@ -4,7 +4,8 @@ import type {
   McpUiStyleVariableKey,
 } from "@modelcontextprotocol/ext-apps";
 import { currentTheme, type Theme } from "../shared/theme";
-import type { Call } from "./bridge";
+import type { Call, DisplayMode } from "./bridge";
+import { DISPLAY_MODES } from "./display";
 
 type Key = McpUiStyleVariableKey;
 
@@ -135,18 +136,29 @@ export function themeContext(): Pick<McpUiHostContext, "theme" | "styles"> {
   return { theme, styles: { variables: styleVariables(theme, pageStyle()) } };
 }
 
-export function dimensions(width: number, maxHeight: number): Partial<McpUiHostContext> {
-  // The frame is as wide as the cell, whatever the app would like: a width it reports is not followed.
-  return { containerDimensions: { maxHeight, width: Math.round(width) } };
+/** What the app has to itself. */
+export interface Space {
+  mode: DisplayMode;
+  width: number;
+  /** How tall it is in a window of its own, and how tall it may become in a cell. */
+  height: number;
 }
 
-export function hostContext(call: Call | null, width: number, maxHeight: number): McpUiHostContext {
+export function spaceContext({ mode, width, height }: Space): Partial<McpUiHostContext> {
+  // The frame is as wide as the cell, whatever the app would like: a width it reports is not followed.
+  const containerDimensions =
+    mode === "inline"
+      ? { maxHeight: height, width: Math.round(width) }
+      : { height: Math.round(height), width: Math.round(width) };
+  return { displayMode: mode, containerDimensions };
+}
+
+export function hostContext(call: Call | null, space: Space): McpUiHostContext {
   const fine = matchMedia("(any-hover: hover)").matches;
   const context: McpUiHostContext = {
     ...themeContext(),
-    ...dimensions(width, maxHeight),
-    displayMode: "inline",
-    availableDisplayModes: ["inline"],
+    ...spaceContext(space),
+    availableDisplayModes: [...DISPLAY_MODES],
     locale: navigator.language,
     timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     userAgent: "pmcp_lab",

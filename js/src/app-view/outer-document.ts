@@ -2,6 +2,8 @@ import type { Theme } from "../shared/theme";
 
 /** Both frames, always, exactly. */
 export const SANDBOX = "allow-scripts allow-forms";
+/** What a sandbox proxy needs; it has an origin of its own, so that is no way into the notebook. */
+export const PROXY_SANDBOX = "allow-scripts allow-same-origin allow-forms";
 
 export const PROXY = "ui/notifications/sandbox-";
 export const PROXY_READY = `${PROXY}proxy-ready`;
@@ -10,7 +12,10 @@ export const RESOURCE_READY = `${PROXY}resource-ready`;
 export const APP_LOADED = `${PROXY}app-loaded`;
 export const COLOR_SCHEME = `${PROXY}color-scheme`;
 
-function relay(proxy: string): void {
+/** Messages of the app that are passed on in 50 ms; ten times as many wait, the others are dropped. */
+const BURST = 100;
+
+function relay(proxy: string, burst: number): void {
   const up = window.parent;
   let frame: HTMLIFrameElement | null = null;
   const scheme = (value: string) => {
@@ -21,6 +26,30 @@ function relay(proxy: string): void {
     up.postMessage({ jsonrpc: "2.0", method: proxy + name, params: {} }, "*");
   const own = (data: { method?: unknown } | null): data is { method: string } =>
     typeof data?.method === "string" && data.method.startsWith(proxy);
+  // An app that floods is slowed down here, in a process of its own, and not in the notebook.
+  const waiting: { id?: unknown; method?: unknown }[] = [];
+  let allowed = burst;
+  let pause = 0;
+  const refill = () => {
+    pause = 0;
+    allowed = burst;
+    while (waiting.length > 0 && allowed > 0) {
+      allowed -= 1;
+      up.postMessage(waiting.shift(), "*");
+    }
+    if (waiting.length > 0) pause = setTimeout(refill, 50) as unknown as number;
+  };
+  const pass = (data: { id?: unknown; method?: unknown }) => {
+    if (pause === 0) pause = setTimeout(refill, 50) as unknown as number;
+    if (allowed > 0 && waiting.length === 0) {
+      allowed -= 1;
+      up.postMessage(data, "*");
+    } else if (waiting.length < 10 * burst) waiting.push(data);
+    else if (data?.id !== undefined && data.method !== undefined) {
+      const error = { code: -32000, message: "The app sends more than the host takes." };
+      frame?.contentWindow?.postMessage({ jsonrpc: "2.0", id: data.id, error }, "*");
+    }
+  };
   addEventListener("message", (event) => {
     const data = event.data;
     if (event.source === up) {
@@ -43,7 +72,7 @@ function relay(proxy: string): void {
         document.body.append(frame);
       }
     } else if (frame && event.source === frame.contentWindow && !own(data)) {
-      up.postMessage(data, "*");
+      pass(data);
     }
   });
   tell("proxy-ready");
@@ -64,5 +93,5 @@ function attribute(text: string): string {
  * The base hides the notebook's address from `document.baseURI`.
  */
 export function outerDocument(csp: string, theme: Theme): string {
-  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)})</script>`;
+  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${BURST})</script>`;
 }

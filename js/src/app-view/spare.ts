@@ -27,7 +27,10 @@ const page = globalThis as Page;
 export function hasSpare(policy: Policy): boolean {
   const frame = page[KEY]?.frame;
   return (
-    frame !== undefined && frame.policy.csp === policy.csp && frame.policy.allow === policy.allow
+    frame !== undefined &&
+    frame.policy.csp === policy.csp &&
+    frame.policy.allow === policy.allow &&
+    !policy.proxy
   );
 }
 

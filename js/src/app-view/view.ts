@@ -3,10 +3,21 @@ import { Channel, type Message } from "../shared/channel";
 import { element } from "../shared/dom";
 import type { Link } from "../shared/liveness";
 import { currentTheme, followTheme, watchTheme } from "../shared/theme";
-import { Bridge, type Call, type CallPayload, type Host, type Phase } from "./bridge";
+import {
+  Bridge,
+  type Call,
+  type CallPayload,
+  type DisplayMode,
+  type Host,
+  type Phase,
+} from "./bridge";
 import { Chrome } from "./chrome";
+import { DISPLAY_MODES, Display } from "./display";
+import { embedded, files, save } from "./download";
 import { Frame, type Resource } from "./frame";
-import { dimensions, hostContext, themeContext } from "./host-context";
+import { hostContext, type Space, spaceContext, themeContext } from "./host-context";
+import { UNAVAILABLE } from "./jsonrpc";
+import type { Stored } from "./prelude";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
 
@@ -14,6 +25,13 @@ const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
+
+const PERMISSION_NAMES: Record<string, string> = {
+  camera: "the camera",
+  microphone: "the microphone",
+  geolocation: "your position",
+  clipboardWrite: "the clipboard (to write)",
+};
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -41,7 +59,12 @@ export class AppView {
   #link: Link = "live";
   #width = 0;
   #lastHeard = 0;
-  #refuseLink: (() => void) | null = null;
+  readonly #display: Display;
+  /** Open questions to the person, by name: how to say no. */
+  readonly #questions = new Map<string, () => void>();
+  /** What this view itself asked of the server. */
+  readonly #reads = new Map<number, (payload: CallPayload) => void>();
+  #lastRead = 0;
 
   constructor(
     private readonly model: Model,
@@ -49,6 +72,7 @@ export class AppView {
     private readonly signal: AbortSignal,
   ) {
     this.#chrome = new Chrome(() => this.#open());
+    this.#display = new Display(this.#chrome.root, (mode) => this.#displayed(mode), signal);
     followTheme(this.#chrome.root, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(this.#chrome.root);
@@ -102,6 +126,7 @@ export class AppView {
     }
     this.#chrome.hideBar("resource");
     this.#chrome.setBorder(resource.prefersBorder ?? true);
+    this.#showWanted(resource.wanted ?? {});
     const host = this.#host;
     const bridge = new Bridge(
       {
@@ -117,10 +142,13 @@ export class AppView {
         event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
         size: (height) => this.#resize(height),
         openLink: (url) => this.#askLink(url),
-        context: () => {
-          this.#width ||= this.#chrome.stage.clientWidth;
-          return hostContext(this.#call, this.#width, SIZES.max);
+        download: (contents) => this.#askDownload(contents),
+        display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
+        leave: () => void this.#teardown(),
+        escape: () => {
+          if (this.#display.mode === "fullscreen") this.#display.show("inline");
         },
+        context: () => hostContext(this.#call, this.#space()),
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
       },
@@ -133,7 +161,8 @@ export class AppView {
     this.#frame = spare ?? new Frame(resource, currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
-    this.#frame.show(resource, {
+    const stored = () => this.model.get("_storage") as Stored | null;
+    this.#frame.show(resource, stored, {
       starts: () => bridge.start(),
       loaded: (times) => this.#loaded(times),
       message: (data) => {
@@ -146,14 +175,59 @@ export class AppView {
     this.#showCall();
   }
 
+  /** An app is opened without what it asks for; whoever allows it gets it opened anew. */
+  #showWanted({
+    connect,
+    load,
+    embed,
+    permissions,
+    refused,
+  }: NonNullable<Resource["wanted"]>): void {
+    const wishes = [
+      connect && `send data to ${connect.join(", ")}`,
+      load && `load from ${load.join(", ")}`,
+      embed && `embed pages of ${embed.join(", ")}`,
+      permissions && `use: ${permissions.map((name) => PERMISSION_NAMES[name] ?? name).join(", ")}`,
+    ].filter((wish) => wish !== undefined);
+    this.#chrome.hideBar("wanted");
+    if (wishes.length > 0) {
+      this.#chrome.showBar("wanted", {
+        tone: "warning",
+        text: "The app runs without something it asks for:",
+        detail: wishes.join("; "),
+        guarded: true,
+        actions: [
+          { label: "Allow", run: () => this.#channel.send({ kind: "consent" }), main: true },
+          { label: "Keep it out", run: () => this.#chrome.hideBar("wanted") },
+        ],
+      });
+    } else if (refused?.length) {
+      this.#chrome.showBar("wanted", {
+        tone: "info",
+        text: "The app declares domains that no app may reach:",
+        detail: refused.join(", "),
+        actions: [{ label: "Close", run: () => this.#chrome.hideBar("wanted") }],
+      });
+    }
+  }
+
   #fromKernel(message: Message): void {
     const payload = message.payload as Record<string, unknown> | undefined;
     if (message.kind === "rpc-result") {
-      if (this.#bridge?.answer(Number(message.call), (payload ?? {}) as CallPayload)) {
+      const read = this.#reads.get(Number(message.call));
+      if (read) {
+        this.#reads.delete(Number(message.call));
+        this.#channel.settle();
+        read((payload ?? {}) as CallPayload);
+      } else if (this.#bridge?.answer(Number(message.call), (payload ?? {}) as CallPayload)) {
         this.#channel.settle();
       }
     } else if (message.kind === "notify" && typeof payload?.method === "string") {
       this.#bridge?.notify(payload.method, payload.params);
+    } else if (message.kind === "ask" && typeof payload?.method === "string") {
+      void this.#askApp(Number(message.call), payload.method, payload.params);
+    } else if (message.kind === "display" && typeof payload?.mode === "string") {
+      this.#display.show(payload.mode as DisplayMode);
     } else if (message.kind === "teardown") {
       void this.#teardown();
     }
@@ -171,6 +245,40 @@ export class AppView {
     } else this.#chrome.hideBar("silent");
     // The next app finds its frame ready, once this one has its own start behind it.
     if (phase === "ready" && host.policy) prepareSpare(host.policy);
+    if (phase === "ready") this.#offerModes();
+  }
+
+  #space(): Space {
+    this.#width ||= this.#chrome.stage.clientWidth;
+    const { mode } = this.#display;
+    const height = mode === "inline" ? SIZES.max : this.#chrome.stage.clientHeight;
+    return { mode, width: this.#width, height };
+  }
+
+  #displayed(mode: DisplayMode): void {
+    this.#width = this.#chrome.stage.clientWidth;
+    this.#offerModes();
+    if (mode === "fullscreen") this.#chrome.focusModes();
+    this.#bridge?.contextChanged(spaceContext(this.#space()));
+    this.#channel.send({ kind: "event", event: "display", payload: { mode } });
+  }
+
+  /** The way back always, another way where the app can take it. */
+  #offerModes(): void {
+    const { mode } = this.#display;
+    const offered = DISPLAY_MODES.filter(
+      (each) => each !== mode && (each === "inline" || this.#bridge?.takes(each)),
+    );
+    this.#chrome.offerModes(offered, (each) => this.#display.show(each));
+  }
+
+  /** What Python asks of the app; null says that there is no app to answer. */
+  async #askApp(call: number, method: string, params: unknown): Promise<void> {
+    const answer = await this.#bridge?.ask(method, params);
+    const payload = answer
+      ? { result: answer.result, error: answer.error }
+      : { error: { code: UNAVAILABLE, message: "The app is not there, or started over." } };
+    this.#channel.send({ kind: "answer", call, payload });
   }
 
   #showState(): void {
@@ -219,6 +327,7 @@ export class AppView {
   }
 
   #resize(height: unknown): void {
+    if (this.#display.mode !== "inline") return;
     const next = this.#sizes.report(height, performance.now());
     if (next === null || !this.#frame) return;
     this.#frame.node.style.height = `${next}px`;
@@ -229,28 +338,73 @@ export class AppView {
     });
   }
 
-  #askLink(url: string): Promise<boolean> {
-    // One question at a time: a second must not slip another address under the pointer.
-    if (this.#refuseLink) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const decide = (open: boolean) => {
-        this.#refuseLink = null;
-        this.#chrome.hideBar("link");
-        if (open) window.open(url, "_blank", "noopener,noreferrer");
-        resolve(open);
+  /** One question of a kind at a time: a second must not slip something else under the pointer. */
+  #ask(name: string, question: { text: string; detail: string; yes: string; no: string }) {
+    if (this.#questions.has(name)) return Promise.resolve(false);
+    return new Promise<boolean>((resolve) => {
+      const decide = (wanted: boolean) => {
+        this.#questions.delete(name);
+        this.#chrome.hideBar(name);
+        resolve(wanted);
       };
-      this.#refuseLink = () => decide(false);
-      this.#chrome.showBar("link", {
+      this.#questions.set(name, () => decide(false));
+      this.#chrome.showBar(name, {
         tone: "info",
-        text: "The app wants to open a link in a new tab.",
-        detail: url,
+        text: question.text,
+        detail: question.detail,
         guarded: true,
         actions: [
-          { label: "Open", run: () => decide(true), main: true },
-          { label: "Don’t open", run: () => decide(false) },
+          { label: question.yes, run: () => decide(true), main: true },
+          { label: question.no, run: () => decide(false) },
         ],
       });
     });
+  }
+
+  async #askLink(url: string): Promise<boolean> {
+    const text = "The app wants to open a link in a new tab.";
+    const wanted = await this.#ask("link", { text, detail: url, yes: "Open", no: "Don’t open" });
+    if (wanted) window.open(url, "_blank", "noopener,noreferrer");
+    return wanted;
+  }
+
+  async #askDownload(contents: unknown[]): Promise<boolean> {
+    const offered = files(contents);
+    if (offered.length === 0) return false;
+    const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
+    const detail = offered
+      .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
+      .join(", ");
+    if (!(await this.#ask("download", { text, detail, yes: "Save", no: "Don’t save" })))
+      return false;
+    for (const { name, body } of offered) {
+      if (body instanceof Blob) save({ name, body });
+      else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
+      else {
+        const read = await this.#read(body.uri);
+        if (!(read?.body instanceof Blob)) return false;
+        save({ name, body: read.body });
+      }
+    }
+    return true;
+  }
+
+  /** A resource of the server, read for this view and not for the app. */
+  async #read(uri: string) {
+    const payload = await new Promise<CallPayload>((resolve) => {
+      // The bridge counts its calls upwards.
+      this.#lastRead -= 1;
+      const call = this.#lastRead;
+      this.#reads.set(call, resolve);
+      this.#channel.expect();
+      this.#channel.send({
+        kind: "rpc",
+        call,
+        payload: { method: "resources/read", params: { uri } },
+      });
+    });
+    const { contents } = (payload.result ?? {}) as { contents?: Record<string, unknown>[] };
+    return contents?.[0] ? embedded(contents[0]) : null;
   }
 
   #watchWidth(): void {
@@ -262,7 +416,7 @@ export class AppView {
         // A hidden cell has no width; the app need not hear of that.
         if (width === 0 || Math.abs(width - this.#width) < 1) return;
         this.#width = width;
-        this.#bridge?.contextChanged(dimensions(width, SIZES.max));
+        this.#bridge?.contextChanged(spaceContext(this.#space()));
       }, RESIZE_PAUSE);
     });
     observer.observe(this.#chrome.stage);
@@ -283,6 +437,7 @@ export class AppView {
 
   #close(): void {
     this.#closed = true;
+    this.#display.show("inline");
     this.#discard();
     this.#showTitle();
     this.#showState();
@@ -292,8 +447,9 @@ export class AppView {
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "link", "resource"]) this.#chrome.hideBar(bar);
-    this.#refuseLink?.();
+    for (const bar of ["silent", "left", "resource"]) this.#chrome.hideBar(bar);
+    for (const refuse of this.#questions.values()) refuse();
+    this.#chrome.offerModes([], () => {});
     this.#bridge?.dispose();
     this.#bridge = null;
     this.#frame?.remove();

@@ -61,7 +61,7 @@ def test_host_context(open_app: Open, app: App, inner: Inner) -> None:
     assert context["theme"] == "light"
     assert context["toolInfo"]["tool"]["name"] == "show"
     assert context["displayMode"] == "inline"
-    assert context["availableDisplayModes"] == ["inline"]
+    assert context["availableDisplayModes"] == ["inline", "fullscreen", "pip"]
     assert context["platform"] == "web"
     assert context["userAgent"] == "pmcp_lab"
     assert context["containerDimensions"]["width"] > 500

@@ -20,8 +20,9 @@ REACHES = {
     "top globals": "top.model",
     "frame element": "window.frameElement",
     "cookies": "document.cookie",
-    "local storage": "localStorage",
-    "session storage": "sessionStorage",
+    "local storage of the page": "localStorage.getItem('of-the-page')",
+    "session storage of the page": "sessionStorage.getItem('of-the-page')",
+    "real storage behind the imitation": "delete window.localStorage && localStorage",
     "indexed db": "await new Promise((yes, no) => { const r = indexedDB.open('x'); r.onsuccess = yes; r.onerror = () => no(r.error) })",
     "cache storage": "await caches.open('x')",
     "service worker": "await navigator.serviceWorker.register('/sw.js')",
@@ -66,13 +67,14 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("name", REACHES)
-def test_out_of_reach(open_app: Open, app: App, inner: Inner, name: str) -> None:
+def test_out_of_reach(bare: Page, open_app: Open, app: App, inner: Inner, name: str) -> None:
     # In the app's own script: what the test driver evaluates is not bound by the policy.
     probe = f"""const probe = async () => {{
       let got = false;
       try {{ const found = {REACHES[name]}; got = Boolean(found) }} catch {{}}
       document.body.append(Object.assign(document.createElement("p"), {{id: "probe", textContent: `reached: ${{got}}`}}));
     }}; setTimeout(probe, 30)"""
+    bare.evaluate("() => { localStorage['of-the-page'] = sessionStorage['of-the-page'] = 'secret' }")
     open_app(app(probe))
     expect(inner().locator("#probe")).to_have_text("reached: false")
 
@@ -114,7 +116,9 @@ def test_html_arrives_as_it_is(open_app: Open, inner: Inner) -> None:
     page = open_app(html)
     expect(inner().locator("#a")).to_contain_text("tick")
     frame = page.frame_locator("#cell iframe.pmcp-app-frame").locator("iframe")
-    assert frame.evaluate("(node) => node.srcdoc") == html
+    document = frame.evaluate("(node) => node.srcdoc")
+    assert document.endswith(f"</script>{html}")
+    assert document.count("</script>") == 2, "one script of ours before it, and what the app itself has"
 
 
 def test_hostile_policy_stays_in_its_attribute(open_app: Open, app: App, attacker: Any) -> None:

@@ -1,0 +1,54 @@
+"""What an app asks for beyond what every app gets, and what of it a person has allowed.
+
+An app is opened without it, and says so; the person allows it at the page, or the notebook in code
+(`Server.allow_apps`). What was allowed by a click holds for this app of this server, until the kernel ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from pmcp_lab.client import Server
+from pmcp_lab.protocol.ui import PERMISSIONS, Csp, ResourceUi
+
+_allowed: dict[tuple[object, str], set[str]] = {}
+"""By target and resource: origins and names of permissions."""
+
+
+def allow(server: Server, uri: str, wanted: Iterable[str]) -> None:
+    _allowed.setdefault((server.connection.target, uri), set()).update(wanted)
+
+
+def granted(server: Server, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, ...]]:
+    """What the app declares, less what nobody allowed."""
+    clicked = _allowed.get((server.connection.target, uri), set())
+    grants = server.app_grants
+
+    def origins(declared: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin for origin in declared if origin in clicked or grants.covers(origin))
+
+    csp = replace(
+        ui.csp, connect=origins(ui.csp.connect), resources=origins(ui.csp.resources), frames=origins(ui.csp.frames)
+    )
+    return csp, tuple(name for name in ui.permissions if name in clicked or name in grants.permissions)
+
+
+def wanted(ui: ResourceUi, csp: Csp, permissions: tuple[str, ...]) -> dict[str, Any]:
+    """What is missing between the two, as the page shows it: origins by what they are for, permissions, and
+    declared domains that are none and will never be allowed."""
+    missing = {
+        "connect": [origin for origin in ui.csp.connect if origin not in csp.connect],
+        "load": [origin for origin in ui.csp.resources if origin not in csp.resources],
+        "embed": [origin for origin in ui.csp.frames if origin not in csp.frames],
+        "permissions": [name for name in ui.permissions if name not in permissions],
+    }
+    return {name: values for name, values in missing.items() if values} | (
+        {"refused": list(ui.csp.dropped)} if ui.csp.dropped else {}
+    )
+
+
+def permissions_policy(permissions: Iterable[str]) -> str:
+    """For the `allow` attribute of the frames."""
+    return "; ".join(PERMISSIONS[name] for name in permissions)

@@ -1,0 +1,104 @@
+"""What an app gets beyond what every app gets: only what somebody allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import comm
+import pytest
+from mcp.server.apps import APP_MIME_TYPE
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.resources import TextResource
+
+import pmcp_lab as lab
+from pmcp_lab.errors import InvalidArguments
+from tests.unit.front_end import Comm, FrontEnd, until
+
+UI = {
+    "csp": {
+        "connectDomains": ["https://api.example", "http://localhost:8888"],
+        "resourceDomains": ["https://cdn.example"],
+    },
+    "permissions": {"camera": {}, "clipboardWrite": {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def comms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comm, "create_comm", Comm)
+
+
+@pytest.fixture
+def server() -> Iterator[lab.Server]:
+    source = MCPServer("wishful")
+    source.add_resource(
+        TextResource(uri="ui://wishful/page", name="page", mime_type=APP_MIME_TYPE, text="<p>", meta={"ui": UI})
+    )
+    source.tool(name="show", meta={"ui": {"resourceUri": "ui://wishful/page"}})(lambda: "done")
+    with lab.connect(source) as connected:
+        yield connected
+
+
+def resource(server: lab.Server) -> dict[str, Any]:
+    found: dict[str, Any] = server.app("show")._resource
+    return found
+
+
+def test_nothing_is_given_unasked(server: lab.Server) -> None:
+    shown = resource(server)
+    assert "example" not in shown["csp"]
+    assert shown["allow"] == ""
+    assert shown["wanted"] == {
+        "connect": ["https://api.example"],
+        "load": ["https://cdn.example"],
+        "permissions": ["camera", "clipboardWrite"],
+        "refused": ["http://localhost:8888"],
+    }
+
+
+def test_a_click_gives_what_was_shown_and_holds(server: lab.Server) -> None:
+    view = server.app("show")
+    FrontEnd(view).send(kind="consent", view="v1")
+    until(lambda: view._resource["allow"])
+    for shown in (view._resource, resource(server)):
+        assert "connect-src https://api.example;" in shown["csp"]
+        assert "script-src 'unsafe-inline' blob: data: https://cdn.example;" in shown["csp"]
+        assert shown["allow"] == "camera; clipboard-write"
+        assert shown["wanted"] == {"refused": ["http://localhost:8888"]}
+
+
+def test_code_gives_it_for_a_server(server: lab.Server) -> None:
+    server.allow_apps(domains=["https://cdn.example"], permissions=["camera"], unsafe_eval=True)
+    shown = resource(server)
+    assert "'unsafe-eval' blob: data: https://cdn.example" in shown["csp"]
+    assert "connect-src 'none'" in shown["csp"]
+    assert shown["allow"] == "camera"
+    assert shown["wanted"]["connect"] == ["https://api.example"]
+    server.allow_apps(domains=True)
+    assert "api.example" in resource(server)["csp"]
+    assert "localhost" not in resource(server)["csp"], "never"
+    server.allow_apps()
+    assert resource(server)["wanted"]["load"]
+
+
+def test_a_sandbox_of_its_own_origin(server: lab.Server) -> None:
+    assert resource(server)["proxy"] is None
+    server.allow_apps(domains=True, sandbox_origin="https://sandbox.example/proxy")
+    proxy = resource(server)["proxy"]
+    assert proxy["url"] == "https://sandbox.example/proxy"
+    assert list(proxy["csp"]["connectDomains"]) == ["https://api.example"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"domains": ["cdn.example"]}, "is no origin"),
+        ({"domains": ["https://a.example; script-src *"]}, "is no origin"),
+        ({"permissions": ["usb"]}, "is no permission"),
+        ({"sandbox_origin": "javascript:alert(1)"}, "is no http"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(server: lab.Server, wish: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidArguments, match=said):
+        server.allow_apps(**wish)

@@ -1,0 +1,196 @@
+"""What an app asks of the kernel beyond its own server's tools, and what Python asks of the app."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comm
+import pytest
+from mcp.server.apps import Apps
+from mcp.server.mcpserver import Context, MCPServer
+
+import pmcp_lab as lab
+from pmcp_lab.client import ToolResult
+from pmcp_lab.errors import AppError, InvalidArguments, ToolError
+from pmcp_lab.notebook import AppView
+from tests.unit.front_end import Comm, FrontEnd, until
+
+TEXT = {"type": "text", "text": "hello"}
+
+
+@pytest.fixture(autouse=True)
+def comms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comm, "create_comm", Comm)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[lab.Server]:
+    with lab.connect("demo", name="requests") as server:
+        yield server
+
+
+@pytest.fixture
+def view(demo: lab.Server) -> AppView:
+    return demo.app("wave")
+
+
+@pytest.fixture
+def page(view: AppView) -> FrontEnd:
+    return FrontEnd(view)
+
+
+def rpc(page: FrontEnd, method: str, **params: Any) -> dict[str, Any]:
+    number = len(page.of("rpc-result")) + 1
+    page.send(kind="rpc", view="v1", call=number, payload={"method": method, "params": params})
+    answer: dict[str, Any] = page.wait("rpc-result", number)[-1]["payload"]
+    return answer
+
+
+def test_messages_are_kept(view: AppView, page: FrontEnd) -> None:
+    assert rpc(page, "ui/message", role="user", content=[TEXT]) == {"result": {}}
+    assert rpc(page, "ui/message", role="user", content=TEXT) == {"result": {}}
+    assert view.messages == [{"role": "user", "content": [TEXT]}] * 2
+    assert rpc(page, "ui/message", role="user", content="hello")["error"]["code"] == -32602
+
+
+def test_a_callback_hears_them_on_another_thread(view: AppView, page: FrontEnd) -> None:
+    heard: list[tuple[str, object]] = []
+    view.on_message(lambda message: heard.append((threading.current_thread().name, message["content"])))
+    rpc(page, "ui/message", role="user", content=[TEXT])
+    ((thread, content),) = heard
+    assert content == [TEXT]
+    assert thread not in ("pmcp_lab", "MainThread")
+
+    async def refuse(message: dict[str, Any]) -> None:
+        raise AppError("not now")
+
+    view.on_message(refuse)
+    assert rpc(page, "ui/message", role="user", content=[TEXT])["error"]["message"] == "not now"
+
+
+def test_the_last_context_counts(view: AppView, page: FrontEnd) -> None:
+    assert view.context == {}
+    told: list[dict[str, Any]] = []
+    view.on_context(told.append)
+    rpc(page, "ui/update-model-context", content=[TEXT])
+    rpc(page, "ui/update-model-context", structuredContent={"row": 3})
+    assert view.context == {"structuredContent": {"row": 3}}
+    assert told == [{"content": [TEXT]}, {"structuredContent": {"row": 3}}]
+
+
+def test_progress_reaches_the_view_that_asked() -> None:
+    apps = Apps()
+    apps.add_html_resource("ui://slow/page", "<p>hello</p>")
+
+    @apps.tool(resource_uri="ui://slow/page")
+    async def slow(ctx: Context) -> str:
+        await ctx.report_progress(1, 2, "half")
+        return "done"
+
+    with lab.connect(MCPServer("slow", extensions=[apps])) as server:
+        page = FrontEnd(server.app("slow"))
+        params = {"name": "slow", "arguments": {}, "_meta": {"progressToken": "p1"}}
+        page.send(kind="rpc", view="v1", call=1, payload={"method": "tools/call", "params": params})
+        (told,) = page.wait("notify")
+        assert told["to"] == "v1"
+        assert told["payload"] == {
+            "method": "notifications/progress",
+            "params": {"progressToken": "p1", "progress": 1, "total": 2, "message": "half"},
+        }
+        assert page.wait("rpc-result")[0]["payload"]["result"]["content"][0]["text"] == "done"
+
+
+def test_a_task_that_an_app_started_is_listed(demo: lab.Server, page: FrontEnd) -> None:
+    before = len(demo.tasks)
+    answer = rpc(page, "tools/call", name="train", arguments={"epochs": 1, "seconds": 0.01})
+    assert answer["result"]["structuredContent"]["epochs"] == 1
+    (task,) = demo.tasks[before:]
+    assert task.tool == "train"
+    assert task.status == "completed"
+
+
+def test_arguments_can_come_in_pieces(demo: lab.Server) -> None:
+    view = demo.open_app("wave")
+    page = FrontEnd(view)
+    assert page.opened["_call"]["arguments"] is None
+    view.partial(frequency=3)
+    assert page.updates("_call")[-1]["partial"] == {"frequency": 3}
+    with pytest.raises(InvalidArguments):
+        view.run(frequency="fast")
+    view.run(frequency=3, damping=0)
+    until(lambda: view._call["result"])
+    assert view._call["arguments"] == {"frequency": 3, "damping": 0}
+    assert view._call["result"]["structuredContent"]["damping"] == 0
+    for late in (lambda: view.run(frequency=2), lambda: view.partial(frequency=2)):
+        with pytest.raises(AppError, match="called already"):
+            late()
+
+
+def answering(page: FrontEnd, reply: Callable[[str, dict[str, Any]], dict[str, Any]]) -> threading.Thread:
+    """Plays an app that offers tools."""
+    page.send(
+        kind="event",
+        view="v1",
+        event="initialized",
+        payload={"appInfo": {"name": "x"}, "appCapabilities": {"tools": {}}},
+    )
+
+    def answer() -> None:
+        for number in range(1, 3):
+            request = page.wait("ask", number)[number - 1]
+            payload = reply(request["payload"]["method"], request["payload"]["params"])
+            page.send(kind="answer", view="v1", call=request["call"], payload=payload)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_tools_of_the_app(view: AppView, page: FrontEnd) -> None:
+    with pytest.raises(AppError, match="offers no tools"):
+        view.app_tools.list()
+
+    def reply(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if method == "tools/list":
+            return {"result": {"tools": [{"name": "zoom"}]}}
+        return {"result": {"content": [{"type": "text", "text": f"zoomed {params['arguments']['by']}"}]}}
+
+    answering(page, reply)
+    until(lambda: view.app_capabilities)
+    result = view.app_tools.call("zoom", by=2)
+    assert isinstance(result, ToolResult)
+    assert result.text == "zoomed 2"
+
+
+def test_a_tool_of_the_app_that_fails(view: AppView, page: FrontEnd) -> None:
+    answering(
+        page,
+        lambda method, _: (
+            {"result": {"tools": [{"name": "zoom"}]}}
+            if method == "tools/list"
+            else {"result": {"content": [TEXT], "isError": True}}
+        ),
+    )
+    until(lambda: view.app_capabilities)
+    with pytest.raises(ToolError, match="hello"):
+        view.app_tools.call("zoom")
+
+
+def test_an_app_that_goes_away_or_says_nothing(view: AppView, page: FrontEnd) -> None:
+    page.send(kind="event", view="v1", event="initialized", payload={"appCapabilities": {"tools": {}}})
+    until(lambda: view.app_capabilities)
+    with pytest.raises(TimeoutError):
+        view.app_tools.list(timeout=0.05)
+    leaving = threading.Timer(0.1, lambda: page.send(kind="bye", view="v1"))
+    leaving.start()
+    with pytest.raises(AppError, match="went away"):
+        view.app_tools.list()
+    with pytest.raises(AppError):
+        view.ask("tools/list", {}, timeout=1)
+
+
+def test_the_display_is_chosen_from_python(view: AppView, page: FrontEnd) -> None:
+    view.display("fullscreen")
+    assert page.wait("display")[-1]["payload"] == {"mode": "fullscreen"}
