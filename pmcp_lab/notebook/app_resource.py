@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook.app_consent import granted, permissions_policy, wanted
 from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy, resource_ui
+
+_sent: set[str] = set()
+"""Hashes of documents that a page was sent once; another page asks."""
 
 OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
 """What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
@@ -42,13 +47,18 @@ class AppResource:
     mime_type: str
     ui: ResourceUi
 
+    @cached_property
+    def hash(self) -> str:
+        return hashlib.blake2b(self.html.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
     def trait(self, server: Server) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
         csp, permissions = granted(server, self.uri, self.ui)
         grants = server.app_grants
-        return {
+        trait = {
             "uri": self.uri,
-            "html": self.html,
+            "html": None if self.hash in _sent else self.html,
+            "hash": self.hash,
             "csp": content_security_policy(csp, unsafe_eval=grants.unsafe_eval),
             "allow": permissions_policy(permissions),
             "proxy": grants.sandbox_origin
@@ -67,6 +77,8 @@ class AppResource:
             "legacy": plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html,
             "mimeType": self.mime_type,
         }
+        _sent.add(self.hash)
+        return trait
 
 
 def plain(mime_type: str) -> str:

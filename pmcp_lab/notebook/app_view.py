@@ -231,6 +231,9 @@ class AppView(LiveWidget):
                     pending.cancel()
             case "answer":
                 self._answered((view, content.get("call")), payload)
+            case "document":
+                document = {"hash": self._source.hash, "html": self._source.html}
+                self.post({"kind": "document", "to": view, "payload": document})
             case "consent":
                 asked = self._resource.get("wanted") or {}
                 names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]

@@ -102,3 +102,14 @@ def test_a_sandbox_of_its_own_origin(server: lab.Server) -> None:
 def test_what_makes_no_sense_is_refused(server: lab.Server, wish: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidArguments, match=said):
         server.allow_apps(**wish)
+
+
+def test_a_document_is_sent_to_a_page_once(server: lab.Server) -> None:
+    first, second = server.app("show"), server.app("show")
+    assert second._resource["html"] is None
+    assert second._resource["hash"] == first._resource["hash"]
+    page = FrontEnd(second)
+    page.send(kind="document", view="v1")
+    (sent,) = page.wait("document")
+    assert sent["to"] == "v1"
+    assert sent["payload"] == {"hash": first._resource["hash"], "html": "<p>"}

@@ -60,7 +60,7 @@ def test_a_table_takes_in_what_is_started_later(shell: InteractiveShell) -> None
 def test_app(shell: InteractiveShell) -> None:
     view = mcp(shell, "app magic wave frequency=4")
     assert isinstance(view, AppView)
-    assert "<html" in view._resource["html"].lower()
+    assert "<html" in view._source.html.lower()
     assert view._call["arguments"] == {"frequency": 4}
     assert "default-src 'none'" in view._resource["csp"]
 

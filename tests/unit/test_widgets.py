@@ -275,7 +275,7 @@ class TestApp:
             return "shown"
 
         with lab.connect(server) as connected:
-            assert connected.app("show")._resource["html"] == "<p>häuschen</p>"
+            assert connected.app("show")._source.html == "<p>häuschen</p>"
 
     def test_a_tool_call_that_fails_is_told(self) -> None:
         apps = Apps()

@@ -22,7 +22,9 @@ export interface Policy {
 /** The `_resource` trait. */
 export interface Resource extends Policy {
   uri: string;
-  html: string;
+  /** Null when this page is thought to have it; it is asked for when that is wrong. */
+  html: string | null;
+  hash?: string;
   name: string;
   prefersBorder: boolean | null;
   /** What the app asked for and nobody allowed, and what is refused in any case. */
@@ -43,7 +45,12 @@ export interface FrameEvents {
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
-  #app: { resource: Resource; stored: () => Stored | null; events: FrameEvents } | null = null;
+  #app: {
+    resource: Resource;
+    html: string;
+    stored: () => Stored | null;
+    events: FrameEvents;
+  } | null = null;
   #ready = false;
   #loads = 0;
 
@@ -75,9 +82,9 @@ export class Frame {
   }
 
   /** Show an app, now or as soon as the outer document is there. */
-  show(resource: Resource, stored: () => Stored | null, events: FrameEvents): void {
+  show(resource: Resource, html: string, stored: () => Stored | null, events: FrameEvents): void {
     this.node.title = resource.name;
-    this.#app = { resource, stored, events };
+    this.#app = { resource, html, stored, events };
     if (this.#ready) this.#start();
   }
 
@@ -112,16 +119,16 @@ export class Frame {
 
   #start(): void {
     if (!this.#app) return;
-    const { resource, stored, events } = this.#app;
+    const { resource, html, stored, events } = this.#app;
     this.#loads = 0;
     events.starts();
-    const html = prelude(stored(), resource.legacy ?? false) + resource.html;
+    const document = prelude(stored(), resource.legacy ?? false) + html;
     const { proxy, allow } = this.policy;
     this.#control(
       RESOURCE_READY,
       proxy
-        ? { html, sandbox: PROXY_SANDBOX, csp: proxy.csp, permissions: proxy.permissions }
-        : { html, sandbox: SANDBOX, allow, colorScheme: this.theme },
+        ? { html: document, sandbox: PROXY_SANDBOX, csp: proxy.csp, permissions: proxy.permissions }
+        : { html: document, sandbox: SANDBOX, allow, colorScheme: this.theme },
     );
   }
 

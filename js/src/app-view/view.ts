@@ -13,6 +13,7 @@ import {
 } from "./bridge";
 import { Chrome } from "./chrome";
 import { DISPLAY_MODES, Display } from "./display";
+import { documentOf, keepDocument } from "./documents";
 import { embedded, files, save } from "./download";
 import { Frame, type Resource } from "./frame";
 import { hostContext, type Space, spaceContext, themeContext } from "./host-context";
@@ -108,7 +109,7 @@ export class AppView {
 
   #mayTakeSpare(): boolean {
     const resource = this.model.get("_resource") as Resource | null;
-    return Boolean(resource?.html && hasSpare(resource));
+    return Boolean(resource?.uri && hasSpare(resource));
   }
 
   get #host(): Host {
@@ -120,11 +121,15 @@ export class AppView {
     this.#closed = false;
     const resource = this.model.get("_resource") as Resource | null;
     this.#showTitle();
-    if (!resource?.html) {
-      this.#chrome.showBar("resource", { tone: "warning", text: "The server sent no document." });
+    // Until the server has sent it.
+    if (!resource?.uri) return;
+    const html = resource.html ?? documentOf(resource.hash ?? "");
+    if (html === null) {
+      // The constructor comes by here before there is a channel.
+      queueMicrotask(() => this.#askDocument());
       return;
     }
-    this.#chrome.hideBar("resource");
+    if (resource.hash) keepDocument(resource.hash, html);
     this.#chrome.setBorder(resource.prefersBorder ?? true);
     this.#showWanted(resource.wanted ?? {});
     const host = this.#host;
@@ -162,7 +167,7 @@ export class AppView {
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
     const stored = () => this.model.get("_storage") as Stored | null;
-    this.#frame.show(resource, stored, {
+    this.#frame.show(resource, html, stored, {
       starts: () => bridge.start(),
       loaded: (times) => this.#loaded(times),
       message: (data) => {
@@ -211,6 +216,13 @@ export class AppView {
     }
   }
 
+  #askDocument(): void {
+    if (this.#link === "static") {
+      const text = "The app is not saved in this notebook. Run its cell to open it.";
+      this.#chrome.showBar("document", { tone: "info", text });
+    } else this.#channel.send({ kind: "document" });
+  }
+
   #fromKernel(message: Message): void {
     const payload = message.payload as Record<string, unknown> | undefined;
     if (message.kind === "rpc-result") {
@@ -224,6 +236,9 @@ export class AppView {
       }
     } else if (message.kind === "notify" && typeof payload?.method === "string") {
       this.#bridge?.notify(payload.method, payload.params);
+    } else if (message.kind === "document" && typeof payload?.html === "string") {
+      keepDocument(String(payload.hash), payload.html);
+      if (!this.#frame && !this.#closed) this.#open();
     } else if (message.kind === "ask" && typeof payload?.method === "string") {
       void this.#askApp(Number(message.call), payload.method, payload.params);
     } else if (message.kind === "display" && typeof payload?.mode === "string") {
@@ -447,7 +462,7 @@ export class AppView {
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "resource"]) this.#chrome.hideBar(bar);
+    for (const bar of ["silent", "left", "document"]) this.#chrome.hideBar(bar);
     for (const refuse of this.#questions.values()) refuse();
     this.#chrome.offerModes([], () => {});
     this.#bridge?.dispose();

@@ -114,3 +114,25 @@ def test_a_flood_is_slowed_down_and_answered(open_app: Open, app: App, inner: In
     assert 1000 <= answered <= 2000
     assert took > 400, "the host is spared"
     assert inner().locator("body").evaluate("() => rpc('ping')") == {}
+
+
+def test_a_document_the_page_has_seen_need_not_be_sent(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app(), resource={"hash": "h1"})
+    expect(inner().locator("#state")).to_have_text("started")
+    page.evaluate("() => views[0].close()")
+    page.evaluate("() => { model.state._resource = {...model.state._resource, html: null}; mount() }")
+    expect(inner().locator("#state")).to_have_text("started")
+    assert page.evaluate("() => model.kinds('document').length") == 0
+
+
+def test_a_document_the_page_lacks_is_asked_for(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app("", resource={"html": None, "hash": "h2"})
+    page.wait_for_function("() => model.kinds('document').length === 1")
+    payload = {"hash": "h2", "html": app()}
+    page.evaluate("([payload]) => model.say({kind: 'document', to: model.sent[0].view, payload})", [payload])
+    expect(inner().locator("#state")).to_have_text("started")
+
+
+def test_a_notebook_without_kernel_says_what_it_lacks(open_app: Open) -> None:
+    page = open_app("", resource={"html": None, "hash": "h3"}, options={"live": False})
+    expect(page.locator(".pmcp-bar")).to_contain_text("not saved in this notebook")
