@@ -26,6 +26,8 @@ SCHEMES: Final = {
     "sqlite": _Scheme("pmcp_lab.tasks.backends.sqlite"),
     "redis": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
     "rediss": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
+    "redis+cluster": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
+    "rediss+cluster": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
     "dynamodb": _Scheme("pmcp_lab.tasks.backends.dynamodb", "dynamodb"),
 }
 

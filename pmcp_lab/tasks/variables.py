@@ -10,20 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pmcp_lab.errors import VariableError
 from pmcp_lab.protocol.meta import check_variable_name
+from pmcp_lab.tasks.json_value import compact_json
 from pmcp_lab.tasks.limits import Limits
 
 T = TypeVar("T")
-
-
-def compact_json(value: Any) -> bytes:
-    """The bytes that count against a limit: UTF-8, no spaces.
-
-    Raises:
-        TypeError, ValueError: `value` is not JSON (NaN and infinities included).
-    """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", errors="surrogatepass"
-    )
 
 
 def _check_value(name: str, value: Any, limits: Limits, level: int) -> None:
@@ -107,7 +97,12 @@ class Variables(Mapping[str, Any]):
 
     def number(self, name: str, default: float | None = None) -> float | None:
         value = self._values.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        try:
+            return float(value)
+        except OverflowError:
+            return default
 
     def flag(self, name: str, default: bool | None = None) -> bool | None:
         value = self._values.get(name)
