@@ -22,6 +22,7 @@ TROUBLE: Final = (RedisError, RedisClusterException, OSError)
 """What redis-py raises when Redis can't be used."""
 
 _CONNECTIONS: Final = 32
+_PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 _YES: Final = {"1", "true", "yes"}
 
 
@@ -65,9 +66,20 @@ class RedisConnection:
         """
         try:
             async with self._turn:
-                return await command()
+                return await (self._ask_cluster(command) if self.clustered else command())
         except TROUBLE as error:
             raise self.trouble(error) from error
+
+    async def _ask_cluster(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        # When redis-py asks for a cluster's nodes, it closes connections that are being opened. So it is made to ask
+        # before the first command; and when it asks again because a node is gone, whoever was hit tries again.
+        for pause in _PAUSES:
+            try:
+                await self.client.initialize()
+                return await command()
+            except AttributeError:
+                await asyncio.sleep(pause)
+        raise RedisError("its connections were closed again and again")
 
     def trouble(self, error: Exception) -> StoreError:
         return StoreError(f"the task store at {self.name} can't be used: {str(error) or type(error).__name__}")
