@@ -124,10 +124,21 @@ def shared_redis_cluster() -> RedisClusterServers:
 
 @functools.cache
 def dynamodb_endpoint() -> str:
-    """`PMCP_LAB_DYNAMODB_ENDPOINT`, or moto's server over HTTP on the loopback interface."""
-    named = os.environ.get("PMCP_LAB_DYNAMODB_ENDPOINT")
-    if named:
-        return named
+    """`PMCP_LAB_DYNAMODB_ENDPOINT`, or moto's server."""
+    return os.environ.get("PMCP_LAB_DYNAMODB_ENDPOINT") or moto_endpoint()
+
+
+@functools.cache
+def moto_endpoint() -> str:
+    return start_moto()
+
+
+def start_moto(seen: Callable[[str], None] = lambda _: None) -> str:
+    """URL of moto's server over HTTP on the loopback interface, which ends with the test run.
+
+    Args:
+        seen: Is told what each request asks for, "DynamoDB_20120810.GetItem".
+    """
     if not Path("~/.aws").expanduser().exists():
         os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
@@ -140,6 +151,7 @@ def dynamodb_endpoint() -> str:
     lock = threading.Lock()
 
     def one_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        seen(environ.get("HTTP_X_AMZ_TARGET", ""))
         # DynamoDB's transactions are isolated; moto's undo what other requests did in the meantime.
         with lock:
             return list(app(environ, start_response))
