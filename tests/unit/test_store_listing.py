@@ -129,8 +129,9 @@ async def test_a_damaged_record_hides_no_other(
         assert {task.task_id for task in await store.leases.lost()} == {task.task_id for task in whole}
     assert "can't be read" in caplog.text
     for call in (store.get(ANN, damaged[0].task_id), TaskStore(backend).cancel(ANN, damaged[0].task_id)):
-        with pytest.raises(StoreError, match="can't be read"):
+        with pytest.raises(StoreError, match="can't be read") as unreadable:
             await call
+        assert unreadable.value.code == -32603
     assert await backend.delete(ANN, damaged[0].task_id), "it can be got rid of"
 
 

@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ async def test_32_writers_lose_no_variable_and_two_ends_are_one(store: TaskStore
         stores[0].complete(ANN, task.task_id, 1), stores[1].cancel(ANN, task.task_id), return_exceptions=True
     )
     assert sum(isinstance(end, InvalidTransition) for end in ends) == 1
+
+
+async def test_a_change_that_depends_on_what_is_there_is_made_to_what_is_there(store: TaskStore) -> None:
+    stores = [store, TaskStore(store.backend)]
+    task = await store.create(ANN, variables={"count": 0})
+
+    def one_more(record: TaskRecord) -> TaskRecord:
+        return replace(record, variables={"count": record.variables["count"] + 1})
+
+    await asyncio.gather(*(stores[n % 2].change(ANN, task.task_id, one_more) for n in range(8)))
+    assert (await store.get(ANN, task.task_id)).variables == {"count": 8}
 
 
 async def test_what_this_store_wrote_last_is_never_believed_against_the_backend(store: TaskStore) -> None:

@@ -129,3 +129,8 @@ async def test_half_a_surrogate_pair_and_nul_are_kept_everywhere(store: TaskStor
     done = await store.complete(ANN, task.task_id, {odd: odd}, message=odd)
     assert await store.get(ANN, task.task_id) == done
     assert (done.result, done.variables, done.message) == ({odd: odd}, {odd: odd}, odd)
+
+
+async def test_a_thousand_ids_differ() -> None:
+    store = TaskStore(MemoryBackend(), Limits(tasks_per_owner=None))
+    assert len({(await store.create(ANN)).task_id for _ in range(1_000)}) == 1_000
