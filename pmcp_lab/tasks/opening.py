@@ -61,7 +61,8 @@ def open_backend(url: str) -> Backend:
     else:
         found = tuple(entry_points(group=ENTRY_POINTS, name=scheme)) if scheme else ()
         if not found:
-            known = ", ".join(f"{name}://" for name in SCHEMES)
+            others = sorted(entry_points(group=ENTRY_POINTS).names)
+            known = ", ".join(f"{name}://" for name in (*SCHEMES, *others))
             what = f"there is no store for {scheme}:// URLs" if scheme else f"{url!r} is not a store URL"
             raise StoreError(f"{what}; use one of {known}")
         opener = found[0].load()
