@@ -10,7 +10,7 @@ import pytest
 from tests.packaging.conftest import ROOT, Environment, new_environment
 
 # The parts of the core that any server needs. What they cover of Redis and DynamoDB is in the unit tests.
-CORE = ("test_backends", "test_store_moves", "test_leases", "test_server_life", "test_server_tools", "test_open_store")
+CORE = ("test_backends", "test_server_life", "test_server_tools", "test_open_store")
 CHOSEN = "not redis and not dynamodb"
 
 # Not the project's own: that would put the sources before what is installed.
@@ -87,4 +87,4 @@ def test_the_core_works_with_these_extras_alone(
     files = [f"tests/unit/{name}.py" for name in CORE]
     said = environment.run("-m", "pytest", *files, "-k", CHOSEN, cwd=tests)
     assert "skipped" not in said
-    assert int(said.split(" passed")[0].split()[-1]) > 90
+    assert int(said.split(" passed")[0].split()[-1]) > 60

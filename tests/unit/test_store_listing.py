@@ -135,6 +135,7 @@ async def test_a_damaged_record_hides_no_other(
     assert await backend.delete(ANN, damaged[0].task_id), "it can be got rid of"
 
 
+@pytest.mark.parametrize("spoiled", [case for case in CASES if case.name in ("redis", "dynamodb")], indirect=True)
 async def test_a_stored_version_that_is_none(spoiled: tuple[Backend, Spoil]) -> None:
     backend, _ = spoiled
     task = await TaskStore(backend).create(ANN)

@@ -54,12 +54,11 @@ class RedisBackend:
         self.prefix = self._connection.prefix
         self._client = self._connection.client
         self._feed = Feed(self._connection.listener)
-        self._known: dict[tuple[str, str], float] = {}
+        self._known: dict[str, float] = {}
         self._insert = self._client.register_script(scripts.INSERT)
         self._replace = self._client.register_script(scripts.REPLACE)
         self._delete = self._client.register_script(scripts.DELETE)
         self._page = self._client.register_script(scripts.PAGE)
-        self._purge = self._client.register_script(scripts.PURGE)
         self._lapsed = self._client.register_script(scripts.LAPSED)
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
@@ -69,9 +68,8 @@ class RedisBackend:
         return None if data is None else self._decoded((data, seq))
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
-        await self._announce("owners", record.owner)
         if record.lease is not None:
-            await self._announce("leasing", record.owner)
+            await self._announce(record.owner)
         args = [*_columns(record, now), _ms(record.created), "" if quota is None else quota]
         answer = await self._ask(lambda: self._insert([self._base(record.owner)], args))
         if answer[0] == b"quota":
@@ -80,7 +78,7 @@ class RedisBackend:
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
         if record.lease is not None:
-            await self._announce("leasing", record.owner)
+            await self._announce(record.owner)
         args = [*_columns(record, record.updated), expected]
         self._check(await self._ask(lambda: self._replace([self._base(record.owner)], args)))
 
@@ -99,26 +97,17 @@ class RedisBackend:
 
         return await first_legible(fetch, self._decoded, limit)
 
-    async def purge(self, now: datetime) -> int:
-        """See `Backend.purge`. Frees memory a little earlier than Redis does by itself, and tidies up its own lists."""
-        total = 0
-        for base, known_for in await self._announced("owners"):
-            while True:
-                dropped, remaining = await self._ask(partial(self._purge, [base], [_ms(now)]))
-                total += dropped
-                if not dropped:
-                    break
-            if not remaining and known_for > _FORGOTTEN:
-                await self._ask(partial(self._client.zrem, f"{self.prefix}:owners", base))
-        return total
+    async def purge(self, now: datetime) -> int:  # noqa: ARG002
+        """0: Redis deletes expired records by itself; what is left of them in indexes goes with the next write."""
+        return 0
 
     async def next_expiry(self) -> datetime | None:
-        """None: Redis deletes expired records by itself."""
+        """None: see `purge`."""
         return None
 
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
         found: list[tuple[float, bytes, bytes]] = []
-        for base, known_for in await self._announced("leasing"):
+        for base, known_for in await self._announced():
             leases, here = await self._ask(partial(self._lapsed, [base], [_ms(now), limit]))
             found += [(float(until), data, seq) for until, data, seq in here]
             if not leases and known_for > _FORGOTTEN:
@@ -146,24 +135,24 @@ class RedisBackend:
     def _base(self, owner: Owner) -> str:
         return f"{self.prefix}:{{{owner_key(owner)}}}"
 
-    async def _announce(self, registry: str, owner: Owner) -> None:
-        """Let whoever looks for work of every owner know of this one.
+    async def _announce(self, owner: Owner) -> None:
+        """Let whoever looks for lapsed leases of every owner know of this one.
 
         The list is in another cluster slot, so no script can keep it. It is written before the task is (a process
         that dies in between leaves nothing unlisted), and again only every ten minutes.
         """
         base = self._base(owner)
         moment = time.monotonic()
-        if moment - self._known.get((registry, base), -_REMEMBERED) < _REMEMBERED:
+        if moment - self._known.get(base, -_REMEMBERED) < _REMEMBERED:
             return
-        await self._ask(lambda: self._client.zadd(f"{self.prefix}:{registry}", {base: time.time()}))
+        await self._ask(lambda: self._client.zadd(f"{self.prefix}:leasing", {base: time.time()}))
         if len(self._known) >= 10_000:
             self._known.clear()
-        self._known[registry, base] = moment
+        self._known[base] = moment
 
-    async def _announced(self, registry: str) -> list[tuple[str, float]]:
+    async def _announced(self) -> list[tuple[str, float]]:
         """Base keys of the owners, and how many seconds ago each was announced."""
-        listed = await self._ask(lambda: self._client.zrange(f"{self.prefix}:{registry}", 0, -1, withscores=True))
+        listed = await self._ask(lambda: self._client.zrange(f"{self.prefix}:leasing", 0, -1, withscores=True))
         return [(base.decode(), time.time() - float(score)) for base, score in listed]
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
