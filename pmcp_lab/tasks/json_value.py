@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
 from pmcp_lab.errors import INTERNAL_ERROR, LimitExceeded
 
+_READER: Final = json.JSONDecoder()
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -31,9 +33,22 @@ def plain_json(value: Any, what: str, most: int, *, code: int = INTERNAL_ERROR) 
         LimitExceeded: It is not JSON, or too big.
     """
     try:
-        data = compact_json(value)
-        if len(data) <= most:
-            return json.loads(data)
+        text = _COMPACT.encode(value)
+        size = len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+        if size <= most:
+            return _READER.decode(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise LimitExceeded(f"{what} can't be written as JSON: {error}", code=code) from None
-    raise LimitExceeded(f"{what} takes {len(data)} bytes; at most {most} are allowed", code=code)
+    raise LimitExceeded(f"{what} takes {size} bytes; at most {most} are allowed", code=code)
+
+
+def copied(value: Any) -> Any:
+    """The value after a trip through JSON, which plain scalars need not make.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It is not JSON.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or (kind is int and abs(value) < 2**63) or (kind is float and math.isfinite(value)):
+        return value
+    return _READER.decode(_COMPACT.encode(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pmcp_lab.errors import VariableError
 from pmcp_lab.protocol.meta import check_variable_name
-from pmcp_lab.tasks.json_value import compact_json
+from pmcp_lab.tasks.json_value import compact_json, copied
 from pmcp_lab.tasks.limits import Limits
 
 T = TypeVar("T")
@@ -53,7 +52,7 @@ def merge(present: Mapping[str, Any], change: Mapping[str, Any], limits: Limits)
             continue
         try:
             # Read back, so that what is stored is plain JSON and no longer the caller's own object.
-            merged[name] = json.loads(compact_json(value))
+            merged[name] = copied(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise VariableError(f"task variable {name!r} can't be written as JSON: {error}") from None
     if len(merged) > limits.variable_keys:
