@@ -133,19 +133,21 @@ class TaskNotFound(TaskError):
 
 
 class InvalidTransition(TaskError):
-    """The move is not one of the eight a task can make."""
+    """The move is not one of the eight a task can make. `suggested_action` says what there is to do instead."""
 
-    def __init__(self, task_id: str, current: str, target: str) -> None:
+    def __init__(self, task_id: str, current: str, target: str, *, suggested_action: str | None = None) -> None:
         super().__init__(f"invalid transition from {current} to {target} for task {task_id}", task_id)
         self.current = current
         self.target = target
+        self.suggested_action = suggested_action
 
 
 class TaskNotReady(TaskError):
-    """A result was asked of a task that has none yet."""
+    """A result was asked of a task that has none yet, or, when it has `ended` otherwise, never will."""
 
-    def __init__(self, task_id: str, status: str) -> None:
-        super().__init__(f"task {task_id} is not in terminal state (it is {status})", task_id)
+    def __init__(self, task_id: str, status: str, *, ended: bool = False) -> None:
+        what = f"has no result: it ended {status}" if ended else f"is not in terminal state (it is {status})"
+        super().__init__(f"task {task_id} {what}", task_id)
         self.status = status
 
 
@@ -185,7 +187,16 @@ class LimitExceeded(LabError):
 
 
 class ConcurrentModification(LabError):
-    """A compare-and-swap lost its race more often than it is retried."""
+    """A compare-and-swap lost its race more often than it is retried; `expected` and `found` are the last versions."""
+
+    def __init__(self, task_id: str, expected: int, found: int, attempts: int) -> None:
+        super().__init__(
+            f"task {task_id} was changed by others {attempts} times in a row "
+            f"(expected version {expected}, found {found}); try again"
+        )
+        self.task_id = task_id
+        self.expected = expected
+        self.found = found
 
 
 class StoreError(LabError):

@@ -9,6 +9,7 @@ from pmcp_lab.tasks.leases import Leases
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.opening import open_store
 from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
+from pmcp_lab.tasks.pmcp_import import Imported, import_pmcp
 from pmcp_lab.tasks.reaper import reap
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord
 from pmcp_lab.tasks.store import TaskStore
@@ -18,6 +19,7 @@ __all__ = [
     "LOCAL",
     "NO_RESULT",
     "Answer",
+    "Imported",
     "Job",
     "Lease",
     "Leases",
@@ -27,6 +29,7 @@ __all__ = [
     "TaskRecord",
     "TaskStore",
     "Variables",
+    "import_pmcp",
     "open_store",
     "reap",
     "resolve_owner",

@@ -12,6 +12,9 @@ from pmcp_lab.errors import INVALID_PARAMS, LabError
 from pmcp_lab.tasks.backends import Position
 from pmcp_lab.tasks.owner import Owner
 
+_LONGEST: Final = 1_024
+"""Characters. Anybody can work out a signature, and keys of some backends are short."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +33,8 @@ def decode_cursor(owner: Owner, cursor: str) -> Position:
     try:
         moment, task_id, signature = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
         if signature != _signature(owner, [moment, task_id]):
+            raise ValueError
+        if type(moment) is not int or not isinstance(task_id, str) or len(cursor) > _LONGEST:
             raise ValueError
         return _EPOCH + timedelta(milliseconds=moment), task_id
     except (ValueError, TypeError, OverflowError, RecursionError):

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from pmcp_lab.errors import InvalidTransition, LeaseLost
+from pmcp_lab.errors import LeaseLost
 from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import Lease, TaskRecord, truncated
 
@@ -91,7 +92,7 @@ class Leases:
 
     def _leased(self, record: TaskRecord, runner: str, seconds: float) -> TaskRecord:
         if not record.live:
-            raise InvalidTransition(record.task_id, record.status, TaskStatus.WORKING)
+            raise refusal(record, TaskStatus.WORKING)
         return replace(
             record, lease=Lease(runner=runner, until=truncated(self._store.now() + timedelta(seconds=seconds)))
         )

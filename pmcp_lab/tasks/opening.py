@@ -26,6 +26,8 @@ SCHEMES: Final = {
     "sqlite": _Scheme("pmcp_lab.tasks.backends.sqlite"),
     "redis": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
     "rediss": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
+    "redis+cluster": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
+    "rediss+cluster": _Scheme("pmcp_lab.tasks.backends.redis", "redis"),
     "dynamodb": _Scheme("pmcp_lab.tasks.backends.dynamodb", "dynamodb"),
 }
 
@@ -59,7 +61,8 @@ def open_backend(url: str) -> Backend:
     else:
         found = tuple(entry_points(group=ENTRY_POINTS, name=scheme)) if scheme else ()
         if not found:
-            known = ", ".join(f"{name}://" for name in SCHEMES)
+            others = sorted(entry_points(group=ENTRY_POINTS).names)
+            known = ", ".join(f"{name}://" for name in (*SCHEMES, *others))
             what = f"there is no store for {scheme}:// URLs" if scheme else f"{url!r} is not a store URL"
             raise StoreError(f"{what}; use one of {known}")
         opener = found[0].load()

@@ -32,6 +32,12 @@ def resolve_owner(
     return LOCAL
 
 
+def check_owner(owner: object) -> None:
+    """Raise `TypeError` unless it is one: a plain string, too, is a sequence of texts."""
+    if not isinstance(owner, tuple) or not owner or not all(isinstance(part, str) for part in owner):
+        raise TypeError(f"an owner is a tuple of texts such as ('client', 'ann'), not {owner!r}")
+
+
 def anonymous(owner: Owner) -> bool:
     """Whether nobody vouched for this owner."""
     return owner[0] in ("local", "session") or not any(owner[1:])

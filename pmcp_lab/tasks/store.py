@@ -18,7 +18,6 @@ from typing import Any, Final
 from pmcp_lab.errors import (
     INVALID_PARAMS,
     ConcurrentModification,
-    InvalidTransition,
     LabError,
     LimitExceeded,
     TaskNotFound,
@@ -29,11 +28,13 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
 from pmcp_lab.tasks.following import follow
+from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import Leases
 from pmcp_lab.tasks.limits import Limits
-from pmcp_lab.tasks.owner import Owner, anonymous
+from pmcp_lab.tasks.moves import check_move, refusal
+from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, truncated
-from pmcp_lab.tasks.variables import compact_json, merge
+from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
 """Tasks per page of a list."""
@@ -97,16 +98,18 @@ class TaskStore:
             poll_interval: Milliseconds; None takes the store's.
 
         Raises:
-            LimitExceeded: The owner may not create tasks, has too many, or asks for too long a ttl.
+            LimitExceeded: The owner may not create tasks, has too many, or asks for too long a ttl; or the job's
+                arguments are too big or not JSON.
+            LabError: The ttl or poll interval is not a whole number of milliseconds (-32602).
             VariableError: The variables are not allowed.
+            TypeError: `owner` is not a tuple of texts.
         """
+        check_owner(owner)
         if not self.limits.allow_anonymous and anonymous(owner):
             raise LimitExceeded("anonymous access to tasks is not allowed here: authenticate first")
+        self._check_ttl(ttl)
+        _check_count("poll interval", poll_interval)
         granted = self.limits.default_ttl if ttl is None else ttl
-        if granted is not None and self.limits.max_ttl is not None and granted > self.limits.max_ttl:
-            raise LimitExceeded(
-                f"TTL of {granted} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
-            )
         now = self.now()
         record = TaskRecord(
             task_id=new_task_id(),
@@ -118,7 +121,7 @@ class TaskStore:
             expires=expiry(now, granted),
             poll_interval=poll_interval or self.limits.poll_interval,
             method=method,
-            job=job,
+            job=None if job is None else self._plain_job(job),
             lease=lease,
             variables=merge({}, variables, self.limits) if variables else {},
         )
@@ -162,21 +165,19 @@ class TaskStore:
 
         Raises:
             TaskNotFound: See `get`.
-            InvalidTransition: The status can't follow, or the task is over (only variables may still change).
+            InvalidTransition: The status can't follow, or the task is over (only variables and ttl may still change).
+            LimitExceeded: The ttl is above the maximum.
+            LabError: Progress is no fraction, or the ttl no whole number of milliseconds (-32602).
             VariableError: The variables are not allowed.
         """
-        if progress is not None and (isinstance(progress, bool) or not 0 <= progress <= 1):
-            raise LabError(f"progress is a fraction from 0 to 1, not {progress!r}", code=INVALID_PARAMS)
-        if ttl is not None and self.limits.max_ttl is not None and ttl > self.limits.max_ttl:
-            raise LimitExceeded(
-                f"TTL of {ttl} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
-            )
+        _check_fraction(progress)
+        self._check_ttl(ttl)
 
         def change(record: TaskRecord) -> TaskRecord:
             if status is not None:
-                _check_move(record, status)
+                check_move(record, status)
             elif (message is not None or progress is not None) and not record.live:
-                raise InvalidTransition(task_id, record.status, record.status)
+                raise refusal(record, record.status)
             granted = record.ttl if ttl is None else ttl
             return replace(
                 record,
@@ -222,21 +223,16 @@ class TaskStore:
             TaskNotFound, InvalidTransition: See `update`.
             LimitExceeded: The result is too big or is not JSON.
         """
-        try:
-            size = len(compact_json(result))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise LimitExceeded(f"the result can't be written as JSON: {error}") from None
-        if size > self.limits.result_bytes:
-            raise LimitExceeded(f"the result takes {size} bytes; at most {self.limits.result_bytes} are allowed")
+        plain = plain_json(result, "the result", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            _check_move(record, TaskStatus.COMPLETED)
+            check_move(record, TaskStatus.COMPLETED)
             return replace(
                 record,
                 status=TaskStatus.COMPLETED,
                 message=message or record.message,
-                progress=record.progress if record.progress is None or _reports_error(result) else 1.0,
-                result=result,
+                progress=record.progress if record.progress is None or _reports_error(plain) else 1.0,
+                result=plain,
                 lease=None,
             )
 
@@ -249,12 +245,14 @@ class TaskStore:
 
         Raises:
             TaskNotFound, InvalidTransition: See `update`.
+            LimitExceeded: The error is too big or is not JSON.
         """
+        plain = plain_json(dict(error), "the error", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            _check_move(record, TaskStatus.FAILED)
-            text = message or str(error.get("message") or "") or record.message
-            return replace(record, status=TaskStatus.FAILED, message=text, error=dict(error), lease=None)
+            check_move(record, TaskStatus.FAILED)
+            text = message or str(plain.get("message") or "") or record.message
+            return replace(record, status=TaskStatus.FAILED, message=text, error=plain, lease=None)
 
         return await self.change(owner, task_id, change)
 
@@ -266,7 +264,7 @@ class TaskStore:
         """
 
         def change(record: TaskRecord) -> TaskRecord:
-            _check_move(record, TaskStatus.CANCELLED)
+            check_move(record, TaskStatus.CANCELLED)
             return replace(record, status=TaskStatus.CANCELLED, message=message or record.message, lease=None)
 
         return await self.change(owner, task_id, change)
@@ -280,7 +278,7 @@ class TaskStore:
         """
         record = await self.get(owner, task_id)
         if record.result is NO_RESULT:
-            raise TaskNotReady(task_id, record.status)
+            raise TaskNotReady(task_id, record.status, ended=not record.live)
         return record.result
 
     async def ask(self, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]) -> TaskRecord:
@@ -289,37 +287,55 @@ class TaskStore:
         Args:
             key: Unique over the task's life.
             request: `{"method": "elicitation/create" | "sampling/createMessage", "params": …}`.
+
+        Raises:
+            TaskNotFound: See `get`.
+            InvalidTransition: The task is over.
+            LimitExceeded: The task's questions are too big or not JSON.
+            LabError: The key was used before (-32602).
         """
+        plain = plain_json(dict(request), "the question", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
             if key in record.questions:
                 raise LabError(f"question {key!r} was already asked of task {task_id}", code=INVALID_PARAMS)
             if not record.live:
-                raise InvalidTransition(task_id, record.status, TaskStatus.INPUT_REQUIRED)
-            text = (request.get("params") or {}).get("message")
+                raise refusal(record, TaskStatus.INPUT_REQUIRED)
+            params = plain.get("params")
+            text = params.get("message") if isinstance(params, dict) else None
             return replace(
                 record,
                 status=TaskStatus.INPUT_REQUIRED,
                 message=text if isinstance(text, str) else record.message,
-                questions={**record.questions, key: dict(request)},
+                questions={**record.questions, key: plain},
             )
 
         return await self.change(owner, task_id, change)
 
     async def answer(self, owner: Owner, task_id: str, responses: Mapping[str, Any]) -> TaskRecord:
-        """Answer open questions; unknown and answered keys are ignored. The last one makes it `working` again."""
+        """Answer open questions. The last one makes the task `working` again.
+
+        Unknown and answered keys are ignored, and so is everything once the task is over.
+
+        Raises:
+            TaskNotFound: See `get`.
+            LimitExceeded: The task's answers are too big or not JSON (-32602).
+        """
 
         def change(record: TaskRecord) -> TaskRecord:
             news = {key: value for key, value in responses.items() if key in record.open_questions}
             if not news or not record.live:
                 return record
-            after = replace(record, answers={**record.answers, **news})
+            answers = plain_json(
+                {**record.answers, **news}, "the answer", self.limits.result_bytes, code=INVALID_PARAMS
+            )
+            after = replace(record, answers=answers)
             return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
         return await self.change(owner, task_id, change)
 
     async def list(self, owner: Owner, *, cursor: str | None = None, limit: int = PAGE) -> Page:
-        """The owner's tasks, newest first.
+        """The owner's tasks, newest first. One that can't be read is left out, and logged.
 
         Raises:
             LabError: The cursor is none of this owner's (-32602).
@@ -364,6 +380,7 @@ class TaskStore:
         recalled = self._recent.get((owner, task_id))
         certain = recalled is None or recalled.expired(self.now())
         record = await self.get(owner, task_id) if recalled is None or certain else recalled
+        expected = record.seq
         for attempt in range(_ATTEMPTS):
             try:
                 changed = change(record)
@@ -384,13 +401,13 @@ class TaskStore:
                 self._recent.pop((owner, task_id), None)
                 if conflict.current is None or conflict.current.expired(now):
                     raise TaskNotFound(task_id) from None
-                record, certain = conflict.current, True
+                expected, record, certain = record.seq, conflict.current, True
                 # Full jitter: writers that collided once should not meet again.
                 await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
                 continue
             self._recall(changed)
             return changed
-        raise ConcurrentModification(f"task {task_id} was changed by others {_ATTEMPTS} times in a row; try again")
+        raise ConcurrentModification(task_id, expected, record.seq, _ATTEMPTS)
 
     async def close(self) -> None:
         await self.backend.close()
@@ -407,10 +424,26 @@ class TaskStore:
         """The present by the store's clock, in whole milliseconds."""
         return truncated(self._clock())
 
+    def _check_ttl(self, ttl: int | None) -> None:
+        _check_count("ttl", ttl)
+        if ttl is not None and self.limits.max_ttl is not None and ttl > self.limits.max_ttl:
+            raise LimitExceeded(
+                f"TTL of {ttl} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
+            )
 
-def _check_move(record: TaskRecord, target: TaskStatus) -> None:
-    if not record.status.can_become(target):
-        raise InvalidTransition(record.task_id, record.status, target)
+    def _plain_job(self, job: Job) -> Job:
+        sent = plain_json([job.arguments, job.context], "the call", self.limits.result_bytes, code=INVALID_PARAMS)
+        return replace(job, arguments=sent[0], context=sent[1])
+
+
+def _check_fraction(value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
+        raise LabError(f"progress is a fraction from 0 to 1, not {value!r}", code=INVALID_PARAMS)
+
+
+def _check_count(what: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise LabError(f"a {what} is a whole number of milliseconds, at least 0, not {value!r}", code=INVALID_PARAMS)
 
 
 def _reports_error(result: Any) -> bool:

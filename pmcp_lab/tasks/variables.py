@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -12,23 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pmcp_lab.errors import VariableError
 from pmcp_lab.protocol.meta import check_variable_name
+from pmcp_lab.tasks.json_value import compact_json, copied
 from pmcp_lab.tasks.limits import Limits
 
 T = TypeVar("T")
-
-
-def compact_json(value: Any) -> bytes:
-    """The bytes that count against a limit: UTF-8, no spaces.
-
-    Raises:
-        TypeError, ValueError: `value` is not JSON (NaN and infinities included).
-    """
-    return _COMPACT.encode(value).encode("utf-8", errors="surrogatepass")
-
-
-# Made once: `json.dumps` makes one for each call.
-_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_READER = json.JSONDecoder()
 
 
 @lru_cache(maxsize=1_024)
@@ -43,6 +28,8 @@ def _check_name(name: object, limit: int) -> None:
 def _check_value(name: str, value: Any, limits: Limits, level: int) -> None:
     if level > limits.variable_depth:
         raise VariableError(f"task variable {name!r} is nested deeper than {limits.variable_depth} levels")
+    if isinstance(value, int | float):
+        return
     if isinstance(value, str):
         size = len(value.encode("utf-8", errors="surrogatepass"))
         if size > limits.variable_string:
@@ -70,13 +57,10 @@ def merge(present: Mapping[str, Any], change: Mapping[str, Any], limits: Limits)
         if value is None:
             merged.pop(name, None)
             continue
-        if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)):
-            merged[name] = value
-            continue
         _check_value(name, value, limits, 0)
         try:
             # Read back, so that what is stored is plain JSON and no longer the caller's own object.
-            merged[name] = value if type(value) is str else _READER.decode(_COMPACT.encode(value))
+            merged[name] = copied(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise VariableError(f"task variable {name!r} can't be written as JSON: {error}") from None
     if len(merged) > limits.variable_keys:
@@ -120,7 +104,12 @@ class Variables(Mapping[str, Any]):
 
     def number(self, name: str, default: float | None = None) -> float | None:
         value = self._values.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        try:
+            return float(value)
+        except OverflowError:
+            return default
 
     def flag(self, name: str, default: bool | None = None) -> bool | None:
         value = self._values.get(name)

@@ -1,4 +1,4 @@
-"""The backends every test of a backend runs against. To add one, append its name and how to make an empty one."""
+"""The backends every test of a backend runs against, and a clock. To add one, append how to make an empty one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from pmcp_lab.tasks.backends import Backend
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 from tests.unit.storage_servers import dynamodb_endpoint, shared_redis
+
+
+class Clock:
+    """A present that passes when told to. It starts now, because some backends delete by the real clock."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **time: float) -> None:
+        self.now += timedelta(**time)
 
 
 class BackendCase(NamedTuple):

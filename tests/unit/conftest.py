@@ -1,4 +1,4 @@
-"""Loopback servers for the unit tests."""
+"""Loopback servers and stores for the unit tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import http.server
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from pmcp_lab.tasks import Limits, TaskStore
+from tests.unit.backend_cases import CASES, BackendCase, Clock
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,16 @@ def plain_http() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[TaskStore]:
+    """An empty store, on each of the backends in turn."""
+    case: BackendCase = request.param
+    async with case.make() as backend:
+        yield TaskStore(backend, Limits(tasks_per_owner=5, max_ttl=10_000_000), clock=clock)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,10 +17,9 @@ from pmcp_lab.errors import LimitExceeded, MissingExtra, StoreError
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import Limits, TaskStore, open_store
 from pmcp_lab.tasks.backends import Conflict, QuotaReached
-from pmcp_lab.tasks.backends.dynamodb import DynamoBackend, cloudformation_template, create_table, drop_table
+from pmcp_lab.tasks.backends.dynamodb import DynamoBackend, create_table, drop_table
 from pmcp_lab.tasks.backends.dynamodb_feed import PolledChanges
 from pmcp_lab.tasks.backends.dynamodb_items import insert_task, partition, task_key
-from pmcp_lab.tasks.backends.dynamodb_table import table_definition
 from pmcp_lab.tasks.record import TaskRecord, new_task_id, truncated
 from tests.unit.storage_servers import dynamodb_endpoint
 
@@ -270,35 +267,6 @@ async def test_looks_become_rare_while_nothing_happens() -> None:
     assert not waiting.done(), "what was told is not found again"
     versions["b"] = 1
     assert await waiting == {"b"}
-
-
-async def test_the_table(url: str) -> None:
-    await create_table(url)
-    backend = DynamoBackend(url)
-    client = await backend._table._client()
-    name = url.split("/")[2].split("?")[0]
-    table = (await client.describe_table(TableName=name))["Table"]
-    wanted = table_definition(name)
-    for part in ("KeySchema", "AttributeDefinitions"):
-        assert table[part] == wanted[part]
-    assert [index["KeySchema"] for index in table["LocalSecondaryIndexes"]] == [
-        index["KeySchema"] for index in wanted["LocalSecondaryIndexes"]
-    ]
-    expiry = await client.describe_time_to_live(TableName=name)
-    assert expiry["TimeToLiveDescription"] == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
-    await backend.close()
-
-
-def test_the_template_makes_the_same_table() -> None:
-    template = json.loads(json.dumps(cloudformation_template("jobs")))
-    assert template["Parameters"]["TableName"]["Default"] == "jobs"
-    table = template["Resources"]["Tasks"]["Properties"]
-    assert {**table_definition("jobs"), "TableName": {"Ref": "TableName"}}.items() <= table.items()
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    used = {key["AttributeName"] for key in table["KeySchema"]}
-    for index in (*table["LocalSecondaryIndexes"], *table["GlobalSecondaryIndexes"]):
-        used |= {key["AttributeName"] for key in index["KeySchema"]}
-    assert Counter(used) == Counter(each["AttributeName"] for each in table["AttributeDefinitions"])
 
 
 async def test_clear_errors(url: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,33 +11,10 @@ from pmcp_lab.errors import InvalidTransition, LeaseLost, StoreError, TaskNotFou
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import Lease, Limits, TaskRecord, TaskStore, reap
 from pmcp_lab.tasks.backends.memory import MemoryBackend
-from tests.unit.backend_cases import CASES, BackendCase
+from tests.unit.backend_cases import Clock
 
 ANN = ("client", "ann")
 BOB = ("client", "bob")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[TaskStore]:
-    case: BackendCase = request.param
-    async with case.make() as backend:
-        yield TaskStore(backend, clock=clock)
 
 
 async def test_a_task_has_one_runner(store: TaskStore, clock: Clock) -> None:
@@ -52,7 +28,7 @@ async def test_a_task_has_one_runner(store: TaskStore, clock: Clock) -> None:
     assert won.lease.until == store.now() + timedelta(seconds=30)
     holder = won.lease.runner
     for seconds in (20, 20, 20):
-        clock.pass_(seconds)
+        clock.pass_(seconds=seconds)
         held = await store.leases.heartbeat(ANN, task.task_id, holder, 30)
         assert held.updated == task.updated, "a heartbeat is no update"
     with pytest.raises(LeaseLost, match=holder):
@@ -67,7 +43,7 @@ async def test_a_lost_task_is_found_and_taken(store: TaskStore, clock: Clock) ->
     task = await store.create(ANN)
     await store.create(ANN)
     await store.leases.claim(ANN, task.task_id, "r", 5)
-    clock.pass_(6)
+    clock.pass_(seconds=6)
     assert [(found.owner, found.task_id) for found in await store.leases.lost()] == [
         (BOB, born.task_id),
         (ANN, task.task_id),
@@ -98,7 +74,7 @@ async def test_what_has_ended_needs_no_runner(store: TaskStore, clock: Clock, en
             await store.cancel(ANN, task.task_id)
         case _:
             await store.update(ANN, task.task_id, status=TaskStatus.FAILED)
-    clock.pass_(60)
+    clock.pass_(seconds=60)
     assert await store.leases.lost() == []
     for attempt in (store.leases.claim, store.leases.heartbeat):
         with pytest.raises(InvalidTransition):
@@ -110,7 +86,7 @@ async def test_what_has_ended_needs_no_runner(store: TaskStore, clock: Clock, en
 async def test_an_expired_task_is_not_lost(store: TaskStore, clock: Clock) -> None:
     task = await store.create(ANN, ttl=10_000_000)
     await store.leases.claim(ANN, task.task_id, "r", 5)
-    clock.pass_(10_001)
+    clock.pass_(seconds=10_001)
     assert await store.leases.lost() == []
 
 
@@ -143,7 +119,7 @@ async def test_the_reaper_sleeps_until_something_expires(monkeypatch: pytest.Mon
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
-        clock.pass_(seconds)
+        clock.pass_(seconds=seconds)
         if len(pauses) == 4:
             raise asyncio.CancelledError
 

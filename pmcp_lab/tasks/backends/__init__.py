@@ -35,7 +35,10 @@ class Changes(Protocol):
     """What has changed since one started to watch."""
 
     async def wait(self) -> frozenset[str]:
-        """The ids of tasks written since the last call; waits until there is one. Bursts come as one set."""
+        """The ids of tasks written since the last call; waits until there is one. Bursts come as one set.
+
+        An empty set means that some may have been missed (a connection was lost): look at everything.
+        """
         ...
 
 
@@ -43,7 +46,7 @@ class Backend(Protocol):
     """A key-value store of records with compare-and-swap."""
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
-        """The record under this key, expired or not."""
+        """The record under this key, expired or not. One that can't be read is a `StoreError`."""
         ...
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
@@ -70,7 +73,10 @@ class Backend(Protocol):
         ...
 
     async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
-        """Up to `limit` records of the owner that are not expired at `now`, newest first, those after `after`."""
+        """Up to `limit` records of the owner that are not expired at `now`, newest first, those after `after`.
+
+        A record that can't be read is left out, and others take its place: `reading` has what that takes.
+        """
         ...
 
     async def purge(self, now: datetime) -> int:
@@ -88,7 +94,8 @@ class Backend(Protocol):
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
         """Up to `limit` records of every owner whose lease has run out: `lease.until < now`, longest ago first.
 
-        Costs nothing for records without a lease, which finished ones never have. Expired ones may be among them.
+        Costs nothing for records without a lease, which finished ones never have. Expired ones may be among them;
+        what can't be read is left out.
         """
         ...
 

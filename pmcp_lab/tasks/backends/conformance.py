@@ -2,12 +2,12 @@
 
 Run them against your own, each on an empty backend, from any test runner:
 
-    @pytest.mark.parametrize("check", CHECKS)
-    async def test_mine(check):
-        await check(MyBackend(...))
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    def test_mine(check):
+        asyncio.run(check(MyBackend(...)))
 
-A check fails with `AssertionError`. Moments are taken from the present and lie in the future where records expire,
-so that a backend that deletes expired records by the real clock is not disturbed.
+They run on asyncio. A check fails with `AssertionError`. Moments are taken from the present and lie in the future where
+records expire, so that a backend that deletes expired records by the real clock is not disturbed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ ODD_OWNERS: tuple[Owner, ...] = (
     ("client", "a*"),
     ("client", 'a","b'),
     ("client", "a\x00b"),
+    ("client", "\ud800"),
+    ("client", "\udc00"),
+    ("client", "{}"),
+    ("client", "{}a"),
+    ("client", "a/b"),
+    ("client", "a/"),
+    ("client", "urn:example:user#1"),
     ("client", "A"),
     ("client", "a\n\u2028 \u00e9 e\u0301 \U0001f40d"),
     ("client", "%"),

@@ -25,6 +25,7 @@ from pmcp_lab.tasks.backends.dynamodb_connection import Refused, Table
 from pmcp_lab.tasks.backends.dynamodb_feed import OWNER_PAUSES, TASK_PAUSES, LocalFeed
 from pmcp_lab.tasks.backends.dynamodb_items import Item, Seat
 from pmcp_lab.tasks.backends.dynamodb_table import BY_LEASE, BY_PLACE, cloudformation_template
+from pmcp_lab.tasks.backends.reading import legible
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
@@ -187,7 +188,7 @@ class DynamoBackend:
                 **items.query(keys, unexpired, **values),
                 **more,
             )
-            found += await self._load(answer["Items"][:wanted])
+            found += await self._first(answer["Items"], wanted)
             if "LastEvaluatedKey" not in answer:
                 break
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -222,7 +223,7 @@ class DynamoBackend:
         )
         entries = [entry for answer in answers for entry in answer["Items"]]
         entries.sort(key=lambda entry: int(entry["lease_end"]["N"]))
-        records = await self._load(entries[:limit])
+        records = await self._first(entries, limit)
         return [record for record in records if record.lease is not None and record.lease.until < now]
 
     @asynccontextmanager
@@ -261,12 +262,19 @@ class DynamoBackend:
         item: Item | None = answer.get("Item")
         return item
 
+    async def _first(self, entries: list[Item], limit: int) -> list[TaskRecord]:
+        """The first `limit` records behind entries of an index, of those that are still there and can be read."""
+        found: list[TaskRecord] = []
+        while entries and (wanted := limit - len(found)) > 0:
+            found += await self._load(entries[:wanted])
+            entries = entries[wanted:]
+        return found
+
     async def _load(self, entries: list[Item]) -> list[TaskRecord]:
-        """The records behind entries of an index that are still there, in this order."""
         keys = [{"PK": entry["PK"], "SK": entry["SK"]} for entry in entries]
         there = {(item["PK"]["S"], item["SK"]["S"]): item for item in await self._table.read(keys)}
         found = (there.get((key["PK"]["S"], key["SK"]["S"])) for key in keys)
-        return [self._seen(item) for item in found if item is not None]
+        return legible([item for item in found if item is not None], self._seen)
 
     async def _vacancy(self, owner: Owner, quota: int, now: datetime) -> int:
         taken: set[int] = set()
@@ -316,7 +324,10 @@ class DynamoBackend:
             raise Conflict(self._seen(there))
 
     def _seen(self, item: Item) -> TaskRecord:
-        record = items.read_record(item)
+        try:
+            record = items.read_record(item)
+        except StoreError as error:
+            raise StoreError(f"in {self._table.name}, {items.task_id(item)}: {error}") from None
         self._remember(record.owner, record.task_id, items.read_seat(item))
         return record
 

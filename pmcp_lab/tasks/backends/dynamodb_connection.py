@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from botocore.loaders import create_loader
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends.dynamodb_items import Item
@@ -22,6 +24,10 @@ _ATTEMPTS: Final = 40
 
 _BATCH: Final = 100
 """Keys that one BatchGetItem may ask for."""
+
+
+_loader: Final = functools.cache(create_loader)
+"""Reads what the service is like from files, which takes longer than a request: once per process."""
 
 
 class Refused(Exception):
@@ -46,6 +52,7 @@ class Table:
             raise StoreError(f"{url!r} is not dynamodb://table?region=…&endpoint=…&profile=…")
         self._region, self._endpoint = options.get("region"), options.get("endpoint")
         self._session = get_session()
+        self._session.register_component("data_loader", _loader(self._session.get_config_variable("data_path")))
         if "profile" in options:
             self._session.set_config_variable("profile", options["profile"])
         self._opened: Any = None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from pmcp_lab.errors import LimitExceeded
+from pmcp_lab.errors import LimitExceeded, StoreError
 from pmcp_lab.tasks.backends import Position
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner, key_text, owner_key
@@ -69,7 +69,11 @@ def task_id(item: Item) -> str:
 
 
 def read_record(item: Item) -> TaskRecord:
-    return decode_record(item["data"]["B"], seq=read_version(item))
+    """Raises `StoreError` when the item holds no record."""
+    try:
+        return decode_record(item["data"]["B"], seq=read_version(item))
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(f"a stored task can't be read: it has no {error}") from None
 
 
 def read_version(item: Item) -> int:

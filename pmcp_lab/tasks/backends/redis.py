@@ -1,6 +1,6 @@
 """Records in Redis (or Valkey), for several machines: one round trip per operation, expiry by Redis itself.
 
-Runs on one node, behind Sentinel's address, or on a node of a cluster (all keys of an owner share a slot). How
+Runs on one node or on a cluster, where all keys of an owner share a slot. How
 durable an acknowledged write is, is Redis' own setting (`appendfsync`).
 """
 
@@ -13,23 +13,18 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Changes, Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends import redis_scripts as scripts
+from pmcp_lab.tasks.backends.reading import first_legible, legible
+from pmcp_lab.tasks.backends.redis_connection import TROUBLE, RedisConnection
 from pmcp_lab.tasks.backends.redis_feed import Feed
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner, key_text, owner_key
 from pmcp_lab.tasks.record import TaskRecord
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CONNECTIONS: Final = 32
 
 _REMEMBERED: Final = 600.0
 """Seconds for which this process does not tell Redis again that an owner is there."""
@@ -47,60 +42,45 @@ class RedisBackend:
 
     Args:
         url: `redis://[user:password@]host:port/db`, `rediss://…` or `unix://…`, with redis-py's options as query
-            (`socket_timeout=5`); `prefix=…` goes before every key (`pmcp`).
+            (`socket_timeout=5`); `prefix=…` goes before every key (`pmcp`). `redis+cluster://…`, `rediss+cluster://…`
+            or `cluster=true` is any node of a Redis Cluster.
 
     Raises:
         StoreError: The URL can't be read.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        options = parse_qsl(parts.query, keep_blank_values=True)
-        self.prefix = dict(options).get("prefix") or "pmcp"
-        plain = urlunsplit(parts._replace(query=urlencode([pair for pair in options if pair[0] != "prefix"])))
-        place = parts.netloc.rpartition("@")[2] or "localhost"
-        self.name = f"{parts.scheme}://{place if parts.scheme != 'unix' else ''}{parts.path}"
-        try:
-            pool = BlockingConnectionPool.from_url(
-                plain,
-                max_connections=_CONNECTIONS,
-                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
-            )
-            # Doesn't connect, but looks at the options.
-            pool.connection_class(**pool.connection_kwargs)
-        except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.name} is not a Redis URL: {error}") from None
-        self._client = Redis.from_pool(pool)
-        self._feed = Feed(self._client)
-        self._known: dict[tuple[str, str], float] = {}
+        self._connection = RedisConnection(url)
+        self.prefix = self._connection.prefix
+        self._client = self._connection.client
+        self._feed = Feed(self._connection.listener)
+        self._known: dict[str, float] = {}
         self._insert = self._client.register_script(scripts.INSERT)
         self._replace = self._client.register_script(scripts.REPLACE)
         self._delete = self._client.register_script(scripts.DELETE)
         self._page = self._client.register_script(scripts.PAGE)
-        self._purge = self._client.register_script(scripts.PURGE)
         self._lapsed = self._client.register_script(scripts.LAPSED)
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         data, seq = await self._ask(
             lambda: self._client.hmget(f"{self._base(owner)}:t:{key_text(task_id)}", ["d", "v"])
         )
-        return None if data is None else decode_record(data, seq=int(seq))
+        return None if data is None else self._decoded((data, seq))
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
-        await self._announce("owners", record.owner)
         if record.lease is not None:
-            await self._announce("leasing", record.owner)
+            await self._announce(record.owner)
         args = [*_columns(record, now), _ms(record.created), "" if quota is None else quota]
         answer = await self._ask(lambda: self._insert([self._base(record.owner)], args))
         if answer[0] == b"quota":
             raise QuotaReached
-        _check(answer)
+        self._check(answer)
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
         if record.lease is not None:
-            await self._announce("leasing", record.owner)
+            await self._announce(record.owner)
         args = [*_columns(record, record.updated), expected]
-        _check(await self._ask(lambda: self._replace([self._base(record.owner)], args)))
+        self._check(await self._ask(lambda: self._replace([self._base(record.owner)], args)))
 
     async def delete(self, owner: Owner, task_id: str) -> bool:
         return bool(await self._ask(lambda: self._delete([self._base(owner)], [key_text(task_id)])))
@@ -109,36 +89,31 @@ class RedisBackend:
         if limit < 1:
             return []
         position = ["", ""] if after is None else [str(_ms(after[0])), key_text(after[1])]
-        args: list[Any] = [_ms(now), limit, *position]
-        found = await self._ask(lambda: self._page([self._base(owner)], args))
-        return [decode_record(data, seq=int(seq)) for data, seq in zip(found[::2], found[1::2], strict=True)]
 
-    async def purge(self, now: datetime) -> int:
-        """See `Backend.purge`. Frees memory a little earlier than Redis does by itself, and tidies up its own lists."""
-        total = 0
-        for base, known_for in await self._announced("owners"):
-            while True:
-                dropped, remaining = await self._ask(partial(self._purge, [base], [_ms(now)]))
-                total += dropped
-                if not dropped:
-                    break
-            if not remaining and known_for > _FORGOTTEN:
-                await self._ask(partial(self._client.zrem, f"{self.prefix}:owners", base))
-        return total
+        async def fetch(count: int) -> list[tuple[bytes, bytes]]:
+            args: list[Any] = [_ms(now), count, *position]
+            found = await self._ask(lambda: self._page([self._base(owner)], args))
+            return list(zip(found[::2], found[1::2], strict=True))
+
+        return await first_legible(fetch, self._decoded, limit)
+
+    async def purge(self, now: datetime) -> int:  # noqa: ARG002
+        """0: Redis deletes expired records by itself; what is left of them in indexes goes with the next write."""
+        return 0
 
     async def next_expiry(self) -> datetime | None:
-        """None: Redis deletes expired records by itself."""
+        """None: see `purge`."""
         return None
 
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
         found: list[tuple[float, bytes, bytes]] = []
-        for base, known_for in await self._announced("leasing"):
+        for base, known_for in await self._announced():
             leases, here = await self._ask(partial(self._lapsed, [base], [_ms(now), limit]))
             found += [(float(until), data, seq) for until, data, seq in here]
             if not leases and known_for > _FORGOTTEN:
                 await self._ask(partial(self._client.zrem, f"{self.prefix}:leasing", base))
         found.sort(key=lambda entry: entry[0])
-        return [decode_record(data, seq=int(seq)) for _, data, seq in found[:limit]]
+        return legible([(data, seq) for _, data, seq in found], self._decoded)[:limit]
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[Changes]:
@@ -146,8 +121,8 @@ class RedisBackend:
         listening = self._feed.listen(name)
         try:
             changes = await listening.__aenter__()
-        except (RedisError, OSError) as error:
-            raise self._trouble(error) from error
+        except TROUBLE as error:
+            raise self._connection.trouble(error) from error
         try:
             yield changes
         finally:
@@ -155,41 +130,49 @@ class RedisBackend:
 
     async def close(self) -> None:
         await self._feed.close()
-        await self._client.aclose()
+        await self._connection.close()
 
     def _base(self, owner: Owner) -> str:
         return f"{self.prefix}:{{{owner_key(owner)}}}"
 
-    async def _announce(self, registry: str, owner: Owner) -> None:
-        """Let whoever looks for work of every owner know of this one.
+    async def _announce(self, owner: Owner) -> None:
+        """Let whoever looks for lapsed leases of every owner know of this one.
 
         The list is in another cluster slot, so no script can keep it. It is written before the task is (a process
         that dies in between leaves nothing unlisted), and again only every ten minutes.
         """
         base = self._base(owner)
         moment = time.monotonic()
-        if moment - self._known.get((registry, base), -_REMEMBERED) < _REMEMBERED:
+        if moment - self._known.get(base, -_REMEMBERED) < _REMEMBERED:
             return
-        await self._ask(lambda: self._client.zadd(f"{self.prefix}:{registry}", {base: time.time()}))
+        await self._ask(lambda: self._client.zadd(f"{self.prefix}:leasing", {base: time.time()}))
         if len(self._known) >= 10_000:
             self._known.clear()
-        self._known[registry, base] = moment
+        self._known[base] = moment
 
-    async def _announced(self, registry: str) -> list[tuple[str, float]]:
+    async def _announced(self) -> list[tuple[str, float]]:
         """Base keys of the owners, and how many seconds ago each was announced."""
-        listed = await self._ask(lambda: self._client.zrange(f"{self.prefix}:{registry}", 0, -1, withscores=True))
+        listed = await self._ask(lambda: self._client.zrange(f"{self.prefix}:leasing", 0, -1, withscores=True))
         return [(base.decode(), time.time() - float(score)) for base, score in listed]
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await command()
-        except (RedisError, OSError) as error:
+            return await self._connection.ask(command)
+        except StoreError:
             # Redis may come back empty.
             self._known.clear()
-            raise self._trouble(error) from error
+            raise
 
-    def _trouble(self, error: Exception) -> StoreError:
-        return StoreError(f"the task store at {self.name} can't be used: {str(error) or type(error).__name__}")
+    def _decoded(self, stored: tuple[bytes, bytes]) -> TaskRecord:
+        data, seq = stored
+        try:
+            return decode_record(data, seq=int(seq))
+        except (StoreError, TypeError, ValueError) as error:
+            raise StoreError(f"in the task store at {self._connection.name}, {error}") from None
+
+    def _check(self, answer: list[bytes]) -> None:
+        if answer[0] == b"conflict":
+            raise Conflict(self._decoded((answer[1], answer[2])) if len(answer) > 1 else None)
 
 
 def _columns(record: TaskRecord, now: datetime) -> list[Any]:
@@ -203,11 +186,6 @@ def _columns(record: TaskRecord, now: datetime) -> list[Any]:
         int(record.live),
         "" if record.lease is None else _ms(record.lease.until),
     ]
-
-
-def _check(answer: list[bytes]) -> None:
-    if answer[0] == b"conflict":
-        raise Conflict(decode_record(answer[1], seq=int(answer[2])) if len(answer) > 1 else None)
 
 
 def _ms(moment: datetime) -> int:

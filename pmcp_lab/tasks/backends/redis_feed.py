@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import unquote
 
 import anyio
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
+
+from pmcp_lab.tasks.backends.redis_connection import TROUBLE
 
 _RECONNECT: Final = (0.1, 2.0)
 """Shortest and longest pause (s) between two attempts to listen again."""
@@ -48,10 +48,15 @@ class _Channel:
 
 
 class Feed:
-    """One connection for all watchers of a store, there only while somebody watches."""
+    """One connection for all watchers of a store, there only while somebody watches.
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    Args:
+        connect: Opens one; each time perhaps to another node of a cluster.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]]) -> None:
+        self._connect = connect
+        self._opened = AsyncExitStack()
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -65,7 +70,7 @@ class Feed:
             patience: Seconds until Redis has confirmed that it will tell us.
 
         Raises:
-            RedisError, TimeoutError: It doesn't.
+            RedisError, RedisClusterException, OSError: It doesn't.
         """
         changes = ChannelChanges()
         try:
@@ -89,10 +94,10 @@ class Feed:
 
     async def _subscribe(self, name: str) -> None:
         if self._pubsub is None:
-            self._pubsub = self._client.pubsub()
+            self._pubsub = await self._opened.enter_async_context(self._connect())
         await self._pubsub.subscribe(name)
         if self._reader is None:
-            self._reader = asyncio.create_task(self._read(self._pubsub), name="pmcp_lab redis feed")
+            self._reader = asyncio.create_task(self._read(), name="pmcp_lab redis feed")
 
     async def _leave(self, name: str, changes: ChannelChanges) -> None:
         async with self._lock:
@@ -106,28 +111,41 @@ class Feed:
             if not self._channels:
                 await self._hang_up()
             elif self._pubsub is not None:
-                with suppress(RedisError, OSError):
+                with suppress(*TROUBLE):
                     await self._pubsub.unsubscribe(name)
 
     async def _hang_up(self) -> None:
         reader, self._reader = self._reader, None
-        pubsub, self._pubsub = self._pubsub, None
         if reader is not None:
             reader.cancel()
             await asyncio.wait([reader])
-        if pubsub is not None:
-            with suppress(RedisError, OSError):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._drop()
 
-    async def _read(self, pubsub: PubSub) -> None:
+    async def _drop(self) -> None:
+        self._pubsub = None
+        with suppress(*TROUBLE):
+            await self._opened.aclose()
+
+    async def _again(self) -> PubSub:
+        """Another connection, which listens to everything that is waited for."""
+        async with self._lock:
+            await self._drop()
+            self._pubsub = await self._opened.enter_async_context(self._connect())
+            await self._pubsub.subscribe(*self._channels)
+            return self._pubsub
+
+    async def _read(self) -> None:
+        pubsub = self._pubsub
         shortest, longest = _RECONNECT
         pause = shortest
         while True:
             try:
+                pubsub = pubsub or await self._again()
                 message = await pubsub.get_message(timeout=None)
             except RedisTimeout:
                 continue
-            except (RedisError, OSError):
+            except TROUBLE:
+                pubsub = None
                 # Whoever waits shall look, and hears from the store itself that it is unreachable.
                 if pause == shortest:
                     self._tell_all()
@@ -146,7 +164,7 @@ class Feed:
             channel.tell(unquote(data.decode(), errors="surrogatepass"))
         elif kind == "subscribe":
             if channel.subscribed.is_set():
-                # redis-py came back by itself after a lost connection; what was published meanwhile is gone.
+                # The connection was lost and is there again; what was published meanwhile is gone.
                 channel.tell(None)
             channel.subscribed.set()
 

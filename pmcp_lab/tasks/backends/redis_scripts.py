@@ -168,14 +168,6 @@ return found
 )
 """ARGV: now, limit, created and id of the position or "" "". Answers data and seq of each record in turn."""
 
-PURGE: Final = (
-    _COMMON
-    + """
-return {drop_expired(ARGV[1]), redis.call('ZCARD', all)}
-"""
-)
-"""ARGV: now. Answers how many were deleted (at most 200 at a time) and how many tasks are left."""
-
 LAPSED: Final = (
     _COMMON
     + """

@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
+from pmcp_lab.tasks.backends.reading import first_legible
 from pmcp_lab.tasks.backends.sqlite_writer import Writer, busy
 from pmcp_lab.tasks.backends.watching import LocalChanges, Watched, Watchers
 from pmcp_lab.tasks.codec import decode_record, encode_record
@@ -137,7 +138,7 @@ class SqliteBackend:
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         rows = await self._read(_GET, (_key(owner), task_id))
-        return self._decoded(rows)[0] if rows else None
+        return self._record(rows[0]) if rows else None
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
         owner, moment, data = _key(record.owner), _since_epoch(now), encode_record(record)
@@ -186,9 +187,10 @@ class SqliteBackend:
         self._watchers.tell(record.owner, record.task_id)
 
     async def delete(self, owner: Owner, task_id: str) -> bool:
-        if await self.get(owner, task_id) is None:
-            return False
         key = (_key(owner), task_id)
+        # Not `get`: what can't be read can be deleted.
+        if not await self._read(_GET, key):
+            return False
 
         deleted = await self._writer.run(lambda connection: connection.execute(_DELETE, key).rowcount > 0)
         if deleted:
@@ -199,10 +201,13 @@ class SqliteBackend:
 
     async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
         key, moment = _key(owner), _since_epoch(now)
-        if after is None:
-            return self._decoded(await self._read(_FIRST_PAGE, (key, moment, limit)))
-        place = (_since_epoch(after[0]), after[1])
-        return self._decoded(await self._read(_NEXT_PAGE, (key, *place, moment, limit)))
+
+        async def fetch(count: int) -> list[tuple[Any, ...]]:
+            if after is None:
+                return await self._read(_FIRST_PAGE, (key, moment, count))
+            return await self._read(_NEXT_PAGE, (key, _since_epoch(after[0]), after[1], moment, count))
+
+        return await first_legible(fetch, self._record, limit)
 
     async def purge(self, now: datetime) -> int:
         moment, purged = _since_epoch(now), 0
@@ -216,7 +221,8 @@ class SqliteBackend:
         return None if moment is None else _EPOCH + moment * _MILLISECOND
 
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
-        return self._decoded(await self._read(_LAPSED, (_since_epoch(now), limit)))
+        moment = _since_epoch(now)
+        return await first_legible(lambda count: self._read(_LAPSED, (moment, count)), self._record, limit)
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
@@ -249,18 +255,15 @@ class SqliteBackend:
         # Somebody repairs the log after a crash: wait for that on the other thread.
         return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall())
 
-    def _decoded(self, rows: list[tuple[Any, ...]]) -> list[TaskRecord]:
-        kept = self._kept
-        found: list[TaskRecord] = []
-        try:
-            for owner, task_id, seq, data in rows:
-                record = kept.get((owner, task_id))
-                if record is None or record.seq != seq:
-                    record = self._keep(owner, decode_record(data, seq=seq), data)
-                found.append(record)
-        except StoreError as error:
-            raise StoreError(f"in the store {self._path}, {error}") from None
-        return found
+    def _record(self, row: tuple[Any, ...]) -> TaskRecord:
+        owner, task_id, seq, data = row
+        record = self._kept.get((owner, task_id))
+        if record is None or record.seq != seq:
+            try:
+                record = self._keep(owner, decode_record(data, seq=seq), data)
+            except StoreError as error:
+                raise StoreError(f"in the store {self._path}, {error}") from None
+        return record
 
     def _keep(self, owner: str, record: TaskRecord, data: bytes) -> TaskRecord:
         # Records never change, and no id is given twice: under its key and `seq` one is right for ever.
@@ -273,7 +276,7 @@ class SqliteBackend:
 
     def _current(self, connection: sqlite3.Connection, owner: str, task_id: str) -> TaskRecord | None:
         rows = connection.execute(_GET, (owner, task_id)).fetchall()
-        return self._decoded(rows)[0] if rows else None
+        return self._record(rows[0]) if rows else None
 
     def _notice(self, connection: sqlite3.Connection) -> bool:
         """Whether another connection has written since the last call; tells about what is watched then."""

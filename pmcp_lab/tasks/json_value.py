@@ -1,0 +1,54 @@
+"""A caller's value as the JSON it is stored as: on every backend the same, and no longer the caller's own object."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from pmcp_lab.errors import INTERNAL_ERROR, LimitExceeded
+
+_READER: Final = json.JSONDecoder()
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def compact_json(value: Any) -> bytes:
+    """The bytes that count against a limit: UTF-8, no spaces.
+
+    Raises:
+        TypeError, ValueError, RecursionError: `value` is not JSON (NaN and infinities included).
+    """
+    return _COMPACT.encode(value).encode("utf-8", errors="surrogatepass")
+
+
+def plain_json(value: Any, what: str, most: int, *, code: int = INTERNAL_ERROR) -> Any:
+    """The value after a trip through JSON.
+
+    Args:
+        what: For the message: "the result".
+        most: Bytes that are allowed.
+        code: JSON-RPC code of a refusal.
+
+    Raises:
+        LimitExceeded: It is not JSON, or too big.
+    """
+    try:
+        text = _COMPACT.encode(value)
+        size = len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+        if size <= most:
+            return _READER.decode(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LimitExceeded(f"{what} can't be written as JSON: {error}", code=code) from None
+    raise LimitExceeded(f"{what} takes {size} bytes; at most {most} are allowed", code=code)
+
+
+def copied(value: Any) -> Any:
+    """The value after a trip through JSON, which plain scalars need not make.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It is not JSON.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or (kind is int and abs(value) < 2**63) or (kind is float and math.isfinite(value)):
+        return value
+    return _READER.decode(_COMPACT.encode(value))
