@@ -8,13 +8,15 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from pmcp_lab.client import views
-from pmcp_lab.client.activity import announce
-from pmcp_lab.client.catalogue import Tool, Tools
+from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
+from pmcp_lab.client.task_list import TaskList
+from pmcp_lab.client.task_set import TaskSet, read_rows
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 
@@ -23,7 +25,7 @@ CREATION_PATIENCE = 2.0
 handle is given out then, and the call goes on behind it."""
 
 
-class Server:
+class Server(Primitives):
     """A connection to an MCP server. Made by `connect`.
 
     Usable from any cell and any thread. `await server` waits for the handshake.
@@ -31,15 +33,10 @@ class Server:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.tasks: list[Task] = []
-        """Every task started here, oldest first."""
-        self._tools: Tools | None = None
+        super().__init__()
+        self._tasks = TaskList(self)
 
     # --- what it is ---
-
-    @property
-    def name(self) -> str:
-        return self.connection.name
 
     @property
     def version(self) -> str:
@@ -56,17 +53,14 @@ class Server:
         return self.connection.stderr.text() if self.connection.stderr is not None else ""
 
     @property
-    def tools(self) -> Tools:
-        """The server's tools by name, listed once; `refresh()` lists them again."""
-        if self._tools is None:
-            self.refresh()
-        assert self._tools is not None
-        return self._tools
+    def tasks(self) -> TaskList:
+        """Every task started here, or attached to, oldest first.
 
-    def refresh(self) -> None:
-        """List the tools again."""
-        raw = runtime().run(self._peer.list_tools())
-        self._tools = Tools(self.name, [Tool(self.name, item) for item in raw])
+        In a notebook the first look also finds what an earlier kernel started on the same target, unless
+        `pmcp_lab.session.remember` is False.
+        """
+        self._tasks.recall()
+        return self._tasks
 
     # --- what it does ---
 
@@ -133,9 +127,52 @@ class Server:
         except TimeoutError:
             return task
         if task.id is None and isinstance(task.failure, PeerError):
-            self.tasks.remove(task)
+            self._tasks.remove(task)
             raise task.failure
         return task
+
+    def map(
+        self,
+        tool: str,
+        rows: Any,
+        /,
+        *,
+        concurrency: int = 16,
+        ttl: str | float | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        **named: Any,
+    ) -> TaskSet:
+        """Start a tool once per row, a bounded number at a time, and return at once.
+
+        Args:
+            rows: Arguments by name, one mapping per task; or a DataFrame, whose columns are the arguments and
+                whose empty cells are left out; or plain values, for a tool with one argument.
+            concurrency: How many run at the same time.
+            ttl: As for `task`.
+            timeout: Seconds each may run; then it is cancelled and counts as failed.
+            check: Compare every row with the input schema before anything is sent.
+            named: Arguments that are the same for all; a row's own come first.
+
+        Raises:
+            UnknownTool, InvalidArguments: Nothing was sent; names the rows that don't fit.
+        """
+        if concurrency < 1:
+            raise InvalidArguments(f"concurrency must be at least 1, not {concurrency}")
+        found = self.tool(tool)
+        index, arguments = read_rows(found, rows, named, check=check)
+        many = TaskSet(self, found, index, arguments, concurrency=concurrency, ttl=milliseconds(ttl), timeout=timeout)
+        many.start()
+        return many
+
+    def attach(self, task_id: str) -> Task:
+        """A handle of a task that somebody else started, or this notebook before its kernel was restarted.
+
+        Raises:
+            TaskNotFound: The server knows no such task, or won't tell.
+        """
+        self._peer  # noqa: B018 - waits for the handshake
+        return self._tasks.attach(task_id)
 
     def _start(
         self, name: str, arguments: dict[str, Any], *, check: bool, ttl: int | None, as_task: bool | None
@@ -143,36 +180,34 @@ class Server:
         tool = self.tool(name)
         if check:
             tool.check(arguments)
-        peer = self._peer
-        supported = peer.offers_tasks and tool.task_support in ("optional", "required")
-        task = Task(self, name, arguments)
-        task.attended = as_task is not None
-        if as_task is None:
-            as_task = supported and tool.task_support == "required"
-        task.local = not peer.modern and not (as_task and supported)
-        if as_task:
-            self.tasks.append(task)
-            announce(task)
-        runtime().start(self.connection.follower.start(task, ttl=ttl, as_task=as_task and supported))
+        task = self.plan(tool, arguments, as_task=as_task)
+        if task.attended:
+            self._tasks.add(task)
+        runtime().start(self.follow(task, tool, ttl=ttl))
         return task
 
-    def tool(self, name: str) -> Tool:
-        """One tool; the list is refreshed once if the name is new.
+    def plan(self, tool: Tool, arguments: dict[str, Any], *, as_task: bool | None, queued: bool = False) -> Task:
+        """The handle of a call that is yet to be made.
 
-        Raises:
-            UnknownTool: Offers the nearest names.
+        Args:
+            as_task: None for a plain call, which nobody can answer questions for.
         """
-        if name not in self.tools:
-            self.refresh()
-        return self.tools[name]
+        task = Task(self, tool.name, arguments, queued=queued)
+        task.attended = as_task is not None
+        task.local = not self._peer.modern and not self._as_task(task, tool)
+        return task
 
-    def read(self, uri: str) -> list[dict[str, Any]]:
-        """The contents of a resource."""
-        return list(runtime().run(self._peer.read_resource(uri)).get("contents") or ())
+    def _as_task(self, task: Task, tool: Tool) -> bool:
+        """Whether a legacy server has to be asked for a task."""
+        wanted = ("optional", "required") if task.attended else ("required",)
+        return bool(self._peer.offers_tasks) and tool.task_support in wanted
 
-    def resources(self) -> list[dict[str, Any]]:
-        """The resources the server lists, as they came."""
-        return list(runtime().run(self._peer.list_resources()))
+    async def follow(self, task: Task, tool: Tool, *, ttl: int | None) -> None:
+        """Make the call of a planned task; returns when it is answered, by a task or a result. On the loop."""
+        try:
+            await self.connection.follower.start(task, ttl=ttl, as_task=self._as_task(task, tool))
+        except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
+            task.fail(PeerError(f"{self.name}.{tool.name} sent a result that can't be used: {error}"))
 
     def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         """Call a tool and show its MCP App. Returns the widget."""
@@ -199,13 +234,6 @@ class Server:
             runtime().start(self.connection.follower.cancel(task))
             raise
 
-    async def known_tools(self, name: str) -> list[dict[str, Any]]:
-        """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
-        if self._tools is None or name not in self._tools:
-            raw = await self.connection.peer.list_tools()
-            self._tools = Tools(self.name, [Tool(self.name, item) for item in raw])
-        return [dict(tool.raw) for tool in self._tools.values()]
-
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""
         owner = runtime().start(self.connection.close())
@@ -217,12 +245,6 @@ class Server:
     def __await__(self) -> Generator[Any, None, Server]:
         yield from awaiting(self.connection.ready)
         return self
-
-    @property
-    def _peer(self) -> Any:
-        if not self.connection.ready.done():
-            runtime().wait(self.connection.ready)
-        return self.connection.peer
 
     def __repr__(self) -> str:
         kind = {Command: "stdio", Url: "http"}.get(type(self.connection.target), "in process")

@@ -72,7 +72,6 @@ def test_progress_of_a_plain_call(server: lab.Server) -> None:
 
 
 def test_many_kinds_of_content_pass(server: lab.Server) -> None:
-    kinds = [block["type"] for block in server.call("get-tiny-image").content]
-    assert "image" in kinds
+    assert "image" in [block.kind for block in server.call("get-tiny-image").content]
     links = server.call("get-resource-links", count=2).content
-    assert any(block["type"] == "resource_link" for block in links)
+    assert any(block.kind == "resource_link" for block in links)
