@@ -36,6 +36,8 @@ class Listing(Mapping[str, I]):
     noun: ClassVar[str]
     """What they are called: "tools"."""
     heads: ClassVar[tuple[str, str, str]]
+    joint: ClassVar[str] = "."
+    """What stands between the server's name and an item's."""
 
     def __init__(self, server: str, items: Iterable[I]) -> None:
         self._server = server
@@ -83,8 +85,10 @@ class Listing(Mapping[str, I]):
     def __repr__(self) -> str:
         if not self._items:
             return f"{self._server}: no {self.noun}"
-        rows = (item.cells() for item in self._items.values())
-        return "\n".join(f"{self._server}.{name}" + (f"  [{b}]" if b else "") + f"\n    {d}" for name, d, b in rows)
+        lines = []
+        for name, what, more in (item.cells() for item in self._items.values()):
+            lines += [f"{self._server}{self.joint}{name}" + (f"  [{more}]" if more else ""), f"    {what}"]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         left = "style='text-align:left'"

@@ -179,7 +179,7 @@ class Peer:
     async def tell_roots_changed(self) -> None:
         """Legacy only: a modern server asks for the roots whenever it wants them."""
         if not self.modern:
-            await self._guard(self._client.session.send_roots_list_changed())
+            await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
 
     async def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Any request, answered with the raw result."""

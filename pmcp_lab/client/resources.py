@@ -101,6 +101,7 @@ class Resources(Listing[Resource]):
 
     noun = "resources"
     heads = ("uri", "what it is", "kind")
+    joint = "  "
 
     def missing(self, name: str) -> UnknownResource:
         return UnknownResource(self._server, name, self._items)

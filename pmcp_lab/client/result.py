@@ -78,7 +78,8 @@ class ToolResult:
 
     @property
     def df(self) -> Any:
-        """A pandas DataFrame: of a list of objects, of columns of equal length, or of one such list by name.
+        """A pandas DataFrame: of a list of objects, of columns of equal length, of one such list by name, or of
+        a single object.
 
         Raises:
             LabError: The result has another form.
@@ -93,6 +94,8 @@ class ToolResult:
             return pd.DataFrame(value)
         if isinstance(value, Mapping):
             lengths = {len(column) for column in value.values() if isinstance(column, list)}
+            if value and not lengths and not any(isinstance(each, Mapping) for each in value.values()):
+                return pd.DataFrame([dict(value)])
             if len(lengths) == 1:
                 return pd.DataFrame(dict(value))
         raise LabError(f"{self._where} returned no table (a list of objects or columns of one length); see .value")

@@ -299,13 +299,17 @@ class Task:
         self.queued = False
         self.started = self.updated = now_ms()
 
+    def identify(self, task_id: str) -> None:
+        """Become equal to every other handle of that task."""
+        self._identity = _identities.setdefault((self.server.connection.target, task_id), self._identity)
+
     def observe(self, state: TaskState) -> None:
         """Take in what the server says, unless it is older than what is known."""
         known = self._state
         if known is not None and (known.status.terminal or state.updated_at < known.updated_at):
             return
         if known is None:
-            self._identity = _identities.setdefault((self.server.connection.target, state.task_id), self._identity)
+            self.identify(state.task_id)
         self._state = state
         self._message = state.message
         if state.progress is not None:

@@ -108,6 +108,7 @@ class TaskList(Sequence[Task]):
             return known
         task = Task(self._server, tool, {})
         task.attached = True
+        task.identify(state.task_id)
         task.started = int(state.created_at.timestamp() * 1000)
         with self._lock:
             self._tasks.append(task)

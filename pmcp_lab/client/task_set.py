@@ -144,7 +144,7 @@ class TaskSet(Sequence[Task]):
         return True
 
     def done(self) -> bool:
-        return self._run.done()
+        return all(task.done() for task in self._tasks)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Task]:
         """The tasks in the order in which they end.
@@ -190,6 +190,7 @@ class TaskSet(Sequence[Task]):
         for task in self.as_completed(timeout):
             if errors == "raise" and (failure := self.failure(task)) is not None:
                 raise self._noted(task, failure)
+        runtime().wait(self._run)
         return self._outcomes()
 
     def _outcomes(self) -> list[ToolResult | BaseException]:
@@ -237,6 +238,7 @@ class TaskSet(Sequence[Task]):
         """
         if not self.done():
             raise LabError(f"{self.summary()}: wait() or cancel() before retry_failed()")
+        runtime().wait(self._run)
         failed = [place for place, task in enumerate(self._tasks) if self._failed(task)]
         for place in failed:
             self._tasks[place] = self._plan(self._tasks[place].arguments)

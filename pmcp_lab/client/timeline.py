@@ -135,7 +135,7 @@ class Timeline:
 
 
 def _rectangle(bar: Bar, pitch: float, scale: float) -> str:
-    width = max(1.0, (bar.end - bar.start) * scale)
+    width = max(1.0, (bar.end - bar.start) * scale - 0.8)
     gap = min(2.0, pitch / 4)
     x, y = LEFT + bar.start * scale, TOP + bar.lane * pitch + gap / 2
     return f"M{x:.1f} {y:.1f}h{width:.1f}v{pitch - gap:.1f}h-{width:.1f}z"
