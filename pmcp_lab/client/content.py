@@ -7,7 +7,6 @@ type that the browser might take for a page is not handed to it.
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import json
 import re
@@ -62,7 +61,7 @@ class Content:
             return None
         try:
             return base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:
             return None
 
     @property

@@ -173,6 +173,8 @@ class Peer:
         """Ask for log messages of `level` and above: once on a legacy connection, with every call on a modern one."""
         if self.modern:
             self._log_level = level
+        elif self.capabilities.logging is None:
+            raise NotOffered(f"Server {self._name!r} takes no log level; what it sends by itself is in .log")
         else:
             await self.request("logging/setLevel", {"level": level})
 

@@ -83,14 +83,11 @@ class Primitives:
 
         Raises:
             InvalidArguments: There is no such level.
-            NotOffered: The server has no log.
+            NotOffered: A 2025-11-25 server takes no level; what it sends by itself is in `log` all the same.
         """
         if level not in LEVELS:
             raise InvalidArguments(f"{level!r} is no log level.{nearest(level, LEVELS)}")
-        peer = self._peer
-        if peer.capabilities.logging is None:
-            raise NotOffered(f"Server {self.name!r} offers no log messages.")
-        runtime().run(peer.set_log_level(level))
+        runtime().run(self._peer.set_log_level(level))
 
     @property
     def roots(self) -> list[str]:
