@@ -171,9 +171,15 @@ class TaskSet(Sequence[Task]):
                     if deadline is not None and time.monotonic() >= deadline:
                         raise TimeoutError(f"{self.summary()}; they go on") from None
 
+    @overload
+    def results(self, errors: Literal["raise"] = "raise", *, timeout: float | None = None) -> list[ToolResult]: ...
+    @overload
+    def results(
+        self, errors: Literal["collect"], *, timeout: float | None = None
+    ) -> list[ToolResult | BaseException]: ...
     def results(
         self, errors: Literal["raise", "collect"] = "raise", *, timeout: float | None = None
-    ) -> list[ToolResult | BaseException]:
+    ) -> Sequence[ToolResult | BaseException]:
         """Wait for all, and return their results in the order of the rows.
 
         Args:
@@ -191,21 +197,14 @@ class TaskSet(Sequence[Task]):
             if errors == "raise" and (failure := self.failure(task)) is not None:
                 raise self._noted(task, failure)
         runtime().wait(self._run)
-        return self._outcomes()
+        return [self.failure(task) or task.result() for task in self._tasks]
 
-    def _outcomes(self) -> list[ToolResult | BaseException]:
-        found: list[ToolResult | BaseException] = []
-        for task in self._tasks:
-            failure = self.failure(task)
-            found.append(failure if failure is not None else task.result())
-        return found
-
-    def __await__(self) -> Generator[Any, None, list[ToolResult | BaseException]]:
+    def __await__(self) -> Generator[Any, None, list[ToolResult]]:
         yield from awaiting(self._run)
         for task in self._tasks:
             if (failure := self.failure(task)) is not None:
                 raise self._noted(task, failure)
-        return self._outcomes()
+        return [task.result() for task in self._tasks]
 
     def failure(self, task: Task) -> BaseException | None:
         """What went wrong with one of the tasks, a time-out included; never waits."""
@@ -371,8 +370,8 @@ def read_rows(tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool) 
     found: list[dict[str, Any]] = []
     wrong: list[str] = []
     for name, row in zip(index, given, strict=True):
-        arguments = {**shared, **(row if isinstance(row, Mapping) else {_sole_argument(tool): row})}
-        arguments = {key: _plain(value) for key, value in arguments.items()}
+        own = row if isinstance(row, Mapping) else {_sole_argument(tool): row}
+        arguments = {key: _plain(value) for key, value in {**own, **shared, **own}.items()}
         found.append(arguments)
         problems = tool.problems(arguments) if check else []
         wrong += [f"  row {name!r}: {problem}" for problem in problems[:3]]
