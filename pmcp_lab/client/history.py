@@ -20,7 +20,7 @@ class Moment:
     message: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One thing that changed. `time` as in `Moment`.
 

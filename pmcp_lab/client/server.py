@@ -92,7 +92,7 @@ class Server(Primitives):
             return task.result(timeout)
         except BaseException:
             if not task.done():
-                runtime().start(self.connection.follower.cancel(task))
+                runtime().start(task.stop())
             raise
 
     def task(
@@ -204,6 +204,7 @@ class Server(Primitives):
 
     async def follow(self, task: Task, tool: Tool, *, ttl: int | None) -> None:
         """Make the call of a planned task; returns when it is answered, by a task or a result. On the loop."""
+        task.call = asyncio.current_task()
         try:
             await self.connection.follower.start(task, ttl=ttl, as_task=self._as_task(task, tool))
         except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema

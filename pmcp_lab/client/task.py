@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import itertools
 import threading
@@ -32,6 +33,9 @@ class Question:
     message: str
     schema: Mapping[str, Any]
 
+
+PATIENCE = 1.0
+"""Seconds a cancel waits for the id of a task that is just being created."""
 
 _numbers = itertools.count(1)
 
@@ -78,6 +82,8 @@ class Task:
         """True when it was started elsewhere, and times are the server's."""
         self.queued = queued
         """True until it is its turn, in a `TaskSet`."""
+        self.call: asyncio.Task[Any] | None = None
+        """What waits for the answer to the call it began with."""
         self._state: TaskState | None = None
         self._progress: float | None = None
         self._message: str | None = None
@@ -127,7 +133,7 @@ class Task:
 
     @property
     def message(self) -> str | None:
-        return self._message
+        return "waiting for its turn" if self.queued else self._message
 
     @property
     def progress(self) -> float | None:
@@ -221,7 +227,20 @@ class Task:
             PeerError: The server refused.
         """
         if not self.done():
-            runtime().run(self.server.connection.follower.cancel(self))
+            runtime().run(self.stop())
+
+    async def stop(self) -> None:
+        """Cancel it so that nothing of it goes on, here or there. On the connection's loop."""
+        if self.call is not None and self.id is None and not self.local:
+            # It may be a task by now whose id is on its way; without the id it could not be cancelled any more.
+            await asyncio.wait([asyncio.wrap_future(self.created)], timeout=PATIENCE)
+        if self.done():
+            return
+        if self.call is not None and self.id is None:
+            self.call.cancel()  # of which the SDK tells the server
+            await asyncio.wait([self.call])
+        else:
+            await self.server.connection.follower.cancel(self)
 
     def set_variables(self, variables: Mapping[str, Any]) -> None:
         """Write variables of the task, all or none.

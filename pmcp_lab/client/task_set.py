@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pmcp_lab.client.server import Server
 
 PATIENCE = 5.0
-"""Seconds a cancel waits for a task that is just being created to get its id, and for a late one to stop."""
+"""Seconds a task that is out of time has to stop."""
 RECENT = 64
 """Ends by which the speed is measured."""
 SHOWN = 20
@@ -61,7 +61,6 @@ class TaskSet(Sequence[Task]):
         self._timeout = timeout
         self._tasks = [self._plan(row) for row in rows]
         self._lanes: dict[Task, int] = {}
-        self._calls: dict[Task, asyncio.Task[None]] = {}
         self._late: dict[Task, TimeoutError] = {}
         self._ends: deque[float] = deque(maxlen=RECENT)
         self._began = time.monotonic()
@@ -97,7 +96,7 @@ class TaskSet(Sequence[Task]):
         task.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
         task.begin()
         self.server.tasks.add(task)
-        call = self._calls[task] = asyncio.create_task(self.server.follow(task, self.tool, ttl=self._ttl))
+        call = asyncio.create_task(self.server.follow(task, self.tool, ttl=self._ttl))
         try:
             async with asyncio.timeout(self._timeout):
                 await ended.wait()
@@ -110,21 +109,11 @@ class TaskSet(Sequence[Task]):
                     await ended.wait()
             task.fail(late)  # for a server that does not stop it
         await asyncio.wait([call])
-        del self._calls[task]
         self._ends.append(time.monotonic())
 
     async def _cancel(self, task: Task) -> None:
-        """Cancel one task so that nothing of it goes on, here or there."""
-        call = self._calls.get(task)
-        if call is not None and not task.local and not task.created.done():
-            await asyncio.wait([asyncio.wrap_future(task.created)], timeout=PATIENCE)
-        if task.done():
-            return
-        if task.id is None and call is not None:
-            call.cancel()  # which tells the server, too
-            return
         try:
-            await self.server.connection.follower.cancel(task)
+            await task.stop()
         except LabError as error:
             task.trouble = f"could not be cancelled: {error.message}"
             task.touch()

@@ -14,6 +14,7 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 
 import pmcp_lab as lab
+from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import NotOffered, PeerError, TaskCancelled, TaskError, TaskNotFound
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
@@ -63,6 +64,25 @@ class TestHandle:
         assert isinstance(run.exception(10), TaskCancelled)
         assert run.cancelled()
         assert not run.running()
+
+    def test_a_call_that_is_given_up_is_over_on_the_server_too(self, server: lab.Server, workshop: Workshop) -> None:
+        with pytest.raises(TimeoutError):
+            server.call("linger", timeout=0.1)
+        until(lambda: workshop.running == 0)
+        run = server.task("linger")
+        until(lambda: workshop.running == 1)
+        run.cancel()
+        assert run.cancelled()
+        until(lambda: workshop.running == 0)
+
+    def test_cancelled_while_it_is_being_created(self, server: lab.Server, workshop: Workshop) -> None:
+        tool = server.tool("hold")
+        for n in range(5):
+            run = server.plan(tool, {"n": n}, as_task=True)
+            runtime().start(server.follow(run, tool, ttl=None))
+            run.cancel()
+            assert isinstance(run.exception(10), TaskCancelled)
+        until(lambda: workshop.running == 0)
 
     def test_a_failure_is_not_a_cancellation(self, server: lab.Server) -> None:
         run = server.task("double", n=-1)
@@ -240,7 +260,7 @@ class TestSession:
     def test_only_ids_and_tools_are_kept_for_the_owner_alone(self, notebook: Path) -> None:
         with lab.connect("demo", name="kept", env={"TOKEN": "s3cret"}) as server:
             run = server.task("publish", model="hush-hush")
-            until(notebook.exists)
+            until(lambda: [file for file in notebook.glob("*") if file.stat().st_size])
             (file,) = notebook.iterdir()
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             (line,) = file.read_text().splitlines()

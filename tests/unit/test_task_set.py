@@ -53,6 +53,7 @@ class TestRunning:
         until(lambda: workshop.running == 3)
         assert many.counts == {"working": 3, "queued": 6}
         assert many[8].queued
+        assert many[8].message == "waiting for its turn"
         assert not many[8].running()
         assert not many.wait(0.1)
         workshop.open()
@@ -67,15 +68,15 @@ class TestRunning:
     def test_a_thousand_neither_block_nor_make_threads(self, modern: lab.Server) -> None:
         modern.tool("double").check({"n": 1})  # the first check imports for a second
         threads = threading.active_count()
-        began = time.perf_counter()
+        began = time.thread_time()  # of this thread alone, however busy the machine is
         many = modern.map("double", range(1_000), concurrency=64)
-        assert time.perf_counter() - began < 1
+        assert time.thread_time() - began < 0.5
         assert threading.active_count() <= threads
         assert sum(result.value for result in many.results(timeout=60)) == 999_000
         many.df  # noqa: B018 - the first one imports pandas
-        began = time.perf_counter()
+        began = time.thread_time()
         frame = many.df
-        assert time.perf_counter() - began < 0.15, "15 ms on a quiet machine"
+        assert time.thread_time() - began < 0.05
         assert frame.result.sum() == 999_000
 
     def test_as_completed(self, modern: lab.Server, workshop: Workshop) -> None:

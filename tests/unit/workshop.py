@@ -20,7 +20,8 @@ PIXEL = base64.b64decode(
 
 
 class Workshop:
-    """`hold` works until `open()`; `double` is quick and fails for negative numbers."""
+    """`hold` works until `open()`, and so does `linger`, which is never a task;
+    `double` is quick and fails for negative numbers."""
 
     def __init__(self, name: str = "workshop") -> None:
         self.gate = asyncio.Event()
@@ -49,6 +50,15 @@ class Workshop:
             return 2 * n
 
         self.server: MCPServer[Any] = MCPServer(name, extensions=[tasks], middleware=[tasks], log_level="WARNING")
+
+        @self.server.tool()
+        async def linger() -> str:
+            self.running += 1
+            try:
+                await self.gate.wait()
+            finally:
+                self.running -= 1
+            return "done"
 
         @self.server.tool()
         async def show(kind: str) -> CallToolResult:
