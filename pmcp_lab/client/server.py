@@ -204,6 +204,8 @@ class Server(Primitives):
 
     async def follow(self, task: Task, tool: Tool, *, ttl: int | None) -> None:
         """Make the call of a planned task; returns when it is answered, by a task or a result. On the loop."""
+        if task.done():
+            return  # cancelled before it was its turn on the loop
         task.call = asyncio.current_task()
         try:
             await self.connection.follower.start(task, ttl=ttl, as_task=self._as_task(task, tool))

@@ -301,6 +301,19 @@ class TestLooks:
         assert sum(each.get("d", "").count("z") for each in bars) == 7
         assert set(timeline._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
 
+    def test_the_time_a_task_waited_for_an_answer_is_told_apart(self) -> None:
+        with lab.connect(build(), name="asking") as demo:
+            many = demo.map("publish", [{"model": "a"}, {"model": "b"}])
+            until(lambda: many.counts.get("input_required") == 2)
+            assert many.summary().startswith("0/2 done, 2 ask something")
+            assert {bar.status for bar in many.timeline().bars if bar.lane == 0} == {"input_required"}
+            for task in many:
+                task.answer({"publish": False})
+            many.wait(20)
+            bars = [bar for bar in many.timeline().bars if bar.lane == 0]
+            assert [bar.status for bar in bars if bar.end > bar.start][:2] == ["completed", "input_required"]
+            assert bars[-1].end == pytest.approx(many.timeline().seconds, abs=0.5)
+
     def test_names_of_rows_are_escaped(self, modern: lab.Server) -> None:
         many = modern.map("double", pd.DataFrame({"n": [1]}, index=["<script>"]))
         many.wait(20)
