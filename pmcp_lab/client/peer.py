@@ -259,18 +259,12 @@ class Peer:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
         return decode_result(await self._task_request(legacy.RESULT, task_id))
 
-    async def list_tasks(self) -> list[TaskState]:
-        """Legacy only: every task the server shows to this client, page after page."""
-        found: list[TaskState] = []
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await self.request(legacy.LIST, {} if cursor is None else {"cursor": cursor})
-            found += [decode_task(raw) for raw in page.get("tasks") or () if isinstance(raw, dict)]
-            cursor = page.get("nextCursor")
-            if not isinstance(cursor, str) or cursor in seen:
-                return found
-            seen.add(cursor)
+    async def list_tasks(self, cursor: str | None) -> tuple[list[TaskState], str | None]:
+        """Legacy only: one page of tasks, and where the next one starts."""
+        page = await self.request(legacy.LIST, {} if cursor is None else {"cursor": cursor})
+        states = [decode_task(raw) for raw in page.get("tasks") or () if isinstance(raw, dict)]
+        following = page.get("nextCursor")
+        return states, following if isinstance(following, str) and following else None
 
     async def set_variables(self, task_id: str, variables: dict[str, Any]) -> TaskState:
         """Write variables of a task (extension `run.pmcp/task-variables`).

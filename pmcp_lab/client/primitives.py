@@ -6,17 +6,20 @@ Calling tools and starting tasks is in `server`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.content import Content, Contents
 from pmcp_lab.client.hosting import LEVELS
+from pmcp_lab.client.peer import Peer
 from pmcp_lab.client.prompts import Messages, Prompt, Prompts
 from pmcp_lab.client.resources import Resource, Resources
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import InvalidArguments, NotOffered, nearest
+
+T = TypeVar("T")
 
 
 class Primitives:
@@ -34,24 +37,27 @@ class Primitives:
         return self.connection.name
 
     @property
-    def _peer(self) -> Any:
+    def _peer(self) -> Peer:
         if not self.connection.ready.done():
             runtime().wait(self.connection.ready)
         return self.connection.peer
+
+    def _ask(self, request: Callable[[Peer], Coroutine[Any, Any, T]]) -> T:
+        """Ask what may be asked twice, and wait for the answer."""
+        return runtime().run(request(self._peer))
 
     @property
     def tools(self) -> Tools:
         """The server's tools by name, listed once; `refresh()` lists them again."""
         if self._tools is None:
-            self._tools = self._take_tools(runtime().run(self._peer.list_tools()))
+            self._tools = self._take_tools(self._ask(lambda peer: peer.list_tools()))
         return self._tools
 
     @property
     def resources(self) -> Resources:
         """The server's resources and resource templates by URI, listed once."""
         if self._resources is None:
-            peer = self._peer
-            raw = runtime().run(peer.list_resources()) + runtime().run(peer.list_resource_templates())
+            raw = self._ask(lambda peer: peer.list_resources()) + self._ask(lambda peer: peer.list_resource_templates())
             self._resources = Resources(self.name, [Resource(self.name, item) for item in raw])
         return self._resources
 
@@ -59,7 +65,7 @@ class Primitives:
     def prompts(self) -> Prompts:
         """The server's prompts by name, listed once."""
         if self._prompts is None:
-            raw = runtime().run(self._peer.list_prompts())
+            raw = self._ask(lambda peer: peer.list_prompts())
             self._prompts = Prompts(self.name, [Prompt(self.name, item) for item in raw])
         return self._prompts
 
@@ -87,7 +93,7 @@ class Primitives:
         """
         if level not in LEVELS:
             raise InvalidArguments(f"{level!r} is no log level.{nearest(level, LEVELS)}")
-        runtime().run(self._peer.set_log_level(level))
+        self._ask(lambda peer: peer.set_log_level(level))  # type: ignore[arg-type]
 
     @property
     def roots(self) -> list[str]:
@@ -97,7 +103,7 @@ class Primitives:
     @roots.setter
     def roots(self, roots: Iterable[str | os.PathLike[str]]) -> None:
         self.connection.roots.assign(roots)
-        runtime().run(self._peer.tell_roots_changed())
+        self._ask(lambda peer: peer.tell_roots_changed())
 
     def tool(self, name: str) -> Tool:
         """One tool; the list is refreshed once if the name is new.
@@ -127,7 +133,7 @@ class Primitives:
         """
         if variables:
             uri = self.resources[uri].expand(variables)
-        raw = runtime().run(self._peer.read_resource(uri)).get("contents") or ()
+        raw = self._ask(lambda peer: peer.read_resource(uri)).get("contents") or ()
         return Contents(Content.of_resource(item) for item in raw)
 
     def prompt(self, name: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Messages:
@@ -142,7 +148,8 @@ class Primitives:
         """
         given = {**(arguments or {}), **named}
         self.prompts[name].check(given)
-        return Messages(runtime().run(self._peer.get_prompt(name, {k: str(v) for k, v in given.items()})))
+        texts = {key: str(value) for key, value in given.items()}
+        return Messages(self._ask(lambda peer: peer.get_prompt(name, texts)))
 
     def complete(self, of: str, argument: str, value: str = "", /, **known: Any) -> list[str]:
         """What the server offers for an argument of a prompt, or a variable of a resource template.
@@ -157,8 +164,7 @@ class Primitives:
             NotOffered: The server completes nothing.
             UnknownPrompt: There is neither a prompt nor a template of that name.
         """
-        peer = self._peer
-        if peer.capabilities.completions is None:
+        if self._peer.capabilities.completions is None:
             raise NotOffered(f"Server {self.name!r} offers no completion of arguments.")
         if of in self.resources:
             ref = {"type": "ref/resource", "uri": of}
@@ -167,5 +173,5 @@ class Primitives:
         params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
         if known:
             params["context"] = {"arguments": {k: str(v) for k, v in known.items()}}
-        answer = runtime().run(peer.request("completion/complete", params))
+        answer = self._ask(lambda peer: peer.request("completion/complete", params))
         return [str(each) for each in (answer.get("completion") or {}).get("values") or ()]

@@ -12,11 +12,12 @@ from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
+from pmcp_lab.client.rows import read_rows
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
-from pmcp_lab.client.task_set import TaskSet, read_rows
+from pmcp_lab.client.task_set import TaskSet
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 
@@ -181,9 +182,9 @@ class Server(Primitives):
         if check:
             tool.check(arguments)
         task = self.plan(tool, arguments, as_task=as_task)
-        if task.attended:
+        if as_task:
             self._tasks.add(task)
-        runtime().start(self.follow(task, tool, ttl=ttl))
+        runtime().start(self.follow(task, ttl=ttl))
         return task
 
     def plan(self, tool: Tool, arguments: dict[str, Any], *, as_task: bool | None, queued: bool = False) -> Task:
@@ -194,23 +195,21 @@ class Server(Primitives):
         """
         task = Task(self, tool.name, arguments, queued=queued)
         task.attended = as_task is not None
-        task.local = not self._peer.modern and not self._as_task(task, tool)
+        peer = self._peer
+        # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.
+        fitting = ("optional", "required") if as_task else ("required",)
+        task.local = not peer.modern and not (peer.offers_tasks and tool.task_support in fitting)
         return task
 
-    def _as_task(self, task: Task, tool: Tool) -> bool:
-        """Whether a legacy server has to be asked for a task."""
-        wanted = ("optional", "required") if task.attended else ("required",)
-        return bool(self._peer.offers_tasks) and tool.task_support in wanted
-
-    async def follow(self, task: Task, tool: Tool, *, ttl: int | None) -> None:
+    async def follow(self, task: Task, *, ttl: int | None) -> None:
         """Make the call of a planned task; returns when it is answered, by a task or a result. On the loop."""
         if task.done():
             return  # cancelled before it was its turn on the loop
         task.call = asyncio.current_task()
         try:
-            await self.connection.follower.start(task, ttl=ttl, as_task=self._as_task(task, tool))
+            await self.connection.follower.start(task, ttl=ttl, as_task=not task.local)
         except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
-            task.fail(PeerError(f"{self.name}.{tool.name} sent a result that can't be used: {error}"))
+            task.fail(PeerError(f"{self.name}.{task.tool} sent a result that can't be used: {error}"))
 
     def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         """Call a tool and show its MCP App. Returns the widget."""

@@ -137,10 +137,23 @@ class TaskList(Sequence[Task]):
         return self
 
     async def _list(self) -> None:
-        states = await self._server.connection.peer.list_tasks()
+        states = await self._listed()
         await self._named()
         for state in sorted(states, key=lambda state: state.created_at):
             self._adopt(state)
+
+    async def _listed(self) -> list[TaskState]:
+        """All pages."""
+        found: list[TaskState] = []
+        seen: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in seen:
+            seen.add(cursor)
+            states, cursor = await self._server.connection.peer.list_tasks(cursor)
+            found += states
+            if cursor is None:
+                break
+        return found
 
     async def _named(self) -> None:
         """Wait until no task of ours is without its id, lest a listed one be taken for somebody else's."""
@@ -168,7 +181,7 @@ class TaskList(Sequence[Task]):
             return
         listed: dict[str, TaskState] = {}
         if peer.lists_tasks and len(wanted) > AT_ONCE:
-            listed = {state.task_id: state for state in await peer.list_tasks()}
+            listed = {state.task_id: state for state in await self._listed()}
         gone: set[str] = set()
         slots = asyncio.Semaphore(AT_ONCE)
 

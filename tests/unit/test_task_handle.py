@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import stat
 import subprocess
@@ -79,7 +80,7 @@ class TestHandle:
         tool = server.tool("hold")
         for n in range(5):
             run = server.plan(tool, {"n": n}, as_task=True)
-            runtime().start(server.follow(run, tool, ttl=None))
+            runtime().start(server.follow(run, ttl=None))
             run.cancel()
             assert isinstance(run.exception(10), TaskCancelled)
         until(lambda: workshop.running == 0)
@@ -97,6 +98,10 @@ class TestHandle:
         run.variables["limit"] = 6
         del run.variables["note"]
         assert run.variables == {"n": 1, "limit": 6}
+        assert json.loads(json.dumps(run.variables)) == copy.deepcopy(run.variables) == run.variables
+        assert run.variables.setdefault("extra", 1) == 1
+        assert run.variables.pop("extra") == 1
+        assert "extra" not in run.variables
         (mine,) = [each for each in second(server, workshop).attach(str(run.id)).variables.items() if each[0] != "n"]
         assert mine == ("limit", 6)
         run.cancel()
