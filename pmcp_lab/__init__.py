@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, Any
 from pmcp_lab._version import __version__
 
 if TYPE_CHECKING:
-    from pmcp_lab.client import Server, Task, ToolResult, connect, server, servers
+    from pmcp_lab.client import Server, Task, TaskSet, ToolResult, attach, connect, server, servers, session
 
-_LAZY = dict.fromkeys(("Server", "Task", "ToolResult", "connect", "server", "servers"), "pmcp_lab.client")
+_LAZY = dict.fromkeys(
+    ("Server", "Task", "TaskSet", "ToolResult", "attach", "connect", "server", "servers", "session"), "pmcp_lab.client"
+)
 
-__all__ = ["Server", "Task", "ToolResult", "__version__", "connect", "load_ipython_extension", "server", "servers"]
+__all__ = [
+    "Server",
+    "Task",
+    "TaskSet",
+    "ToolResult",
+    "__version__",
+    "attach",
+    "connect",
+    "load_ipython_extension",
+    "server",
+    "servers",
+    "session",
+]
 
 
 def __getattr__(name: str) -> Any:

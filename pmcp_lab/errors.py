@@ -37,6 +37,7 @@ class LabError(Exception):
     def _render_traceback_(self) -> list[str]:
         """IPython shows these lines instead of a stack of frames that are not the user's."""
         head, *rest = str(self).splitlines() or [""]
+        rest += getattr(self, "__notes__", ())
         return [f"\x1b[31m{type(self).__name__}\x1b[0m: {head}", *rest]
 
 
@@ -94,6 +95,30 @@ class UnknownTool(LabError):
         super().__init__(f"Server {server!r} has no tool {tool!r}.{nearest(tool, known)}")
 
 
+class UnknownResource(LabError):
+    """The server does not list that resource or template."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, server: str, uri: str, known: Iterable[str]) -> None:
+        super().__init__(f"Server {server!r} lists no resource {uri!r}.{nearest(uri, known)}")
+
+
+class UnknownPrompt(LabError):
+    """The server does not list that prompt."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, server: str, prompt: str, known: Iterable[str]) -> None:
+        super().__init__(f"Server {server!r} has no prompt {prompt!r}.{nearest(prompt, known)}")
+
+
+class NotOffered(LabError):
+    """The server did not declare the capability that this needs."""
+
+    code = METHOD_NOT_FOUND
+
+
 class InvalidArguments(LabError):
     """Arguments don't fit the tool's input schema; nothing was sent."""
 
@@ -128,8 +153,9 @@ class TaskError(LabError):
 class TaskNotFound(TaskError):
     """Unknown, expired or another owner's task: a caller can't tell which."""
 
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"task not found: {task_id}", task_id)
+    def __init__(self, task_id: str, server: str | None = None) -> None:
+        at = f" on server {server!r} (never there, expired, or somebody else's)" if server else ""
+        super().__init__(f"task not found{at}: {task_id}", task_id)
 
 
 class InvalidTransition(TaskError):

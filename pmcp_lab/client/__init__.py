@@ -5,9 +5,42 @@ Everything public is synchronous and usable from any cell; the work happens on o
 """
 
 from pmcp_lab.client.catalogue import Tool, Tools
-from pmcp_lab.client.directory import connect, server, servers
+from pmcp_lab.client.content import Content, Contents
+from pmcp_lab.client.directory import attach, connect, server, servers
+from pmcp_lab.client.history import Change, Moment
+from pmcp_lab.client.prompts import Messages, Prompt, Prompts
+from pmcp_lab.client.resources import Resource, Resources
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.task import Moment, Question, Task
+from pmcp_lab.client.session import Session, session
+from pmcp_lab.client.task import Question, Task
+from pmcp_lab.client.task_list import TaskList
+from pmcp_lab.client.task_set import TaskSet
+from pmcp_lab.client.timeline import Timeline
 
-__all__ = ["Moment", "Question", "Server", "Task", "Tool", "ToolResult", "Tools", "connect", "server", "servers"]
+__all__ = [
+    "Change",
+    "Content",
+    "Contents",
+    "Messages",
+    "Moment",
+    "Prompt",
+    "Prompts",
+    "Question",
+    "Resource",
+    "Resources",
+    "Server",
+    "Session",
+    "Task",
+    "TaskList",
+    "TaskSet",
+    "Timeline",
+    "Tool",
+    "ToolResult",
+    "Tools",
+    "attach",
+    "connect",
+    "server",
+    "servers",
+    "session",
+]

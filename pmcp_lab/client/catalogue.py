@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pmcp_lab.client.listing import Listing, first_line
 from pmcp_lab.errors import InvalidArguments, UnknownTool, nearest
 from pmcp_lab.protocol.ui import ToolUi, tool_ui
 
@@ -28,6 +28,10 @@ class Tool:
         return str(self.raw["name"])
 
     @property
+    def key(self) -> str:
+        return self.name
+
+    @property
     def title(self) -> str:
         annotations = self.raw.get("annotations") or {}
         return str(self.raw.get("title") or annotations.get("title") or self.name)
@@ -40,6 +44,12 @@ class Tool:
     def input_schema(self) -> dict[str, Any]:
         schema = self.raw.get("inputSchema")
         return dict(schema) if isinstance(schema, Mapping) else {"type": "object"}
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """What its structured results look like; empty where the tool does not say."""
+        schema = self.raw.get("outputSchema")
+        return dict(schema) if isinstance(schema, Mapping) else {}
 
     @property
     def task_support(self) -> str | None:
@@ -65,21 +75,17 @@ class Tool:
         kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
         return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Compare arguments with the input schema.
-
-        Raises:
-            InvalidArguments: Names each offending path and what the schema wants there.
-        """
+    def problems(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Where arguments don't fit the input schema, each with the path and what the schema wants there."""
         if not arguments and not self.input_schema.get("required"):
-            return  # nothing to compare; the first import of jsonschema takes over a second
+            return []  # nothing to compare; the first import of jsonschema takes over a second
         from jsonschema.exceptions import SchemaError, UndefinedTypeCheck
         from referencing.exceptions import Unresolvable
 
         try:
             errors = sorted(self._validator.iter_errors(dict(arguments)), key=lambda e: list(map(str, e.absolute_path)))
         except (SchemaError, UndefinedTypeCheck, Unresolvable):
-            return  # a schema that can't be read is the server's to enforce
+            return []  # a schema that can't be read is the server's to enforce
         problems = [_problem(error) for error in errors]
         known = self.arguments
         # Few servers say additionalProperties: false, and those that don't drop a misspelt argument in silence.
@@ -87,8 +93,16 @@ class Tool:
         if known and not open_ended:
             unknown = [name for name in arguments if name not in known]
             problems += [f"{name}: not an argument of this tool.{nearest(name, known)}" for name in unknown]
-        if problems:
-            lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+        return list(dict.fromkeys(problems))
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Compare arguments with the input schema.
+
+        Raises:
+            InvalidArguments: Names each offending path and what the schema wants there.
+        """
+        if problems := self.problems(arguments):
+            lines = "\n".join(f"  {problem}" for problem in problems)
             raise InvalidArguments(f"{self.server}.{self.name} can't take these arguments:\n{lines}\n{self.signature}")
 
     @property
@@ -104,6 +118,20 @@ class Tool:
                 text += " = …"
             parts.append(text)
         return f"{self.name}({', '.join(parts)})"
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "tool": self.name,
+            "title": self.title,
+            "description": self.description,
+            "arguments": ", ".join(self.arguments),
+            "required": ", ".join(map(str, self.input_schema.get("required") or ())),
+            "task": self.task_support,
+            "app": self.ui.resource_uri,
+        }
+
+    def cells(self) -> tuple[str, str, str]:
+        return self.signature, first_line(self.description), ", ".join(badges(self))
 
     def __repr__(self) -> str:
         return f"<Tool {self.server}.{self.signature}>"
@@ -131,58 +159,14 @@ def _problem(error: Any) -> str:
     return f"{where}: {message} (schema: {schema_path})" if where else f"{message} (schema: {schema_path})"
 
 
-class Tools(Mapping[str, Tool]):
+class Tools(Listing[Tool]):
     """The tools of one server, by name; shows itself as a table."""
 
-    def __init__(self, server: str, tools: list[Tool]) -> None:
-        self._server = server
-        self._tools = {tool.name: tool for tool in tools}
+    noun = "tools"
+    heads = ("tool", "what it does", "support")
 
-    def __getitem__(self, name: str) -> Tool:
-        try:
-            return self._tools[name]
-        except KeyError:
-            raise UnknownTool(self._server, name, self._tools) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tools
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tools)
-
-    def __len__(self) -> int:
-        return len(self._tools)
-
-    def search(self, text: str) -> Tools:
-        """The tools whose name, title or description has every word of `text`."""
-        words = text.lower().split()
-
-        def fits(tool: Tool) -> bool:
-            body = f"{tool.name} {tool.title} {tool.description}".lower()
-            return all(word in body for word in words)
-
-        return Tools(self._server, [tool for tool in self._tools.values() if fits(tool)])
-
-    def __repr__(self) -> str:
-        if not self._tools:
-            return f"{self._server}: no tools"
-        rows = [(tool.signature, ", ".join(badges(tool)), first_line(tool.description)) for tool in self.values()]
-        return "\n".join(f"{self._server}.{sig}" + (f"  [{b}]" if b else "") + f"\n    {d}" for sig, b, d in rows)
-
-    def _repr_html_(self) -> str:
-        cells = [
-            "<tr>"
-            f"<td style='text-align:left'><code>{html.escape(tool.signature)}</code></td>"
-            f"<td style='text-align:left'>{html.escape(first_line(tool.description))}</td>"
-            f"<td style='text-align:left'>{html.escape(', '.join(badges(tool)))}</td>"
-            "</tr>"
-            for tool in self.values()
-        ]
-        return (
-            f"<table><caption style='text-align:left'>{len(self)} tools of {html.escape(self._server)}</caption>"
-            "<thead><tr><th style='text-align:left'>tool</th><th style='text-align:left'>what it does</th>"
-            "<th style='text-align:left'>support</th></tr></thead><tbody>" + "".join(cells) + "</tbody></table>"
-        )
+    def missing(self, name: str) -> UnknownTool:
+        return UnknownTool(self._server, name, self._items)
 
 
 def badges(tool: Tool) -> list[str]:
@@ -194,8 +178,3 @@ def badges(tool: Tool) -> list[str]:
     if tool.ui.visibility == {"app"}:
         found.append("for apps only")
     return found
-
-
-def first_line(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= 120 else line[:119] + "…"

@@ -15,6 +15,7 @@ from mcp.client import Client
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client.follower import Follower
+from pmcp_lab.client.hosting import Roots, ServerLog
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.target import Command, Local, Target, Url
@@ -43,6 +44,8 @@ class Connection:
         self.mode = mode
         self._timeout = timeout
         self.follower = Follower(self)
+        self.roots = Roots()
+        self.log = ServerLog()
         self._peer: Peer | None = None
         self._closing = False
         self._owner = runtime().start(self._own())
@@ -110,6 +113,8 @@ class Connection:
             extensions=[TasksExtension(self.follower.on_task), ui_extension()],
             elicitation_callback=self.follower.on_elicitation,
             message_handler=self.follower.on_message,
+            list_roots_callback=self.roots.answer,
+            logging_callback=self.log.take,
         )
         async with asyncio.timeout(self._timeout) as limit:
             async with client:

@@ -9,6 +9,7 @@ from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.target import Local, read_target
+from pmcp_lab.client.task import Task
 from pmcp_lab.errors import TargetError, UnknownServer
 
 MODES = ("auto", "legacy", "2026-07-28")
@@ -97,3 +98,15 @@ def server(name: str) -> Server:
     if name not in known:
         raise UnknownServer(name, known)
     return known[name]
+
+
+def attach(where: Server | str, task_id: str) -> Task:
+    """A handle of a task that somebody else started.
+
+    Args:
+        where: A connected server, or its name.
+
+    Raises:
+        UnknownServer, TaskNotFound: There is none.
+    """
+    return (server(where) if isinstance(where, str) else where).attach(task_id)

@@ -13,9 +13,9 @@ from mcp.shared.dispatcher import ProgressFnT
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from pmcp_lab.client.transport import CREATED
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError
+from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, NotOffered, PeerError
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
-from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
 OnProgress = Callable[[float, float | None, str | None], None]
@@ -106,6 +106,7 @@ class Peer:
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self._name = name
+        self._log_level: types.LoggingLevel | None = None
 
     @property
     def version(self) -> str:
@@ -128,6 +129,15 @@ class Peer:
             return True
         return "tasks" in (self.capabilities.experimental or {})
 
+    @property
+    def offers_variables(self) -> bool:
+        """Whether clients may write task variables here."""
+        return VARIABLES_EXTENSION in (self.capabilities.extensions or {}) | (self.capabilities.experimental or {})
+
+    @property
+    def lists_tasks(self) -> bool:
+        return not self.modern and self._legacy_capability("list") is not None
+
     def _legacy_capability(self, path: str) -> Any:
         raw: Any = self.capabilities.model_dump(by_alias=True, exclude_none=True).get("tasks")
         for part in path.split("."):
@@ -141,6 +151,14 @@ class Peer:
 
     async def list_resources(self) -> list[dict[str, Any]]:
         return await self._all_pages("list_resources", "resources") if self.capabilities.resources is not None else []
+
+    async def list_resource_templates(self) -> list[dict[str, Any]]:
+        if self.capabilities.resources is None:
+            return []
+        return await self._all_pages("list_resource_templates", "resource_templates")
+
+    async def list_prompts(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_prompts", "prompts") if self.capabilities.prompts is not None else []
 
     async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
@@ -156,6 +174,25 @@ class Peer:
 
     async def read_resource(self, uri: str) -> dict[str, Any]:
         return await self.request("resources/read", {"uri": uri})
+
+    async def get_prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+        """A prompt's messages. What the server asks first is answered by the connection's callbacks."""
+        result = await self._guard(self._client.get_prompt(name, arguments))
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+
+    async def set_log_level(self, level: types.LoggingLevel) -> None:
+        """Ask for log messages of `level` and above: once on a legacy connection, with every call on a modern one."""
+        if self.modern:
+            self._log_level = level
+        elif self.capabilities.logging is None:
+            raise NotOffered(f"Server {self._name!r} takes no log level; what it sends by itself is in .log")
+        else:
+            await self.request("logging/setLevel", {"level": level})
+
+    async def tell_roots_changed(self) -> None:
+        """Legacy only: a modern server asks for the roots whenever it wants them."""
+        if not self.modern:
+            await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
 
     async def request(
         self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
@@ -185,6 +222,8 @@ class Peer:
             task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
         """
         reporting = _reporting(on_progress) if on_progress is not None else None
+        if self._log_level is not None:
+            meta = {types.LOG_LEVEL_META_KEY: self._log_level, **(meta or {})}
 
         if self.modern or task is None:
             result = await self._guard(
@@ -243,6 +282,26 @@ class Peer:
     async def task_result(self, task_id: str) -> dict[str, Any]:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
         return decode_result(await self._task_request(legacy.RESULT, task_id))
+
+    async def list_tasks(self, cursor: str | None) -> tuple[list[TaskState], str | None]:
+        """Legacy only: one page of tasks, and where the next one starts."""
+        page = await self.request(legacy.LIST, {} if cursor is None else {"cursor": cursor})
+        states = [decode_task(raw) for raw in page.get("tasks") or () if isinstance(raw, dict)]
+        following = page.get("nextCursor")
+        return states, following if isinstance(following, str) and following else None
+
+    async def set_variables(self, task_id: str, variables: dict[str, Any]) -> TaskState:
+        """Write variables of a task (extension `run.pmcp/task-variables`).
+
+        Raises:
+            NotOffered: The server has no such extension.
+        """
+        if not self.offers_variables:
+            raise NotOffered(
+                f"Server {self._name!r} lets nobody but its own tools write task variables "
+                f"(it does not offer {VARIABLES_EXTENSION})."
+            )
+        return decode_task(await self._task_request(SET_VARIABLES, task_id, variables=variables))
 
     async def cancel_task(self, task_id: str) -> None:
         await self._task_request(legacy.CANCEL, task_id)

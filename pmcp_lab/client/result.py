@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pmcp_lab.client.content import Content, Contents, bundle
+from pmcp_lab.errors import LabError
+
 
 class ToolResult:
     """A `CallToolResult`.
@@ -20,8 +23,10 @@ class ToolResult:
         self._where = where
 
     @property
-    def content(self) -> list[dict[str, Any]]:
-        return list(self.raw.get("content") or ())
+    def content(self) -> Contents:
+        """The content blocks."""
+        blocks = self.raw.get("content")
+        return Contents(Content(b) for b in (blocks if isinstance(blocks, list) else ()) if isinstance(b, Mapping))
 
     @property
     def structured(self) -> dict[str, Any] | None:
@@ -35,7 +40,7 @@ class ToolResult:
     @property
     def text(self) -> str:
         """The text blocks, joined by newlines."""
-        return "\n".join(str(block.get("text", "")) for block in self.content if block.get("type") == "text")
+        return "\n".join(block.text or "" for block in self.content if block.kind == "text")
 
     @property
     def value(self) -> Any:
@@ -45,18 +50,74 @@ class ToolResult:
             return self.text
         return structured["result"] if set(structured) == {"result"} else structured
 
+    @property
+    def json(self) -> Any:
+        """The structured content, or else the text read as JSON.
+
+        Raises:
+            LabError: It has neither.
+        """
+        if self.structured is not None:
+            return self.value
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise LabError(f"{self._where} returned no JSON but {self.preview(80)!r}; see .text or .content") from None
+
+    @property
+    def image(self) -> Content:
+        """The first image, which shows itself; its bytes are `.image.data`.
+
+        Raises:
+            LabError: There is none.
+        """
+        for block in self.content:
+            if (block.mime_type or "").startswith("image/") and block.data is not None:
+                return block
+        raise LabError(f"{self._where} returned no image but {self.preview(80)!r}")
+
+    @property
+    def df(self) -> Any:
+        """A pandas DataFrame: of a list of objects, of columns of equal length, of one such list by name, or of
+        a single object.
+
+        Raises:
+            LabError: The result has another form.
+        """
+        import pandas as pd
+
+        value = self.json
+        if isinstance(value, Mapping) and len(value) == 1:
+            inner = next(iter(value.values()))
+            value = inner if isinstance(inner, list | Mapping) else value
+        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            return pd.DataFrame(value)
+        if isinstance(value, Mapping):
+            lengths = {len(column) for column in value.values() if isinstance(column, list)}
+            if value and not lengths and not any(isinstance(each, Mapping) for each in value.values()):
+                return pd.DataFrame([dict(value)])
+            if len(lengths) == 1:
+                return pd.DataFrame(dict(value))
+        raise LabError(f"{self._where} returned no table (a list of objects or columns of one length); see .value")
+
     def preview(self, limit: int = 200) -> str:
         """One line for a table."""
         value = self.value
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         if not text and self.content:
-            text = ", ".join(str(block.get("type")) for block in self.content)
+            text = ", ".join(block.line() for block in self.content)
         text = " ".join(text.split())
         return text if len(text) <= limit else text[: limit - 1] + "…"
 
     def __repr__(self) -> str:
         head = "ToolResult(error) " if self.is_error else ""
         value = self.value
-        if not value and self.content:
-            return head + ", ".join(f"<{block.get('type')}>" for block in self.content)
+        if self.structured is None:
+            value = "\n".join(block.line() for block in self.content)
         return head + (value if isinstance(value, str) else repr(value))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        seen = self.content
+        if self.structured is not None and all(block.kind == "text" for block in seen):
+            return {"text/plain": repr(self)}  # the text says the same again
+        return bundle(seen, repr(self))

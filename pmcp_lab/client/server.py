@@ -8,13 +8,16 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from pmcp_lab.client import views
-from pmcp_lab.client.activity import announce
-from pmcp_lab.client.catalogue import Tool, Tools
+from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
+from pmcp_lab.client.rows import read_rows
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
+from pmcp_lab.client.task_list import TaskList
+from pmcp_lab.client.task_set import TaskSet
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 from pmcp_lab.protocol.ui import AppGrants
@@ -24,7 +27,7 @@ CREATION_PATIENCE = 2.0
 handle is given out then, and the call goes on behind it."""
 
 
-class Server:
+class Server(Primitives):
     """A connection to an MCP server. Made by `connect`.
 
     Usable from any cell and any thread. `await server` waits for the handshake.
@@ -32,16 +35,11 @@ class Server:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.tasks: list[Task] = []
-        """Every task started here, oldest first."""
+        super().__init__()
         self.app_grants = AppGrants()
-        self._tools: Tools | None = None
+        self._tasks = TaskList(self)
 
     # --- what it is ---
-
-    @property
-    def name(self) -> str:
-        return self.connection.name
 
     @property
     def version(self) -> str:
@@ -58,17 +56,14 @@ class Server:
         return self.connection.stderr.text() if self.connection.stderr is not None else ""
 
     @property
-    def tools(self) -> Tools:
-        """The server's tools by name, listed once; `refresh()` lists them again."""
-        if self._tools is None:
-            self.refresh()
-        assert self._tools is not None
-        return self._tools
+    def tasks(self) -> TaskList:
+        """Every task started here, or attached to, oldest first.
 
-    def refresh(self) -> None:
-        """List the tools again."""
-        raw = runtime().run(self._peer.list_tools())
-        self._tools = Tools(self.name, [Tool(self.name, item) for item in raw])
+        In a notebook the first look also finds what an earlier kernel started on the same target, unless
+        `pmcp_lab.session.remember` is False.
+        """
+        self._tasks.recall()
+        return self._tasks
 
     # --- what it does ---
 
@@ -100,7 +95,7 @@ class Server:
             return task.result(timeout)
         except BaseException:
             if not task.done():
-                runtime().start(self.connection.follower.cancel(task))
+                runtime().start(task.stop())
             raise
 
     def task(
@@ -135,9 +130,52 @@ class Server:
         except TimeoutError:
             return task
         if task.id is None and isinstance(task.failure, PeerError):
-            self.tasks.remove(task)
+            self._tasks.remove(task)
             raise task.failure
         return task
+
+    def map(
+        self,
+        tool: str,
+        rows: Any,
+        /,
+        *,
+        concurrency: int = 16,
+        ttl: str | float | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+        **named: Any,
+    ) -> TaskSet:
+        """Start a tool once per row, a bounded number at a time, and return at once.
+
+        Args:
+            rows: Arguments by name, one mapping per task; or a DataFrame, whose columns are the arguments and
+                whose empty cells are left out; or plain values, for a tool with one argument.
+            concurrency: How many run at the same time.
+            ttl: As for `task`.
+            timeout: Seconds each may run; then it is cancelled and counts as failed.
+            check: Compare every row with the input schema before anything is sent.
+            named: Arguments that are the same for all; a row's own come first.
+
+        Raises:
+            UnknownTool, InvalidArguments: Nothing was sent; names the rows that don't fit.
+        """
+        if concurrency < 1:
+            raise InvalidArguments(f"concurrency must be at least 1, not {concurrency}")
+        found = self.tool(tool)
+        index, arguments = read_rows(found, rows, named, check=check)
+        many = TaskSet(self, found, index, arguments, concurrency=concurrency, ttl=milliseconds(ttl), timeout=timeout)
+        many.start()
+        return many
+
+    def attach(self, task_id: str) -> Task:
+        """A handle of a task that somebody else started, or this notebook before its kernel was restarted.
+
+        Raises:
+            TaskNotFound: The server knows no such task, or won't tell.
+        """
+        self._peer  # noqa: B018 - waits for the handshake
+        return self._tasks.attach(task_id)
 
     def _start(
         self, name: str, arguments: dict[str, Any], *, check: bool, ttl: int | None, as_task: bool | None
@@ -145,36 +183,35 @@ class Server:
         tool = self.tool(name)
         if check:
             tool.check(arguments)
-        peer = self._peer
-        supported = peer.offers_tasks and tool.task_support in ("optional", "required")
-        task = Task(self, name, arguments)
-        task.attended = as_task is not None
-        if as_task is None:
-            as_task = supported and tool.task_support == "required"
-        task.local = not peer.modern and not (as_task and supported)
+        task = self.plan(tool, arguments, as_task=as_task)
         if as_task:
-            self.tasks.append(task)
-            announce(task)
-        runtime().start(self.connection.follower.start(task, ttl=ttl, as_task=as_task and supported))
+            self._tasks.add(task)
+        runtime().start(self.follow(task, ttl=ttl))
         return task
 
-    def tool(self, name: str) -> Tool:
-        """One tool; the list is refreshed once if the name is new.
+    def plan(self, tool: Tool, arguments: dict[str, Any], *, as_task: bool | None, queued: bool = False) -> Task:
+        """The handle of a call that is yet to be made.
 
-        Raises:
-            UnknownTool: Offers the nearest names.
+        Args:
+            as_task: None for a plain call, which nobody can answer questions for.
         """
-        if name not in self.tools:
-            self.refresh()
-        return self.tools[name]
+        task = Task(self, tool.name, arguments, queued=queued)
+        task.attended = as_task is not None
+        peer = self._peer
+        # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.
+        fitting = ("optional", "required") if as_task else ("required",)
+        task.local = not peer.modern and not (peer.offers_tasks and tool.task_support in fitting)
+        return task
 
-    def read(self, uri: str) -> list[dict[str, Any]]:
-        """The contents of a resource."""
-        return list(runtime().run(self._peer.read_resource(uri)).get("contents") or ())
-
-    def resources(self) -> list[dict[str, Any]]:
-        """The resources the server lists, as they came."""
-        return list(runtime().run(self._peer.list_resources()))
+    async def follow(self, task: Task, *, ttl: int | None) -> None:
+        """Make the call of a planned task; returns when it is answered, by a task or a result. On the loop."""
+        if task.done():
+            return  # cancelled before it was its turn on the loop
+        task.call = asyncio.current_task()
+        try:
+            await self.connection.follower.start(task, ttl=ttl, as_task=not task.local)
+        except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
+            task.fail(PeerError(f"{self.name}.{task.tool} sent a result that can't be used: {error}"))
 
     def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         """Call a tool and show its MCP App. Returns the widget."""
@@ -229,8 +266,7 @@ class Server:
             return answer
         task = Task(self, tool, arguments)
         task.attended = False
-        self.tasks.append(task)
-        announce(task)
+        self._tasks.add(task)
         self.connection.follower.adopt(task, answer)
         try:
             return (await task).raw
@@ -245,13 +281,6 @@ class Server:
         known = self._tools is not None and name in self._tools
         return known and not self.connection.peer.modern and self.tools[name].task_support == "required"
 
-    async def known_tools(self, name: str) -> list[dict[str, Any]]:
-        """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
-        if self._tools is None or name not in self._tools:
-            raw = await self.connection.peer.list_tools()
-            self._tools = Tools(self.name, [Tool(self.name, item) for item in raw])
-        return [dict(tool.raw) for tool in self._tools.values()]
-
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""
         owner = runtime().start(self.connection.close())
@@ -263,12 +292,6 @@ class Server:
     def __await__(self) -> Generator[Any, None, Server]:
         yield from awaiting(self.connection.ready)
         return self
-
-    @property
-    def _peer(self) -> Any:
-        if not self.connection.ready.done():
-            runtime().wait(self.connection.ready)
-        return self.connection.peer
 
     def __repr__(self) -> str:
         kind = {Command: "stdio", Url: "http"}.get(type(self.connection.target), "in process")

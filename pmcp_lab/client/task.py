@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pmcp_lab.client import views
+from pmcp_lab.client.history import Change, History, Moment
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
+from pmcp_lab.client.variables import Variables
 from pmcp_lab.errors import ConnectionClosed, LabError, TaskCancelled, TaskError, TaskFailed, ToolError
 from pmcp_lab.protocol import TaskState, TaskStatus
 
 if TYPE_CHECKING:
     from pmcp_lab.client.server import Server
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One entry of a task's history. `time` is in ms since the epoch, by this machine's clock."""
-
-    time: int
-    status: str
-    message: str | None
+    from pmcp_lab.client.target import Target
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,9 @@ class Question:
     schema: Mapping[str, Any]
 
 
+PATIENCE = 1.0
+"""Seconds a cancel waits for the id of a task that is just being created."""
+
 _numbers = itertools.count(1)
 
 
@@ -45,14 +44,26 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Task:
-    """A task on a server. Made by `Server.task`; shows itself as a live card.
+class _Identity:
+    """Shared by all handles of one task, so that equal handles have equal hashes."""
 
-    Its properties tell what was last seen and never wait; the connection keeps them fresh.
-    `result()` waits, and so does `await task`.
+
+_identities: weakref.WeakValueDictionary[tuple[Target, str], _Identity] = weakref.WeakValueDictionary()
+
+
+class Task:
+    """A task on a server. Made by `Server.task` and `Server.attach`; shows itself as a live card.
+
+    Its properties tell what was last seen and never wait; the connection keeps them fresh. It is also what
+    `concurrent.futures` calls a future: `result()` waits, and so does `await task`. Two handles of the same
+    task on the same target are equal.
+
+    Args:
+        tool: "" where it is not known: no wire tells what a task that somebody else started was made of.
+        queued: Not to be started yet.
     """
 
-    def __init__(self, server: Server, tool: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, server: Server, tool: str, arguments: Mapping[str, Any], *, queued: bool = False) -> None:
         self.server = server
         self.tool = tool
         self.arguments = dict(arguments)
@@ -67,10 +78,18 @@ class Task:
         """False where nobody can answer a question: a plain call, or one made by an app."""
         self.local = False
         """True when the server made no task of it: a plain call that runs in the background."""
+        self.attached = False
+        """True when it was started elsewhere, and times are the server's."""
+        self.queued = queued
+        """True until it is its turn, in a `TaskSet`."""
+        self.call: asyncio.Task[Any] | None = None
+        """What waits for the answer to the call it began with."""
         self._state: TaskState | None = None
         self._progress: float | None = None
         self._message: str | None = None
-        self._history: list[Moment] = []
+        self._history = History()
+        self._identity = _Identity()
+        self._hash: int | None = None
         self._questions: dict[str, Question] = {}
         self._listeners: set[Callable[[Task], object]] = set()
         self._lock = threading.Lock()
@@ -114,7 +133,7 @@ class Task:
 
     @property
     def message(self) -> str | None:
-        return self._message
+        return "waiting for its turn" if self.queued else self._message
 
     @property
     def progress(self) -> float | None:
@@ -122,8 +141,13 @@ class Task:
         return self._progress
 
     @property
-    def variables(self) -> dict[str, Any]:
-        return dict(self._state.variables) if self._state else {}
+    def variables(self) -> Variables:
+        """What the task shares with those who watch it; writing to it asks the server."""
+        return Variables(self)
+
+    @property
+    def seen_variables(self) -> Mapping[str, Any]:
+        return self._state.variables if self._state else {}
 
     @property
     def ttl(self) -> int | None:
@@ -138,18 +162,28 @@ class Task:
     @property
     def moments(self) -> list[Moment]:
         """Every change of status or message that was seen, oldest first."""
-        return list(self._history)
+        return list(self._history.moments)
+
+    @property
+    def changes(self) -> list[Change]:
+        """Every change that was seen of status, message, progress and variables, oldest first."""
+        return list(self._history.changes)
 
     @property
     def history(self) -> Any:
-        """`moments` as a pandas DataFrame: time, status, message."""
-        import pandas as pd
-
-        rows = [(pd.Timestamp(m.time, unit="ms", tz="UTC"), m.status, m.message) for m in self._history]
-        return pd.DataFrame(rows, columns=["time", "status", "message"])
+        """`changes` as a pandas DataFrame: time, kind, name (of a variable), old, new."""
+        return self._history.df
 
     def done(self) -> bool:
+        """Whether it ended, in whatever way."""
         return self._done.done()
+
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return not self.queued and not self.done()
+
+    def cancelled(self) -> bool:
+        return self.done() and self.status == TaskStatus.CANCELLED
 
     # --- what can be done ---
 
@@ -193,7 +227,38 @@ class Task:
             PeerError: The server refused.
         """
         if not self.done():
-            runtime().run(self.server.connection.follower.cancel(self))
+            runtime().run(self.stop())
+
+    async def stop(self) -> None:
+        """Cancel it so that nothing of it goes on, here or there. On the connection's loop."""
+        if self.call is not None and self.id is None and not self.local:
+            # It may be a task by now whose id is on its way; without the id it could not be cancelled any more.
+            await asyncio.wait([asyncio.wrap_future(self.created)], timeout=PATIENCE)
+        if self.done():
+            return
+        if self.call is not None and self.id is None:
+            self.call.cancel()  # of which the SDK tells the server
+            await asyncio.wait([self.call])
+        else:
+            await self.server.connection.follower.cancel(self)
+
+    def set_variables(self, variables: Mapping[str, Any]) -> None:
+        """Write variables of the task, all or none.
+
+        Args:
+            variables: By name; None deletes.
+
+        Raises:
+            NotOffered: The server does not take variables from clients (extension `run.pmcp/task-variables`).
+            TaskError: There is no task on the server to have any.
+            PeerError: It refused: a reserved name, too large, ended.
+        """
+        if self.id is None:
+            raise TaskError(f"{self._name} has no variables: the server made no task of it", "")
+        runtime().run(self._set_variables(self.id, dict(variables)))
+
+    async def _set_variables(self, task_id: str, variables: dict[str, Any]) -> None:
+        self.observe(await self.server.connection.peer.set_variables(task_id, variables))
 
     def answer(
         self, content: Mapping[str, Any] | None = None, *, action: str = "accept", key: str | None = None
@@ -248,11 +313,22 @@ class Task:
 
     # --- told by the connection, on its thread ---
 
+    def begin(self) -> None:
+        """It is its turn."""
+        self.queued = False
+        self.started = self.updated = now_ms()
+
+    def identify(self, task_id: str) -> None:
+        """Become equal to every other handle of that task."""
+        self._identity = _identities.setdefault((self.server.connection.target, task_id), self._identity)
+
     def observe(self, state: TaskState) -> None:
         """Take in what the server says, unless it is older than what is known."""
         known = self._state
         if known is not None and (known.status.terminal or state.updated_at < known.updated_at):
             return
+        if known is None:
+            self.identify(state.task_id)
         self._state = state
         self._message = state.message
         if state.progress is not None:
@@ -299,7 +375,9 @@ class Task:
     def _end(self, settle: Callable[[], None]) -> None:
         if self._done.done():
             return
-        self.ended = now_ms()
+        self.queued = False
+        over = self.attached and self._state is not None and self._state.status.terminal
+        self.ended = int(self._state.updated_at.timestamp() * 1000) if self._state and over else now_ms()
         self._questions.clear()
         settle()
         if not self.created.done():
@@ -309,10 +387,7 @@ class Task:
     def touch(self) -> None:
         """Note the moment and tell the listeners."""
         self.updated = now_ms()
-        moment = Moment(self.updated, self.status, self._message)
-        last = self._history[-1] if self._history else None
-        if last is None or (last.status, last.message) != (moment.status, moment.message):
-            self._history.append(moment)
+        self._history.look(self.updated, self.status, self._message, self._progress, self.seen_variables)
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -332,15 +407,17 @@ class Task:
 
     @property
     def _name(self) -> str:
-        return f"{self.server.name}.{self.tool}"
+        return f"{self.server.name}.{self.tool or 'task ' + (self.id or '')}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
-        return self is other or (self.id is not None and (self.server, self.id) == (other.server, other.id))
+        return self._identity is other._identity
 
     def __hash__(self) -> int:
-        return hash((self.server.name, self.tool, self.started))
+        if self._hash is None:
+            self._hash = hash(self._identity)  # kept: it may be in a set already when the server names it
+        return self._hash
 
     def __repr__(self) -> str:
         text = f"<Task {self._name} {self.status}"

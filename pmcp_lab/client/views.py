@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pmcp_lab.errors import LabError
@@ -19,6 +20,9 @@ class Views(Protocol):
 
     def task(self, task: Task) -> Any:
         """The card of one task."""
+
+    def tasks(self, tasks: Sequence[Task]) -> Any:
+        """A live table of these tasks."""
 
 
 _views: Views | None = None

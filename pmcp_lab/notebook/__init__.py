@@ -5,6 +5,7 @@ Importing this room makes servers and tasks show themselves as widgets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pmcp_lab.client import Server, Task, views
@@ -20,6 +21,9 @@ class _Widgets:
 
     def task(self, task: Task) -> TaskCard:
         return TaskCard(task)
+
+    def tasks(self, tasks: Sequence[Task]) -> TaskTable:
+        return TaskTable(tasks)
 
 
 views.register(_Widgets())

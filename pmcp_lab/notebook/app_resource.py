@@ -91,7 +91,7 @@ def read_app(server: Server, uri: str) -> AppResource:
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
-    contents = server.read(uri)
+    contents = [item.resource for item in server.read(uri)]
     if not contents:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
@@ -114,4 +114,4 @@ def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[
     """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
     if isinstance((content.get("_meta") or {}).get("ui"), dict):
         return []
-    return [item.get("_meta") or {} for item in server.resources() if item.get("uri") == uri]
+    return [item.raw.get("_meta") or {} for item in server.resources.values() if item.uri == uri]

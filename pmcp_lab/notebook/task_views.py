@@ -173,7 +173,7 @@ class TaskTable(TaskWidget):
                 task.message,
                 pd.Timestamp(task.started, unit="ms", tz="UTC"),
                 pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
-                task.variables,
+                dict(task.variables),
             )
             for task in self.shown()
         ]

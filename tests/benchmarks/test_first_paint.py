@@ -59,7 +59,7 @@ import pmcp_lab as lab
 from IPython.display import HTML
 budget = lab.connect({json.dumps(budget_allocator.stdio)}, name="budget")
 (page,) = budget.read(budget.tools["get-budget-data"].ui.resource_uri)
-source = html.escape(page["text"], quote=True)
+source = html.escape(page.text, quote=True)
 warnings.simplefilter("ignore")
 """,
         "%mcp app budget get-budget-data",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,53 @@ def test_progress_of_a_plain_call(server: lab.Server) -> None:
 
 
 def test_many_kinds_of_content_pass(server: lab.Server) -> None:
-    kinds = [block["type"] for block in server.call("get-tiny-image").content]
-    assert "image" in kinds
+    assert "image" in [block.kind for block in server.call("get-tiny-image").content]
     links = server.call("get-resource-links", count=2).content
-    assert any(block["type"] == "resource_link" for block in links)
+    assert any(block.kind == "resource_link" for block in links)
+
+
+def test_resources_and_templates(server: lab.Server) -> None:
+    address = "demo://resource/static/document/features.md"
+    assert server.resources[address].mime_type == "text/markdown"
+    assert "Everything Server" in server.read(address).text
+    template = "demo://resource/dynamic/text/{resourceId}"
+    assert server.resources[template].variables == ["resourceId"]
+    assert "Resource 7" in server.read(template, resourceId=7).text
+    assert server.read("demo://resource/dynamic/blob/{resourceId}", resourceId=1).data
+
+
+def test_prompts_and_their_completion(server: lab.Server) -> None:
+    assert "weather in Oslo" in server.prompt("args-prompt", city="Oslo").text
+    with pytest.raises(InvalidArguments, match="city: missing"):
+        server.prompt("args-prompt")
+    assert server.complete("completable-prompt", "department", "E") == ["Engineering"]
+    assert "Alice" in server.complete("completable-prompt", "name", "", department="Engineering")
+    made = server.prompt("resource-prompt", resourceType="Text", resourceId=1)
+    assert [message.content.kind for message in made] == ["text", "resource"]
+    assert made[1].content.uri == "demo://resource/dynamic/text/1"
+
+
+def test_roots_and_log(server: lab.Server, tmp_path: Path) -> None:
+    server.set_log_level("debug")
+    server.roots = [tmp_path]
+    deadline = time.monotonic() + 10
+    while not server.log.data.astype(str).str.contains("1 root").any():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert tmp_path.as_uri() in server.call("get-roots-list").text
+
+
+def test_what_it_shows_is_shown(server: lab.Server) -> None:
+    image = server.call("get-tiny-image")
+    assert image.image.data is not None
+    assert image.image.data.startswith(b"\x89PNG")
+    assert "<img " in image._repr_mimebundle_()["text/html"]
+    assert server.call("get-structured-content", location="Chicago").df.temperature.tolist() == [36]
+
+
+def test_many_tasks_and_those_of_another_session(server: lab.Server) -> None:
+    topics = ["tides", "moons", "winds"]
+    many = server.map("simulate-research-query", topics)
+    assert all(topic in result.text for topic, result in zip(topics, many.results(timeout=60), strict=True))
+    assert many.df.status.tolist() == ["completed"] * 3
+    assert {task.id for task in many} <= {task.id for task in server.tasks.refresh()}

@@ -111,7 +111,7 @@ class TestTasks:
         assert run.variables["epoch"] == 4
         assert any(progress not in (None, 0.0, 1.0) for _, progress in seen), "progress was seen on the way"
         assert [moment.status for moment in run.moments][-1] == "completed"
-        assert list(run.history.columns) == ["time", "status", "message"]
+        assert list(run.history.columns) == ["time", "kind", "name", "old", "new"]
 
     def test_it_can_be_awaited_on_any_loop(self, demo: lab.Server) -> None:
         async def main() -> object:

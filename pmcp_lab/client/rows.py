@@ -1,0 +1,74 @@
+"""The rows given to `Server.map`: mappings, a DataFrame or plain values, read into a tool's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pmcp_lab.client.catalogue import Tool
+from pmcp_lab.errors import InvalidArguments
+
+
+def read_rows(tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool) -> tuple[Any, list[dict[str, Any]]]:
+    """The names and the arguments of the rows given to `Server.map`.
+
+    Raises:
+        InvalidArguments: Names the rows that don't fit.
+    """
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        index: Any = rows.index
+        given: list[Any] = [
+            {str(name): value for name, value in row.items() if not _empty(value)} for row in rows.to_dict("records")
+        ]
+    else:
+        given = list(rows)
+        index = range(len(given))
+    found: list[dict[str, Any]] = []
+    wrong: list[str] = []
+    for name, row in zip(index, given, strict=True):
+        own = row if isinstance(row, Mapping) else {_sole_argument(tool): row}
+        arguments = {key: _plain(value) for key, value in {**own, **shared, **own}.items()}
+        found.append(arguments)
+        problems = tool.problems(arguments) if check else []
+        wrong += [f"  row {name!r}: {problem}" for problem in problems[:3]]
+    if wrong:
+        rest = [f"  … {len(wrong) - 10} more"] if len(wrong) > 10 else []
+        lines = "\n".join([*wrong[:10], *rest])
+        raise InvalidArguments(f"{tool.server}.{tool.name} can't take these rows; nothing was started:\n{lines}")
+    return index, found
+
+
+def _sole_argument(tool: Tool) -> str:
+    required = list(tool.input_schema.get("required") or ())
+    candidates = required if len(required) == 1 else list(tool.arguments)
+    if len(candidates) != 1:
+        raise InvalidArguments(
+            f"{tool.server}.{tool.name} takes several arguments; give each row by name: {tool.signature}"
+        )
+    return str(candidates[0])
+
+
+def _empty(value: Any) -> bool:
+    """Whether a DataFrame's cell has nothing in it."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _plain(value: Any) -> Any:
+    """A value of numpy or pandas as what JSON has."""
+    match value:
+        case Mapping():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case float() | str() if hasattr(value, "item"):
+            return value.item()
+        case None | bool() | int() | float() | str():
+            return value
+        case _ if hasattr(value, "isoformat"):
+            return value.isoformat()
+        case _ if hasattr(value, "tolist"):
+            return _plain(value.tolist())
+        case _:
+            return value
