@@ -6,8 +6,9 @@ Everything public is synchronous and usable from any cell; the work happens on o
 
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.directory import connect, server, servers
+from pmcp_lab.client.elicitation import Question
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.task import Moment, Question, Task
+from pmcp_lab.client.task import Moment, Task
 
 __all__ = ["Moment", "Question", "Server", "Task", "Tool", "ToolResult", "Tools", "connect", "server", "servers"]

@@ -63,6 +63,7 @@ class Tool:
         import jsonschema
 
         kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
+        kind.check_schema(self.input_schema)
         return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
 
     def check(self, arguments: Mapping[str, Any]) -> None:
@@ -104,6 +105,16 @@ class Tool:
                 text += " = …"
             parts.append(text)
         return f"{self.name}({', '.join(parts)})"
+
+    def form(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """A form of the arguments with a button that runs the tool. Returns the widget.
+
+        Args:
+            values: What to fill in beforehand; keyword arguments are added.
+        """
+        from pmcp_lab.client import views
+
+        return views.required().form(self, {**(values or {}), **named})
 
     def __repr__(self) -> str:
         return f"<Tool {self.server}.{self.signature}>"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.target import Local, read_target
 from pmcp_lab.errors import TargetError, UnknownServer
@@ -27,6 +28,7 @@ def connect(
     headers: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     wait: bool = True,
+    on_sampling: SamplingCallback | None = None,
 ) -> Server:
     """Connect to an MCP server. Running the same `connect` again gives the same connection while it lives.
 
@@ -41,6 +43,8 @@ def connect(
         headers: HTTP headers for a URL.
         timeout: Seconds for start and handshake.
         wait: False returns at once; `await server` waits.
+        on_sampling: `callback(messages, params)` makes completions when the server asks for one and returns the
+            text, or a whole `CreateMessageResult`. Only a connection made with one declares sampling.
 
     Raises:
         TargetError: The target can't be read.
@@ -54,6 +58,8 @@ def connect(
     if known is not None and not known.closed:
         same_mode = mode in ("auto", known.connection.mode)
         if known.connection.target == where and same_mode:
+            if on_sampling is not None:
+                known.on_sampling(on_sampling)
             return known
         if isinstance(where, Local) or known.connection.target == where:
             known.close()  # the cell that defines the server, or picks the mode, was run again
@@ -61,7 +67,7 @@ def connect(
             raise TargetError(f"{name!r} is connected to {known.connection.target}; close it or take another name")
         else:
             chosen = _free(default)
-    server = Server(Connection(chosen, where, mode, timeout))
+    server = Server(Connection(chosen, where, mode, timeout, on_sampling))
     _servers[chosen] = server
     if wait:
         try:

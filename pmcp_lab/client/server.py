@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pmcp_lab.client import views
+from pmcp_lab.client import elicitation, sampling, views
 from pmcp_lab.client.activity import announce
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.follower import calling
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
-from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
+from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 
 CREATION_PATIENCE = 2.0
@@ -95,11 +98,23 @@ class Server:
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
         try:
-            return task.result(timeout)
+            return self._wait(task, timeout)
         except BaseException:
             if not task.done():
                 runtime().start(self.connection.follower.cancel(task))
             raise
+
+    def _wait(self, task: Task, timeout: float | None) -> ToolResult:
+        """The result; what the call asks meanwhile is shown below the cell that waits."""
+        shown = views.installed()
+        if shown is None or not task.attended:
+            return task.result(timeout)
+        began = time.monotonic()
+        with suppress(TimeoutError):
+            runtime().wait(task.asked, timeout)
+            if not task.done():
+                shown.ask(task)
+        return task.result(None if timeout is None else max(0.0, timeout - (time.monotonic() - began)))
 
     def task(
         self,
@@ -146,7 +161,8 @@ class Server:
         peer = self._peer
         supported = peer.offers_tasks and tool.task_support in ("optional", "required")
         task = Task(self, name, arguments)
-        task.attended = as_task is not None
+        shown = views.installed()
+        task.attended = as_task is not None or (shown is not None and shown.attended)
         if as_task is None:
             as_task = supported and tool.task_support == "required"
         task.local = not peer.modern and not (as_task and supported)
@@ -155,6 +171,27 @@ class Server:
             announce(task)
         runtime().start(self.connection.follower.start(task, ttl=ttl, as_task=as_task and supported))
         return task
+
+    def on_input(self, callback: elicitation.Callback | None) -> elicitation.Callback | None:
+        """Let a function answer what the server asks from now on, in tasks and plain calls. Usable as a decorator.
+
+        Args:
+            callback: `callback(question)` returns the answers by field, "accept" (a URL), "decline", "cancel", or
+                None to leave the question to the person. Plain or `async`; it may block. None removes it.
+        """
+        self.connection.follower.elicitations.callback = callback
+        return callback
+
+    def on_sampling(self, callback: sampling.Callback) -> sampling.Callback:
+        """Replace the function that makes completions for the server.
+
+        Raises:
+            LabError: The connection was made without one: a client declares sampling in its handshake or never.
+        """
+        if not self.connection.samples:
+            raise LabError(f"{self.name!r} was told that there is no sampling here. Close it and {sampling.HOW}")
+        self.connection.follower.on_sampling = callback
+        return callback
 
     def tool(self, name: str) -> Tool:
         """One tool; the list is refreshed once if the name is new.
@@ -185,11 +222,12 @@ class Server:
             InputRequired: The tool asks its user something.
             PeerError, ConnectionClosed: As for every request.
         """
+        task = Task(self, tool, arguments)
+        task.attended = False
+        calling.set(task)
         answer = await self.connection.peer.call_as_it_comes(tool, arguments)
         if not isinstance(answer, TaskState):
             return answer
-        task = Task(self, tool, arguments)
-        task.attended = False
         self.connection.follower.adopt(task, answer)
         try:
             return (await task).raw

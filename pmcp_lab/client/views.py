@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pmcp_lab.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pmcp_lab.client.catalogue import Tool
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
 
@@ -19,6 +22,16 @@ class Views(Protocol):
 
     def task(self, task: Task) -> Any:
         """The card of one task."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether a person sits before the cell that runs, who can answer a question."""
+
+    def ask(self, task: Task) -> None:
+        """Show the card of a call that asks, below the cell that runs."""
+
+    def form(self, tool: Tool, values: Mapping[str, Any]) -> Any:
+        """The form of a tool's arguments."""
 
 
 _views: Views | None = None
