@@ -138,7 +138,7 @@ def problems(schema: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str,
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     found: dict[str, str] = {}
     try:
-        kind.check_schema(schema)
+        kind.check_schema(dict(schema))
         for error in kind(schema, format_checker=jsonschema.FormatChecker()).iter_errors(dict(content)):
             if error.validator == "required" and not error.absolute_path:
                 for name in schema.get("required") or ():

@@ -132,7 +132,9 @@ export class CardView {
     setText(this.#id, row.taskId);
     setAttribute(this.#id, "title", row.taskId);
     this.#progress.set(row);
-    const message = row.message ?? "";
+    // A server may say its question twice; the form below says it better.
+    const repeated = questions.some((asked) => asked.message === row.message);
+    const message = repeated ? "" : (row.message ?? "");
     if (setText(this.#message, message)) {
       if (this.#painted) flash(this.#message);
       setAttribute(this.#message, "title", message || null);
