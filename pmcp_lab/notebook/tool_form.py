@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import Any
 
 import traitlets as t
@@ -105,6 +106,8 @@ class ToolForm(CardWidget):
 def spelled(values: Mapping[str, Any]) -> list[str]:
     """Arguments as Python spells them; a name that is no identifier, or one of ours, goes into a mapping."""
     own = {"ttl", "check", "timeout"}
-    named = {name: value for name, value in values.items() if name.isidentifier() and name not in own}
+    named = {
+        name: value for name, value in values.items() if name.isidentifier() and not iskeyword(name) and name not in own
+    }
     rest = {name: value for name, value in values.items() if name not in named}
     return ([repr(rest)] if rest else []) + [f"{name}={value!r}" for name, value in named.items()]

@@ -23,12 +23,10 @@ class FieldView {
     this.node = this.#build(id, hint);
     for (const control of this.#controls) {
       control.setAttribute("aria-describedby", `${hint.id} ${this.#error.id}`);
+      // Not when a field is left: a message that comes or goes then moves the button that is being clicked.
       control.addEventListener("input", () => {
         this.#touched = true;
         if (!this.#error.hidden) this.check();
-      });
-      control.addEventListener("blur", () => {
-        if (this.#touched) this.check();
       });
     }
   }
@@ -168,6 +166,13 @@ class FieldView {
   set disabled(value: boolean) {
     for (const control of this.#controls) control.disabled = value;
   }
+}
+
+/** Inside the form, so that Enter in any field does the same. */
+export function submitButton(label: string): HTMLButtonElement {
+  const node = element("button", "pmcp-button pmcp-button-main", label);
+  node.type = "submit";
+  return node;
 }
 
 /** Fields with what is wrong beside them. Whatever a server says arrives here as text. */

@@ -1,24 +1,9 @@
-import { type Content, Form } from "../form/form";
+import { type Content, Form, submitButton } from "../form/form";
+import { addressOf } from "../shared/address";
 import type { Channel, Message } from "../shared/channel";
 import { button, element, setAttribute, setText } from "../shared/dom";
 import type { Asked } from "./record";
 import { section } from "./sections";
-
-interface Address {
-  host: string;
-  disguised: boolean;
-}
-
-/** Where a URL really leads, as this browser reads it; null for what is never opened. */
-export function addressOf(url: string): Address | null {
-  try {
-    const { protocol, hostname, host } = new URL(url);
-    if (protocol !== "https:" && protocol !== "http:") return null;
-    return { host, disguised: /(^|\.)xn--/.test(hostname) };
-  } catch {
-    return null;
-  }
-}
 
 /** One question with its form, or with the address it sends the person to. */
 class QuestionView {
@@ -38,7 +23,7 @@ class QuestionView {
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", asked.message);
     if (asked.url === null) {
-      this.#button("Send", "pmcp-button pmcp-button-main", () => this.#accept());
+      this.#buttons.push(submitButton("Send"));
     } else this.#address(asked.url);
     this.#button("Decline", "pmcp-button", () => this.#say("decline"));
     this.#button("Dismiss", "pmcp-button", () => this.#say("cancel")).title =

@@ -144,7 +144,8 @@ export class CardView {
     // Trouble may be that the task could not be cancelled: the wish can be repeated then.
     if (setText(this.#trouble, row.trouble ?? "")) this.#asked = false;
     this.#visiting.hidden = visiting === null || !isLive(row);
-    setText(this.#visiting, `Waiting for ${visiting} to report that you are done there.`);
+    const done = visiting && `Waiting for ${visiting} to report that you are done there.`;
+    setText(this.#visiting, done ?? "");
     this.#questions.show(questions);
     this.#lifecycle.show(row, history);
     this.#variables.show(row.variables);

@@ -1,5 +1,5 @@
 import type { Field } from "../form/field";
-import { Form } from "../form/form";
+import { Form, submitButton } from "../form/form";
 import { Channel, type Message } from "../shared/channel";
 import { button, element, setAttribute, setText } from "../shared/dom";
 import { linkText } from "../shared/liveness";
@@ -31,7 +31,7 @@ export class ToolFormView {
     const { model, el, signal, feed } = context;
     const tool = model.get("_tool") as ToolInfo;
     this.#form = new Form(tool.fields, () => this.#send("run"));
-    this.#run = button("Run", "pmcp-button pmcp-button-main", () => this.#send("run"));
+    this.#run = submitButton("Run");
     this.#copy = button("Copy as cell", "pmcp-button", () => this.#send("code"));
     const name = element("code", "pmcp-tool-name", `${tool.server}.${tool.name}`);
     const header = element("header", "pmcp-tool-header", element("h3", "", tool.title), name);
@@ -39,10 +39,11 @@ export class ToolFormView {
     const about = element("p", "pmcp-hint pmcp-tool-about", tool.description);
     about.hidden = tool.description === "";
     const actions = element("div", "pmcp-form-actions", this.#run, this.#copy);
+    this.#form.node.append(actions);
     this.#said.setAttribute("role", "status");
     this.#link.setAttribute("role", "status");
     this.#code.hidden = true;
-    this.#root.append(header, about, this.#form.node, actions, this.#said, this.#code);
+    this.#root.append(header, about, this.#form.node, this.#said, this.#code);
     this.#root.setAttribute("aria-label", `Run ${tool.title}`);
     followTheme(this.#root, signal);
     el.append(this.#root);
