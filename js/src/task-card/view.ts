@@ -139,6 +139,7 @@ export class CardView {
       if (this.#painted) flash(this.#message);
       setAttribute(this.#message, "title", message || null);
     }
+    this.#message.hidden = repeated;
     this.#painted = true;
     this.#trouble.hidden = row.trouble === null;
     // Trouble may be that the task could not be cancelled: the wish can be repeated then.
