@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,6 +18,9 @@ from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
 
 if TYPE_CHECKING:
     from pmcp_lab.client.task import Task
+
+GO_ON = "go-on"
+"""The key of our own question whether what was begun at a URL is done."""
 
 ACTIONS = ("accept", "decline", "cancel")
 
@@ -186,9 +189,38 @@ class Elicitations:
     def completed(self, elicitation_id: str) -> None:
         """The server says that what began at a URL is done; an id that nobody knows is ignored, as the spec wants."""
         task = self._visited.pop(elicitation_id, None)
-        if task is not None:
+        if task is None:
+            return
+        task.visiting = None
+        task.touch()
+        waiting = self._open.get((task.key, GO_ON))
+        if waiting is not None and not waiting.response.done() and task not in self._visited.values():
+            waiting.response.set_result({"action": "accept", "content": {}})
+
+    async def settle(self, task: Task, required: Iterable[Mapping[str, Any]]) -> bool:
+        """Send the person to the URLs that a call was refused over (-32042, 2025-11-25).
+
+        Returns:
+            Whether the call may be repeated: all were accepted, and the server or the person says that it is done.
+
+        Raises:
+            InputRequired: Nobody can answer.
+        """
+        said: list[str] = []
+
+        async def note(response: dict[str, Any]) -> None:
+            said.append(response["action"])
+
+        for number, params in enumerate(required):
+            await self.ask(task, read_question(f"url-{number}", {**params, "mode": "url"}, task), note)
+            if said != ["accept"] * (number + 1):
+                return False
+        if task in self._visited.values():
+            message = f"Go on when you are done at {task.visiting}."
+            await self.ask(task, Question(GO_ON, message, {}, task.server.name, task.tool), note)
+            self._visited = {key: each for key, each in self._visited.items() if each is not task}
             task.visiting = None
-            task.touch()
+        return set(said) == {"accept"}
 
 
 async def off_loop(callback: Callable[..., Any], *args: Any) -> Any:

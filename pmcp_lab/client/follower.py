@@ -14,6 +14,7 @@ from mcp.client import ClientRequestContext, IncomingMessage
 
 from pmcp_lab.client import sampling
 from pmcp_lab.client.elicitation import Elicitations, read_question
+from pmcp_lab.client.peer import ROUNDS
 from pmcp_lab.client.task import Task, failed_task
 from pmcp_lab.client.watcher import DEFAULT, Watcher, interval
 from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError, TaskCancelled
@@ -79,14 +80,7 @@ class Follower:
         try:
             peer = self._connection.peer
             legacy_task = as_task and not peer.modern
-            answer = await peer.call_tool(
-                task.tool,
-                task.arguments,
-                task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
-                # After a legacy task is created, only a token of our own still finds its way to us.
-                meta={"progressToken": token} if legacy_task else None,
-                on_progress=None if legacy_task else task.observe_progress,
-            )
+            answer = await self._call(task, token, ({} if ttl is None else {"ttl": ttl}) if legacy_task else None)
         except LabError as error:
             self._progress.pop(token, None)
             if sampling.REFUSED in error.message:
@@ -104,6 +98,30 @@ class Follower:
             return
         task.add_done_callback(lambda _: self._progress.pop(token, None))
         self.adopt(task, answer)
+
+    async def _call(self, task: Task, token: str, legacy: dict[str, int] | None) -> dict[str, Any] | TaskState:
+        """Call the tool; again when it was refused over a URL where the person has been meanwhile."""
+        for left in itertools.count(ROUNDS - 1, -1):
+            try:
+                return await self._connection.peer.call_tool(
+                    task.tool,
+                    task.arguments,
+                    task=legacy,
+                    # After a legacy task is created, only a token of our own still finds its way to us.
+                    meta={"progressToken": token} if legacy is not None else None,
+                    on_progress=None if legacy is not None else task.observe_progress,
+                )
+            except PeerError as error:
+                if left <= 0 or not await self._settled(task, error):
+                    raise
+        raise AssertionError("the loop has no end of its own")
+
+    async def _settled(self, task: Task, refusal: PeerError) -> bool:
+        """Whether a call can be repeated that was refused until the person has been at some URL."""
+        required = refusal.data.get("elicitations") if isinstance(refusal.data, dict) else None
+        if refusal.code != types.URL_ELICITATION_REQUIRED or not isinstance(required, list):
+            return False
+        return await self.elicitations.settle(task, [each for each in required if isinstance(each, dict)])
 
     def adopt(self, task: Task, state: TaskState) -> None:
         """Follow a task that the server has, until it ends. Call on the connection's loop."""
