@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 import pmcp_lab as lab
 from pmcp_lab.client import Question
+from pmcp_lab.client.runtime import runtime
 from pmcp_lab.demo import build
 from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
 
@@ -79,6 +80,11 @@ def asker() -> MCPServer[Any]:
     async def poem(said: Annotated[types.CreateMessageResult, Resolve(rhyme)]) -> str:
         assert isinstance(said.content, types.TextContent)
         return f"{said.model}: {said.content.text}"
+
+    @server.tool()
+    async def blunt() -> str | types.InputRequiredResult:
+        """Asks for a completion without looking at what the client can do."""
+        return types.InputRequiredResult(input_requests={"s": types.CreateMessageRequest(params=rhyme().params)})
 
     return server
 
@@ -155,6 +161,10 @@ class TestAPersonAnswers:
         assert run.questions == []
         assert run.status == "cancelled"
 
+    def test_a_schema_that_is_none_stops_no_answer(self) -> None:
+        question = Question("q", "What?", {"type": "object", "properties": None, "required": ["x"]})
+        assert question.response("accept", {"x": 1})["content"] == {"x": 1}
+
     def test_two_calls_at_once(self, server: lab.Server) -> None:
         runs = [server.task("shirt") for _ in range(2)]
         until(lambda: sum(len(run.questions) for run in runs) == 2)
@@ -213,6 +223,20 @@ class TestACallbackAnswers:
                 server.call("shirt", timeout=10)
 
 
+class TestAnAppAsks:
+    """An app's calls are passed on as they come, and what they ask is answered by a callback or not at all."""
+
+    def test_a_callback_answers(self, server: lab.Server) -> None:
+        server.on_input(lambda question: {"size": 4})
+        raw = runtime().run(server.call_raw("shirt", {}), timeout=10)
+        assert raw["content"][0]["text"] == "size 4"
+
+    def test_without_one_it_is_told(self) -> None:
+        expected = pytest.raises(InputRequired, match=r"asks: 'Which size\?'")
+        with lab.connect(asker(), name="asker-app", mode="2026-07-28") as server, expected:
+            runtime().run(server.call_raw("shirt", {}), timeout=10)
+
+
 class TestNobodyAnswers:
     def test_a_plain_call_says_what_was_asked(self) -> None:
         expected = pytest.raises(InputRequired, match=r"(?s)asks: 'Which size\?'.*server.on_input")
@@ -241,10 +265,6 @@ class TestUrls:
         with pytest.raises(InvalidArguments, match="no web address"):
             question.response("accept", None)
         assert question.response("decline", None) == {"action": "decline"}
-
-    def test_a_schema_that_is_none_stops_no_answer(self) -> None:
-        question = Question("q", "What?", {"type": "object", "properties": None, "required": ["x"]})
-        assert question.response("accept", {"x": 1})["content"] == {"x": 1}
 
     def test_a_trap_can_be_declined(self, legacy: lab.Server) -> None:
         run = legacy.task("trap")
@@ -281,6 +301,17 @@ class TestSampling:
     def test_without_a_callback_it_is_refused(self, server: lab.Server) -> None:
         with pytest.raises(LabError, match=r"(?i)sampling"):
             server.call("poem", timeout=10)
+
+    def test_a_server_that_asks_all_the_same_is_refused(self) -> None:
+        expected = pytest.raises(InputRequired, match=r"asks for a completion; connect with lab.connect")
+        with lab.connect(asker(), name="asker-blunt", mode="2026-07-28") as server, expected:
+            server.call("blunt", timeout=10)
+
+    def test_a_server_that_never_stops_asking_is_given_up(self) -> None:
+        expected = pytest.raises(InputRequired, match="asked 10 times; it was given up")
+        sampling = {"on_sampling": lambda messages, params: "tea"}
+        with lab.connect(asker(), name="asker-again", mode="2026-07-28", **sampling) as server, expected:
+            server.call("blunt", timeout=10)
 
     def test_it_can_not_be_offered_later(self, legacy: lab.Server) -> None:
         with pytest.raises(LabError, match=r"Close it and connect with lab.connect\(…, on_sampling=callback\)"):
