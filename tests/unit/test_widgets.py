@@ -52,7 +52,11 @@ class TestTable:
         runs = [demo.task("train", epochs=20, seconds=1) for _ in range(10)]
         for run in runs:
             run.result(20)
-        until(lambda: {row["key"]: row for d in page.of("delta") for row in d["rows"]}[runs[-1].key]["result"])
+
+        def ended() -> set[str]:
+            return {row["key"] for d in page.of("delta") for row in d["rows"] if row["result"]}
+
+        until(lambda: ended() == {run.key for run in runs})
         took = time.monotonic() - began
         deltas = page.of("delta")
         assert [delta["seq"] for delta in deltas] == list(range(1, len(deltas) + 1))
