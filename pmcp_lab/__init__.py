@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pmcp_lab._version import __version__
 
 if TYPE_CHECKING:
-    from pmcp_lab.client import Server, Task, TaskSet, ToolResult, attach, connect, server, servers, session
+    from pmcp_lab.client import Server, Task, TaskSet, ToolResult, attach, connect, connected, servers, session
 
 _LAZY = dict.fromkeys(
-    ("Server", "Task", "TaskSet", "ToolResult", "attach", "connect", "server", "servers", "session"), "pmcp_lab.client"
+    ("Server", "Task", "TaskSet", "ToolResult", "attach", "connect", "connected", "servers", "session"),
+    "pmcp_lab.client",
 )
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
     "__version__",
     "attach",
     "connect",
+    "connected",
     "load_ipython_extension",
-    "server",
     "servers",
     "session",
 ]

@@ -6,14 +6,15 @@ Everything public is synchronous and usable from any cell; the work happens on o
 
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.content import Content, Contents
-from pmcp_lab.client.directory import attach, connect, server, servers
+from pmcp_lab.client.directory import attach, connect, connected, servers
+from pmcp_lab.client.elicitation import Question
 from pmcp_lab.client.history import Change, Moment
 from pmcp_lab.client.prompts import Messages, Prompt, Prompts
 from pmcp_lab.client.resources import Resource, Resources
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.session import Session, session
-from pmcp_lab.client.task import Question, Task
+from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
 from pmcp_lab.client.timeline import Timeline
@@ -40,7 +41,7 @@ __all__ = [
     "Tools",
     "attach",
     "connect",
-    "server",
+    "connected",
     "servers",
     "session",
 ]

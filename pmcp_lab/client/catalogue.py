@@ -73,6 +73,7 @@ class Tool:
         import jsonschema
 
         kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
+        kind.check_schema(self.input_schema)
         return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
 
     def problems(self, arguments: Mapping[str, Any]) -> list[str]:
@@ -132,6 +133,16 @@ class Tool:
 
     def cells(self) -> tuple[str, str, str]:
         return self.signature, first_line(self.description), ", ".join(badges(self))
+
+    def form(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """A form of the arguments with a button that runs the tool. Returns the widget.
+
+        Args:
+            values: What to fill in beforehand; keyword arguments are added.
+        """
+        from pmcp_lab.client import views
+
+        return views.required().form(self, {**(values or {}), **named})
 
     def __repr__(self) -> str:
         return f"<Tool {self.server}.{self.signature}>"

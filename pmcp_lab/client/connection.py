@@ -18,6 +18,7 @@ from pmcp_lab.client.follower import Follower
 from pmcp_lab.client.hosting import Roots, ServerLog
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.target import Command, Local, Target, Url
 from pmcp_lab.client.transport import StderrLog, TaskTransport, http_transport, local_transport, stdio_transport
 from pmcp_lab.errors import ConnectionClosed, ConnectionFailed, LabError
@@ -32,9 +33,12 @@ class Connection:
     Args:
         mode: "auto", "legacy" or "2026-07-28".
         timeout: Seconds for start and handshake together.
+        on_sampling: Makes completions for the server; without it sampling is not declared.
     """
 
-    def __init__(self, name: str, target: Target, mode: str, timeout: float) -> None:
+    def __init__(
+        self, name: str, target: Target, mode: str, timeout: float, on_sampling: SamplingCallback | None = None
+    ) -> None:
         self.name = name
         self.target = target
         self.stderr = StderrLog() if isinstance(target, Command) else None
@@ -46,6 +50,9 @@ class Connection:
         self.follower = Follower(self)
         self.roots = Roots()
         self.log = ServerLog()
+        self.follower.on_sampling = on_sampling
+        self.samples = on_sampling is not None
+        """Whether the handshake declares sampling."""
         self._peer: Peer | None = None
         self._closing = False
         self._owner = runtime().start(self._own())
@@ -112,6 +119,7 @@ class Connection:
             client_info=types.Implementation(name="pmcp_lab", version=__version__),
             extensions=[TasksExtension(self.follower.on_task), ui_extension()],
             elicitation_callback=self.follower.on_elicitation,
+            sampling_callback=self.follower.sampled if self.samples else None,
             message_handler=self.follower.on_message,
             list_roots_callback=self.roots.answer,
             logging_callback=self.log.take,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.target import Local, read_target
 from pmcp_lab.client.task import Task
@@ -28,6 +29,7 @@ def connect(
     headers: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     wait: bool = True,
+    on_sampling: SamplingCallback | None = None,
 ) -> Server:
     """Connect to an MCP server. Running the same `connect` again gives the same connection while it lives.
 
@@ -42,6 +44,8 @@ def connect(
         headers: HTTP headers for a URL.
         timeout: Seconds for start and handshake.
         wait: False returns at once; `await server` waits.
+        on_sampling: `callback(messages, params)` makes completions when the server asks for one and returns the
+            text, or a whole `CreateMessageResult`. Only a connection made with one declares sampling.
 
     Raises:
         TargetError: The target can't be read.
@@ -55,6 +59,8 @@ def connect(
     if known is not None and not known.closed:
         same_mode = mode in ("auto", known.connection.mode)
         if known.connection.target == where and same_mode:
+            if on_sampling is not None:
+                known.on_sampling(on_sampling)
             return known
         if isinstance(where, Local) or known.connection.target == where:
             known.close()  # the cell that defines the server, or picks the mode, was run again
@@ -62,7 +68,7 @@ def connect(
             raise TargetError(f"{name!r} is connected to {known.connection.target}; close it or take another name")
         else:
             chosen = _free(default)
-    server = Server(Connection(chosen, where, mode, timeout))
+    server = Server(Connection(chosen, where, mode, timeout, on_sampling))
     _servers[chosen] = server
     if wait:
         try:
@@ -88,7 +94,7 @@ def servers() -> dict[str, Server]:
     return dict(_servers)
 
 
-def server(name: str) -> Server:
+def connected(name: str) -> Server:
     """One open connection.
 
     Raises:
@@ -109,4 +115,4 @@ def attach(where: Server | str, task_id: str) -> Task:
     Raises:
         UnknownServer, TaskNotFound: There is none.
     """
-    return (server(where) if isinstance(where, str) else where).attach(task_id)
+    return (connected(where) if isinstance(where, str) else where).attach(task_id)

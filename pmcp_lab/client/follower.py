@@ -6,12 +6,16 @@ import asyncio
 import itertools
 from collections.abc import Hashable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 from mcp.client import ClientRequestContext, IncomingMessage
 
-from pmcp_lab.client.task import Question, Task, failed_task
+from pmcp_lab.client import sampling
+from pmcp_lab.client.elicitation import Elicitations, read_question
+from pmcp_lab.client.peer import ROUNDS
+from pmcp_lab.client.task import Task, failed_task
 from pmcp_lab.client.watcher import DEFAULT, Watcher, interval
 from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError, TaskCancelled
 from pmcp_lab.protocol import TaskState, TaskStatus
@@ -19,6 +23,10 @@ from pmcp_lab.protocol.meta import RELATED_TASK
 
 if TYPE_CHECKING:
     from pmcp_lab.client.connection import Connection
+
+
+calling: ContextVar[Task | None] = ContextVar("calling", default=None)
+"""Whose call this is, for what is asked within it (`input_required` results, 2026-07-28)."""
 
 
 class Follower:
@@ -31,8 +39,9 @@ class Follower:
         self._following: set[Task] = set()
         self._progress: dict[str, Task] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
-        self._answers: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
-        self._sent: set[tuple[str, str]] = set()
+        self._asked: dict[str, set[str]] = {}
+        self.elicitations = Elicitations()
+        self.on_sampling: sampling.Callback | None = None
         self._numbers = itertools.count(1)
 
     async def run(self) -> None:
@@ -54,8 +63,6 @@ class Follower:
             task.trouble = trouble
             task.fail(ConnectionClosed(f"{why}\nTask {task.id or task.tool} was {task.status} when last seen."))
         self._following.clear()
-        for answer in self._answers.values():
-            answer.cancel()
 
     async def start(self, task: Task, *, ttl: int | None, as_task: bool) -> None:
         """Call the task's tool, and follow what comes of it until it ends.
@@ -69,19 +76,15 @@ class Follower:
         task.add_done_callback(self._following.discard)
         token = f"pmcp_lab-{next(self._numbers)}"
         self._progress[token] = task
+        calling.set(task)
         try:
             peer = self._connection.peer
             legacy_task = as_task and not peer.modern
-            answer = await peer.call_tool(
-                task.tool,
-                task.arguments,
-                task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
-                # After a legacy task is created, only a token of our own still finds its way to us.
-                meta={"progressToken": token} if legacy_task else None,
-                on_progress=None if legacy_task else task.observe_progress,
-            )
+            answer = await self._call(task, token, ({} if ttl is None else {"ttl": ttl}) if legacy_task else None)
         except LabError as error:
             self._progress.pop(token, None)
+            if sampling.REFUSED in error.message:
+                error = InputRequired(f"{self._connection.name}.{task.tool} asks for a completion; {sampling.HOW}", "")
             task.fail(error if self._connection.lost is None else ConnectionClosed(self._connection.ending()))
             return
         except asyncio.CancelledError:
@@ -96,6 +99,30 @@ class Follower:
         task.add_done_callback(lambda _: self._progress.pop(token, None))
         self.adopt(task, answer)
 
+    async def _call(self, task: Task, token: str, legacy: dict[str, int] | None) -> dict[str, Any] | TaskState:
+        """Call the tool; again when it was refused over a URL where the person has been meanwhile."""
+        for left in itertools.count(ROUNDS - 1, -1):
+            try:
+                return await self._connection.peer.call_tool(
+                    task.tool,
+                    task.arguments,
+                    task=legacy,
+                    # After a legacy task is created, only a token of our own still finds its way to us.
+                    meta={"progressToken": token} if legacy is not None else None,
+                    on_progress=None if legacy is not None else task.observe_progress,
+                )
+            except PeerError as error:
+                if left <= 0 or not await self._settled(task, error):
+                    raise
+        raise AssertionError("the loop has no end of its own")
+
+    async def _settled(self, task: Task, refusal: PeerError) -> bool:
+        """Whether a call can be repeated that was refused until the person has been at some URL."""
+        required = refusal.data.get("elicitations") if isinstance(refusal.data, dict) else None
+        if refusal.code != types.URL_ELICITATION_REQUIRED or not isinstance(required, list):
+            return False
+        return await self.elicitations.settle(task, [each for each in required if isinstance(each, dict)])
+
     def adopt(self, task: Task, state: TaskState) -> None:
         """Follow a task that the server has, until it ends. Call on the connection's loop."""
         self._following.add(task)
@@ -109,13 +136,15 @@ class Follower:
     def _forget(self, task_id: str) -> None:
         self._watcher.forget(task_id)
         self._tasks.pop(task_id, None)
+        self._asked.pop(task_id, None)
 
     def _take(self, task: Task, state: TaskState) -> None:
         """Let a task know its state, and do what the state calls for."""
         task.observe(state)
-        for key, request in state.input_requests.items():
-            if (state.task_id, key) not in self._sent:
-                self._ask(task, key, request)
+        if self._connection.peer.modern:
+            for key, request in state.input_requests.items():
+                self._ask(task, state.task_id, key, request)
+            self.elicitations.withdraw(task, keep=state.input_requests)
         match state.status:
             case TaskStatus.CANCELLED:
                 task.fail(TaskCancelled(f"{self._connection.name}.{task.tool} was cancelled", state.task_id))
@@ -132,26 +161,41 @@ class Follower:
             case _:
                 pass
 
-    def _ask(self, task: Task, key: str, request: dict[str, Any]) -> None:
-        params = request.get("params") or {}
-        if request.get("method") != "elicitation/create":
-            task.trouble = f"the task asks for {request.get('method')}, which this host does not offer"
-            task.touch()
+    def _ask(self, task: Task, task_id: str, key: str, request: dict[str, Any]) -> None:
+        """Put what the state of a modern task asks, once: it stays in the state until the server took the answer."""
+        asked = self._asked.setdefault(task_id, set())
+        if key in asked:
             return
-        self._put(task, Question(key, str(params.get("message") or ""), params.get("requestedSchema") or {}))
+        asked.add(key)
+        asking = asyncio.create_task(self._put(task, task_id, key, request))
+        self._fetching[f"ask {task_id} {key}"] = asking
+        asking.add_done_callback(lambda _: self._fetching.pop(f"ask {task_id} {key}", None))
 
-    def _put(self, task: Task, question: Question) -> None:
-        """Put a question to whoever watches the task; without anybody the task ends here."""
-        if task.attended:
-            task.ask(question)
-            return
-        tool = f"{self._connection.name}.{task.tool}"
-        how = f"start it with task({task.tool!r}, …) and answer with .answer({{…}})"
-        task.fail(InputRequired(f"{tool} asks: {question.message!r}\nA plain call can't answer; {how}.", task.id or ""))
-        if task.id is not None and self._connection.open:
-            cancelling = asyncio.create_task(self._cancel_quietly(task.id))
-            self._fetching[f"cancel {task.id}"] = cancelling
-            cancelling.add_done_callback(lambda _: self._fetching.pop(f"cancel {task.id}", None))
+    async def _put(self, task: Task, task_id: str, key: str, request: dict[str, Any]) -> None:
+        async def deliver(response: dict[str, Any]) -> None:
+            await self._connection.peer.answer(task_id, {key: response})
+            self._watcher.watch(task_id)
+
+        params = request.get("params") or {}
+        try:
+            match request.get("method"):
+                case "elicitation/create":
+                    await self.elicitations.ask(task, read_question(key, params, task), deliver)
+                case "sampling/createMessage" if self.on_sampling is not None:
+                    said = await sampling.sample(self.on_sampling, params)
+                    if isinstance(said, types.ErrorData):
+                        raise LabError(said.message)
+                    await deliver(said)
+                case "sampling/createMessage":
+                    raise LabError(f"the task asks for a completion; {sampling.HOW}")
+                case method:
+                    raise LabError(f"the task asks for {method}, which this host does not offer")
+        except InputRequired as error:
+            task.fail(error)
+            await self._cancel_quietly(task_id)
+        except LabError as error:
+            task.trouble = error.message
+            task.touch()
 
     async def _cancel_quietly(self, task_id: str) -> None:
         with suppress(LabError):  # it may have ended by itself; nobody waits for it any more
@@ -234,16 +278,7 @@ class Follower:
         self._watcher.watch(task.id)
 
     async def answer(self, task: Task, key: str, response: dict[str, Any]) -> None:
-        assert task.id is not None
-        waiting = self._answers.get((task.id, key))
-        if waiting is not None:
-            if not waiting.done():
-                waiting.set_result(response)
-        else:
-            await self._connection.peer.answer(task.id, {key: response})
-            self._sent.add((task.id, key))
-        task.answered(key)
-        self._watcher.watch(task.id)
+        await self.elicitations.answer(task, key, response)
 
     # --- what the server sends by itself ---
 
@@ -259,29 +294,48 @@ class Follower:
             task = self._progress.get(str(params.progress_token))
             if task is not None:
                 task.observe_progress(params.progress, params.total, params.message)
+        elif isinstance(message, types.ElicitCompleteNotification):
+            self.elicitations.completed(message.params.elicitation_id)
 
     async def on_elicitation(
         self, context: ClientRequestContext, params: types.ElicitRequestParams
     ) -> types.ElicitResult | types.ErrorData:
-        task = self._asking(context)
-        schema = getattr(params, "requested_schema", None)
-        if task is None or task.id is None or not isinstance(schema, dict):
-            return types.ElicitResult(action="cancel")
         key = f"question-{next(self._numbers)}"
-        self._put(task, Question(key, params.message, schema))
-        if not task.attended:
-            return types.ElicitResult(action="cancel")
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._answers[(task.id, key)] = answer
-        try:
-            return types.ElicitResult(**await answer)
-        finally:
-            del self._answers[(task.id, key)]
+        answers: list[dict[str, Any]] = []
+
+        async def deliver(response: dict[str, Any]) -> None:
+            answers.append(response)
+
+        inside = calling.get()
+        while (task := inside or self._asking(context)) is not None and not task.done():
+            question = read_question(key, params.model_dump(by_alias=True, mode="json", exclude_none=True), task)
+            try:
+                await self.elicitations.ask(task, question, deliver)
+            except InputRequired as error:
+                if not self._connection.peer.modern:
+                    break  # the tool is told that nobody answers, and goes on
+                task.fail(error)
+                return types.ErrorData(code=error.code, message=error.message)
+            if answers:
+                return types.ElicitResult(**answers[0])
+            # The task it was shown at has ended; where several calls are under way it may have been another's.
+        return types.ElicitResult(action="cancel")
+
+    async def sampled(
+        self,
+        context: ClientRequestContext,  # noqa: ARG002 - the SDK calls it by name
+        params: types.CreateMessageRequestParams,
+    ) -> types.CreateMessageResult | types.ErrorData:
+        said = await sampling.sample(self.on_sampling, params.model_dump(by_alias=True, mode="json", exclude_none=True))
+        return said if isinstance(said, types.ErrorData) else types.CreateMessageResult.model_validate(said)
 
     def _asking(self, context: ClientRequestContext) -> Task | None:
-        """The task a question belongs to: the one it names, or the only one that waits for input."""
+        """The task a request belongs to: the one it names, the only one that waits for input, or the latest call."""
         related = (context.meta or {}).get(RELATED_TASK)
         if isinstance(related, dict):
             return self._tasks.get(str(related.get("taskId")))
-        waiting = [task for task in self._following if task.status == TaskStatus.INPUT_REQUIRED]
-        return waiting[0] if len(waiting) == 1 else None
+        waiting = [task for task in self._following if task.reported is TaskStatus.INPUT_REQUIRED]
+        if len(waiting) == 1:
+            return waiting[0]
+        calls = [task for task in self._following if task.id is None and not task.done()]
+        return max(calls, key=lambda task: task.number, default=None)

@@ -8,7 +8,16 @@ from typing import Any, ClassVar, Literal
 import anyio
 import mcp_types as types
 from mcp import MCPError
-from mcp.client import ClaimContext, Client, ClientExtension, NotificationBinding, ResultClaim, advertise
+from mcp.client import (
+    ClaimContext,
+    Client,
+    ClientExtension,
+    ClientRequestContext,
+    InputRequiredRoundsExceededError,
+    NotificationBinding,
+    ResultClaim,
+    advertise,
+)
 from mcp.shared.dispatcher import ProgressFnT
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -20,6 +29,10 @@ from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
 OnProgress = Callable[[float, float | None, str | None], None]
 """Told how far a request is: progress, total, message."""
+ROUNDS = 10
+"""How often one call may ask before it is given up; the SDK's own limit."""
+STATE_ONLY_PAUSE = 0.25
+"""Seconds before a call is repeated that asked nothing and only wants to be called again."""
 
 RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -262,17 +275,34 @@ class Peer:
             as_task: Legacy only: ask for a task.
 
         Raises:
-            InputRequired: The tool asks something first (multi round-trip), which nobody here can answer.
+            InputRequired: The tool asks something first (multi round-trip), and nobody here can answer.
         """
         if as_task:
             return await self.call_tool(tool, arguments, task={})
-        params = {"name": tool, "arguments": arguments}
-        raw = await self.request("tools/call", params, on_progress=on_progress)
-        if raw.get("resultType") == modern.RESULT_TYPE:
-            return decode_task(raw)
-        if raw.get("resultType") == "input_required":
-            raise InputRequired(f"Tool {tool!r} of server {self._name!r} asks something before it runs.", "")
-        return raw
+        params: dict[str, Any] = {"name": tool, "arguments": arguments}
+        for _ in range(ROUNDS):
+            raw = await self.request("tools/call", params, on_progress=on_progress)
+            if raw.get("resultType") == modern.RESULT_TYPE:
+                return decode_task(raw)
+            if raw.get("resultType") != "input_required":
+                return raw
+            params = {"name": tool, "arguments": arguments, **await self._inputs(raw)}
+        raise InputRequired(f"Tool {tool!r} of server {self._name!r} asked {ROUNDS} times; it was given up.", "")
+
+    async def _inputs(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip)."""
+        asked = types.InputRequiredResult.model_validate(raw, by_name=False)
+        responses: dict[str, Any] = {}
+        for key, request in (asked.input_requests or {}).items():
+            context = ClientRequestContext(session=self._client.session, request_id=key)
+            said = await self._client.session.dispatch_input_request(context, request)
+            if isinstance(said, types.ErrorData):
+                raise InputRequired(said.message, "", code=said.code)
+            responses[key] = said.model_dump(by_alias=True, mode="json", exclude_none=True)
+        if not responses:
+            await anyio.sleep(STATE_ONLY_PAUSE)
+        again: dict[str, Any] = {"inputResponses": responses} if responses else {}
+        return again if asked.request_state is None else {**again, "requestState": asked.request_state}
 
     # --- tasks ---
 
@@ -324,5 +354,7 @@ class Peer:
             raise PeerError(
                 f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
             ) from None
+        except InputRequiredRoundsExceededError:
+            raise InputRequired(f"A tool of server {self._name!r} asked {ROUNDS} times; it was given up.", "") from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
             raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None

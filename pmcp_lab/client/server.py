@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pmcp_lab.client import views
+from pmcp_lab.client import elicitation, sampling, views
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.follower import calling
 from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.rows import read_rows
@@ -18,7 +21,7 @@ from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
-from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
+from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 from pmcp_lab.protocol.ui import AppGrants
 
@@ -92,11 +95,23 @@ class Server(Primitives):
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
         try:
-            return task.result(timeout)
+            return self._wait(task, timeout)
         except BaseException:
             if not task.done():
                 runtime().start(task.stop())
             raise
+
+    def _wait(self, task: Task, timeout: float | None) -> ToolResult:
+        """The result; what the call asks meanwhile is shown below the cell that waits."""
+        shown = views.installed()
+        if shown is None or not task.attended:
+            return task.result(timeout)
+        began = time.monotonic()
+        with suppress(TimeoutError):
+            runtime().wait(task.asked, timeout)
+            if not task.done():
+                shown.ask(task)
+        return task.result(None if timeout is None else max(0.0, timeout - (time.monotonic() - began)))
 
     def task(
         self,
@@ -189,14 +204,36 @@ class Server(Primitives):
         runtime().start(self.follow(task, ttl=ttl))
         return task
 
+    def on_input(self, callback: elicitation.Callback | None) -> elicitation.Callback | None:
+        """Let a function answer what the server asks from now on, in tasks and plain calls. Usable as a decorator.
+
+        Args:
+            callback: `callback(question)` returns the answers by field, "accept" (a URL), "decline", "cancel", or
+                None to leave the question to the person. Plain or `async`; it may block. None removes it.
+        """
+        self.connection.follower.elicitations.callback = callback
+        return callback
+
+    def on_sampling(self, callback: sampling.Callback) -> sampling.Callback:
+        """Replace the function that makes completions for the server.
+
+        Raises:
+            LabError: The connection was made without one: a client declares sampling in its handshake or never.
+        """
+        if not self.connection.samples:
+            raise LabError(f"{self.name!r} was told that there is no sampling here. Close it and {sampling.HOW}")
+        self.connection.follower.on_sampling = callback
+        return callback
+
     def plan(self, tool: Tool, arguments: dict[str, Any], *, as_task: bool | None, queued: bool = False) -> Task:
         """The handle of a call that is yet to be made.
 
         Args:
-            as_task: None for a plain call, which nobody can answer questions for.
+            as_task: None for a plain call, whose questions somebody must be there to answer.
         """
         task = Task(self, tool.name, arguments, queued=queued)
-        task.attended = as_task is not None
+        shown = views.installed()
+        task.attended = as_task is not None or (shown is not None and shown.attended)
         peer = self._peer
         # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.
         fitting = ("optional", "required") if as_task else ("required",)
@@ -259,13 +296,14 @@ class Server(Primitives):
             InputRequired: The tool asks its user something.
             PeerError, ConnectionClosed: As for every request.
         """
+        task = Task(self, tool, arguments)
+        task.attended = False
+        calling.set(task)
         answer = await self.connection.peer.call_as_it_comes(
             tool, arguments, as_task=self.tool_is_task(tool), on_progress=on_progress
         )
         if not isinstance(answer, TaskState):
             return answer
-        task = Task(self, tool, arguments)
-        task.attended = False
         self._tasks.add(task)
         self.connection.follower.adopt(task, answer)
         try:

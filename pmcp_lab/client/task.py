@@ -9,10 +9,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pmcp_lab.client import views
+from pmcp_lab.client.elicitation import Question
 from pmcp_lab.client.history import Change, History, Moment
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
@@ -23,15 +23,6 @@ from pmcp_lab.protocol import TaskState, TaskStatus
 if TYPE_CHECKING:
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.target import Target
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a task asks of its user: an `elicitation/create` request."""
-
-    key: str
-    message: str
-    schema: Mapping[str, Any]
 
 
 PATIENCE = 1.0
@@ -75,7 +66,9 @@ class Task:
         self.trouble: str | None = None
         """Why what is shown may be out of date, or None."""
         self.attended = True
-        """False where nobody can answer a question: a plain call, or one made by an app."""
+        """False where no person can answer a question: a plain call in a script, or one made by an app."""
+        self.visiting: str | None = None
+        """The host that a question sent the person to, until the server says that this is settled."""
         self.local = False
         """True when the server made no task of it: a plain call that runs in the background."""
         self.attached = False
@@ -95,7 +88,9 @@ class Task:
         self._lock = threading.Lock()
         self._done: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
         self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
-        """Done when the server has named the task, or ended it at once."""
+        """Done when the server has named the task, ended it at once, or asks something first."""
+        self.asked: concurrent.futures.Future[None] = concurrent.futures.Future()
+        """Done when something was asked for the first time, or the task ended."""
 
     # --- what is known ---
 
@@ -114,6 +109,8 @@ class Task:
         """`working`, `input_required`, `completed`, `failed` or `cancelled`; `unknown` once the server is gone."""
         if not self._done.done():
             # The end is told with the result, and a tool error is a failure in either generation.
+            if self._questions:
+                return TaskStatus.INPUT_REQUIRED.value
             known = self._state.status if self._state else TaskStatus.WORKING
             return TaskStatus.WORKING.value if known.terminal else known.value
         match self.failure:
@@ -275,16 +272,16 @@ class Task:
             InvalidArguments: `content` does not fit what is asked for.
         """
         question = self._question(key)
-        if action not in ("accept", "decline", "cancel"):
-            raise TaskError(f"action must be 'accept', 'decline' or 'cancel', not {action!r}", self.id or "")
-        response: dict[str, Any] = {"action": action}
-        if action == "accept":
-            response["content"] = dict(content or {})
-            from pmcp_lab.client.catalogue import Tool
-
-            form = Tool(self.server.name, {"name": "answer", "inputSchema": dict(question.schema)})
-            form.check(response["content"])
+        response = question.response(action, content)
         runtime().run(self.server.connection.follower.answer(self, question.key, response))
+
+    def decline(self, *, key: str | None = None) -> None:
+        """Refuse to answer a question. Raises as `answer` does."""
+        self.answer(action="decline", key=key)
+
+    def dismiss(self, *, key: str | None = None) -> None:
+        """Close a question without deciding (the elicitation action "cancel"). Raises as `answer` does."""
+        self.answer(action="cancel", key=key)
 
     def _question(self, key: str | None) -> Question:
         open_ones = self._questions
@@ -334,8 +331,6 @@ class Task:
         if state.progress is not None:
             self._progress = state.progress
         self.trouble = None
-        if state.status is not TaskStatus.INPUT_REQUIRED:
-            self._questions.clear()
         if not self.created.done():
             self.created.set_result(None)
         self.touch()
@@ -352,6 +347,7 @@ class Task:
 
     def ask(self, question: Question) -> None:
         self._questions[question.key] = question
+        self._reach(self.created, self.asked)
         self.touch()
 
     def answered(self, key: str) -> None:
@@ -380,9 +376,14 @@ class Task:
         self.ended = int(self._state.updated_at.timestamp() * 1000) if self._state and over else now_ms()
         self._questions.clear()
         settle()
-        if not self.created.done():
-            self.created.set_result(None)
+        self._reach(self.created, self.asked)
         self.touch()
+
+    @staticmethod
+    def _reach(*milestones: concurrent.futures.Future[None]) -> None:
+        for milestone in milestones:
+            if not milestone.done():
+                milestone.set_result(None)
 
     def touch(self) -> None:
         """Note the moment and tell the listeners."""
@@ -423,9 +424,12 @@ class Task:
         text = f"<Task {self._name} {self.status}"
         return text + (f": {self._message}>" if self._message else ">")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+    def _ipython_display_(self) -> None:
         shown = views.installed()
-        return {"text/plain": repr(self)} if shown is None else shown.task(self)._repr_mimebundle_(**kwargs)
+        if shown is None:
+            print(repr(self))  # noqa: T201 - what IPython does with an object that has no view
+        else:
+            shown.task(self)._ipython_display_()
 
 
 def failed_task(task_id: str, where: str, error: Mapping[str, Any] | None, message: str | None) -> TaskFailed:

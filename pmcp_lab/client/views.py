@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pmcp_lab.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pmcp_lab.client.catalogue import Tool
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
 
@@ -23,6 +26,16 @@ class Views(Protocol):
 
     def tasks(self, tasks: Sequence[Task]) -> Any:
         """A live table of these tasks."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether a person sits before the cell that runs, who can answer a question."""
+
+    def ask(self, task: Task) -> None:
+        """Show the card of a call that asks, below the cell that runs."""
+
+    def form(self, tool: Tool, values: Mapping[str, Any]) -> Any:
+        """The form of a tool's arguments."""
 
 
 _views: Views | None = None

@@ -1,18 +1,23 @@
-"""What a cell shows: the app view, the table of tasks and the card of one, and the `%mcp` magics.
+"""What a cell shows: the app view, the table of tasks and the card of one, the form of a tool, and the `%mcp` magics.
 
 Importing this room makes servers and tasks show themselves as widgets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pmcp_lab.client import Server, Task, views
-from pmcp_lab.notebook.app_view import AppView, open_app
-from pmcp_lab.notebook.task_views import TaskCard, TaskTable
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 
-__all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
+from pmcp_lab.client import Server, Task, Tool, connected, views
+from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.task_card import TaskCard
+from pmcp_lab.notebook.task_views import TaskTable
+from pmcp_lab.notebook.tool_form import ToolForm
+
+__all__ = ["AppView", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]
 
 
 class _Widgets:
@@ -24,6 +29,19 @@ class _Widgets:
 
     def tasks(self, tasks: Sequence[Task]) -> TaskTable:
         return TaskTable(tasks)
+
+    @property
+    def attended(self) -> bool:
+        """A front end that lets a cell ask for input has a person before it; nbconvert and papermill don't."""
+        kernel = getattr(get_ipython(), "kernel", None)
+        parent = kernel.get_parent("shell") if kernel is not None else {}
+        return bool((parent.get("content") or {}).get("allow_stdin"))
+
+    def ask(self, task: Task) -> None:
+        display(TaskCard(task))  # type: ignore[no-untyped-call]
+
+    def form(self, tool: Tool, values: Mapping[str, Any]) -> ToolForm:
+        return ToolForm(connected(tool.server), tool, values)
 
 
 views.register(_Widgets())

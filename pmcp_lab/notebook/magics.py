@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
-from pmcp_lab.client import Server, Task, ToolResult, Tools, connect, server, servers
+from pmcp_lab.client import Server, Task, ToolResult, Tools, connect, connected, servers
 from pmcp_lab.errors import nearest
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.arguments import read_arguments, split_words, unquote
@@ -136,7 +136,7 @@ class McpMagics(Magics):
         elif options.server is None:
             raise UsageError("%mcp disconnect: name a server, or give --all." + nearest("", servers()))
         else:
-            server(options.server).close()
+            connected(options.server).close()
 
     def _servers(self, _options: argparse.Namespace) -> ServerList:
         return ServerList(servers())
@@ -150,19 +150,19 @@ class McpMagics(Magics):
         return tools.search(" ".join(words)) if words else tools
 
     def _call(self, options: argparse.Namespace) -> ToolResult:
-        target = server(options.server)
+        target = connected(options.server)
         arguments = self._read(target, options)
         return target.call(options.tool, arguments, timeout=options.timeout)
 
     def _task(self, options: argparse.Namespace) -> Task:
-        target = server(options.server)
+        target = connected(options.server)
         return target.task(options.tool, self._read(target, options), ttl=options.ttl)
 
     def _tasks(self, options: argparse.Namespace) -> TaskTable:
-        return TaskTable(None if options.server is None else server(options.server))
+        return TaskTable(None if options.server is None else connected(options.server))
 
     def _app(self, options: argparse.Namespace) -> AppView:
-        target = server(options.server)
+        target = connected(options.server)
         view: AppView = target.app(options.tool, self._read(target, options))
         return view
 
@@ -174,7 +174,7 @@ class McpMagics(Magics):
 
     def _server(self, name: str | None) -> Server:
         if name is not None:
-            return server(name)
+            return connected(name)
         known = servers()
         if len(known) == 1:
             return next(iter(known.values()))

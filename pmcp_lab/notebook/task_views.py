@@ -1,4 +1,4 @@
-"""The live table of tasks and the card of one."""
+"""What shows tasks and follows them, and the live table of tasks. The card of one is in `task_card`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pmcp_lab.client.activity import on_task
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook.live import LiveWidget, built, now
-from pmcp_lab.notebook.rows import moments, row, static_table
+from pmcp_lab.notebook.rows import row, static_table
 
 PAUSE = 0.1
 """Seconds between two deltas of a widget: jupyter_server drops what comes at more than 1,000 messages a second."""
@@ -30,13 +30,13 @@ class TaskWidget(LiveWidget):
 
     _state = t.Any().tag(sync=True, to_json=_present)
 
-    def __init__(self) -> None:
+    def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()
         self._seq = 0
         self._dirty: dict[str, Task] = {}
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
-        super().__init__()
+        super().__init__(**traits)
 
     def state(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -185,36 +185,3 @@ class TaskTable(TaskWidget):
             counts[task.status] = counts.get(task.status, 0) + 1
         said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         return f"<TaskTable {said or 'no tasks yet'}>"
-
-
-class TaskCard(TaskWidget):
-    """One task: its life, variables, question and result."""
-
-    _esm = built("task-card.js")
-    _css = built("task-card.css")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self._sent = 0
-        super().__init__()
-        self.follow(task)
-
-    def shown(self) -> list[Task]:
-        return [self.task]
-
-    def state(self) -> dict[str, Any]:
-        return {"row": row(self.task), "history": moments(self.task.moments[: self._sent])}
-
-    def snapshot(self) -> dict[str, Any]:
-        with self._lock:
-            if self._seq == 0:
-                self._sent = len(self.task.moments)
-            return super().snapshot()
-
-    def delta(self, _changed: list[Task]) -> dict[str, Any]:
-        history = self.task.moments
-        fresh, self._sent = history[self._sent :], len(history)
-        return {"row": row(self.task), "history": moments(fresh)}
-
-    def __repr__(self) -> str:
-        return repr(self.task)

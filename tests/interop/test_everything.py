@@ -10,6 +10,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.errors import InvalidArguments, TaskCancelled
+from pmcp_lab.notebook.forms import fields
 from tests.peers import Peer
 
 
@@ -54,6 +55,42 @@ def test_a_question(server: lab.Server) -> None:
         run.answer({"interpretation": "culinary"})
     run.answer({"interpretation": "technical"})
     assert "tides (technical)" in run.result(timeout=30).text
+
+
+def test_a_plain_call_asks_for_every_kind_of_field(server: lab.Server) -> None:
+    run = server.task("trigger-elicitation-request")
+    run.asked.result(20)
+    (question,) = run.questions
+    kinds = [field["kind"] for field in fields(question.schema)]
+    assert kinds.count("choice") == 3
+    assert {"text", "email", "uri", "date", "integer", "number", "boolean", "choices"} <= set(kinds)
+    filled = {field["name"]: field["default"] for field in fields(question.schema) if "default" in field}
+    run.answer({**filled, "name": "Ada", "check": True})
+    assert "Ada" in run.result(timeout=20).text
+
+
+@pytest.mark.parametrize("error_path", [False, True])
+def test_a_person_is_sent_to_a_url(server: lab.Server, error_path: bool) -> None:
+    run = server.task(
+        "trigger-url-elicitation",
+        {"url": "https://a.example/", "elicitationId": f"id-{error_path}", "errorPath": error_path},
+    )
+    wanted: list[str | None] = ["https://a.example/"]
+    if error_path:
+        # First the call is refused until the person has been elsewhere; nobody but the person tells when.
+        wanted = ["https://modelcontextprotocol.io", None, *wanted]
+    for url in wanted:
+        deadline = time.monotonic() + 20
+        while not [question for question in run.questions if question.url == url]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        run.answer()
+    assert "User completed" in run.result(timeout=20).text
+
+
+def test_sampling(everything: Peer) -> None:
+    with lab.connect(everything.stdio, name="sampled", on_sampling=lambda messages, params: "four") as server:
+        assert '"text": "four"' in server.call("trigger-sampling-request", prompt="2 + 2", timeout=20).text
 
 
 def test_cancel(server: lab.Server) -> None:

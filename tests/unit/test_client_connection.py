@@ -270,11 +270,11 @@ class TestTrouble:
             lab.connect("deno-demo")
 
     def test_an_unknown_server(self) -> None:
-        from pmcp_lab.client import server
+        from pmcp_lab.client import connected
 
         lab.connect("demo", name="here")
         with pytest.raises(UnknownServer, match="Did you mean 'here'"):
-            server("hree")
+            connected("hree")
 
     def test_a_server_that_dies_in_the_middle_of_a_task(self) -> None:
         other = lab.connect("demo", name="bystander")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
+
+import pmcp_lab
 
 HEAVY = (
     "mcp",
@@ -54,3 +57,9 @@ def test_an_unknown_name() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'conect'"):
         pmcp_lab.conect  # noqa: B018
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing a room sets it as an attribute, and would hide a function of that name."""
+    rooms = {module.name for module in pkgutil.iter_modules(pmcp_lab.__path__)}
+    assert not rooms & set(pmcp_lab.__all__)

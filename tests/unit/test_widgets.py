@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from mcp.server.mcpserver.resources import TextResource
 import pmcp_lab as lab
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook import AppView, TaskCard, TaskTable
+from pmcp_lab.notebook.tool_form import spelled
 from tests.unit.front_end import Comm, FrontEnd, until
 
 
@@ -50,7 +52,11 @@ class TestTable:
         runs = [demo.task("train", epochs=20, seconds=1) for _ in range(10)]
         for run in runs:
             run.result(20)
-        until(lambda: {row["key"]: row for d in page.of("delta") for row in d["rows"]}[runs[-1].key]["result"])
+
+        def ended() -> set[str]:
+            return {row["key"] for d in page.of("delta") for row in d["rows"] if row["result"]}
+
+        until(lambda: ended() == {run.key for run in runs})
         took = time.monotonic() - began
         deltas = page.of("delta")
         assert [delta["seq"] for delta in deltas] == list(range(1, len(deltas) + 1))
@@ -132,8 +138,86 @@ class TestCard:
         page = FrontEnd(TaskCard(run))
         until(lambda: run.questions)
         until(lambda: any(delta["row"]["questions"] for delta in page.of("delta")))
+        asked = [delta["questions"] for delta in page.of("delta") if delta["questions"]][-1]
+        assert [(each["message"], [field["name"] for field in each["fields"]]) for each in asked] == [
+            ("Publish m?", ["publish", "visibility"])
+        ]
         run.answer(action="cancel")
         run.exception(10)
+
+    def test_an_answer_is_checked_and_passed_on(self, demo: lab.Server) -> None:
+        run = demo.task("publish", model="m")
+        page = FrontEnd(TaskCard(run))
+        run.asked.result(10)
+        (question,) = run.questions
+
+        def answer(**content: Any) -> dict[str, Any]:
+            sent = len(page.of("answered"))
+            page.send(kind="answer", view="v1", question=question.key, **content)
+            said = page.wait("answered", sent + 1)[-1]
+            assert (said["to"], said["question"]) == ("v1", question.key)
+            return said["problems"]  # type: ignore[no-any-return]
+
+        assert answer(action="accept", content={"visibility": "moon"}).keys() == {"publish", "visibility"}
+        assert "must be 'accept'" in answer(action="perhaps")[""]
+        assert answer(action="accept", content="nonsense") == {"publish": "Required."}
+        assert answer(action="accept", content={"publish": True, "visibility": "public"}) == {}
+        assert run.result(10).value["visibility"] == "public"
+        assert "answered already" in answer(action="decline")[""]
+
+    def test_raw_json_on_demand(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=1, seconds=0.05)
+        page = FrontEnd(TaskCard(run))
+        run.result(10)
+        page.send(kind="raw", view="v1")
+        (raw,) = page.wait("raw")
+        told = json.loads(raw["text"])
+        assert (raw["to"], told["status"], told["taskId"]) == ("v1", "completed", run.id)
+        assert told["result"]["structuredContent"]["epochs"] == 1
+
+    def test_without_a_front_end_it_shows_its_last_state_escaped(self, demo: lab.Server) -> None:
+        run = demo.task("publish", model="<script>alert(1)</script>")
+        run.asked.result(10)
+        asking = TaskCard(run)._repr_mimebundle_()[0]["text/html"]
+        assert "Asks:" in asking
+        run.answer({"publish": True})
+        run.result(10)
+        data = TaskCard(run)._repr_mimebundle_()[0]
+        assert "is published for" in data["text/html"]
+        assert "completed" in data["text/plain"]
+        assert "<script>" not in asking + data["text/html"]
+
+
+class TestToolForm:
+    def test_it_runs_what_is_filled_in(self, demo: lab.Server) -> None:
+        form = demo.tools["train"].form(epochs=2)
+        page = FrontEnd(form)
+        fields = {field["name"]: field for field in page.opened["_tool"]["fields"]}
+        assert fields["epochs"]["default"] == 2
+        assert page.opened["_state"]["state"]["row"] is None
+        page.send(kind="run", view="v1", content={"epochs": 0})
+        assert "minimum of 1" in page.wait("filled")[0]["problems"]["epochs"]
+        page.send(kind="run", view="v1", content={"epochs": 1, "seconds": 0.05})
+        assert page.wait("filled", 2)[1]["problems"] == {}
+        until(lambda: page.of("delta") and page.of("delta")[-1]["row"]["status"] == "completed")
+        first, (state,) = form.task, page.of("state")
+        assert state["state"]["row"]["key"] == first.key
+        page.send(kind="run", view="v1", content={"epochs": 1, "seconds": 0.05})
+        until(lambda: len(page.of("state")) == 2)
+        assert form.task.number > first.number
+        numbers = [each["seq"] for each in page.messages if "seq" in each]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+    def test_it_gives_the_cell_that_does_the_same(self, demo: lab.Server) -> None:
+        page = FrontEnd(form := demo.tools["add"].form())
+        page.send(kind="code", view="v1", content={"a": 1, "b": 2})
+        code = page.wait("filled")[0]["code"]
+        assert code == "import pmcp_lab as lab\nlab.connected('widgets').call('add', a=1, b=2)"
+        assert eval(form.code, {"lab": lab}).value == 3
+        assert form.task is None, "nothing was run"
+
+    def test_awkward_names_go_into_a_mapping(self) -> None:
+        assert spelled({"a": 1, "ttl": 2, "x-y": 3, "class": 4}) == ["{'ttl': 2, 'x-y': 3, 'class': 4}", "a=1"]
 
 
 def scratch(**resources: Any) -> MCPServer:

@@ -1,3 +1,4 @@
+import type { Field } from "../form/field";
 import type { Message } from "../shared/channel";
 import type { Sink } from "../shared/feed";
 import { knownStatus, type Moment, type Row, type Status } from "../shared/task";
@@ -13,21 +14,48 @@ export interface Stage {
   message: string | null;
 }
 
+/** A question that is open, with the fields of its form or the address it sends the person to. */
+export interface Asked {
+  key: string;
+  message: string;
+  url: string | null;
+  openable?: boolean;
+  fields: Field[];
+}
+
+interface State {
+  row?: Row;
+  history?: Moment[];
+  questions?: Asked[];
+  visiting?: string | null;
+}
+
 /** What the card knows of its task. */
 export class TaskRecord implements Sink {
   row: Row | null = null;
   history: Moment[] = [];
 
+  questions: Asked[] = [];
+  /** The host that a question sent the person to, until it reports back. */
+  visiting: string | null = null;
+
   replace(state: unknown): void {
-    const { row, history } = (state ?? {}) as { row?: Row; history?: Moment[] };
+    const { row, history } = (state ?? {}) as State;
     this.row = row ?? null;
     this.history = (history ?? []).slice(-MAX_HISTORY);
+    this.#ask(state as State | null);
   }
 
   apply(delta: Message): void {
     if (delta.row) this.row = delta.row as Row;
     const added = (delta.history as Moment[] | undefined) ?? [];
     if (added.length > 0) this.history = [...this.history, ...added].slice(-MAX_HISTORY);
+    this.#ask(delta as unknown as State);
+  }
+
+  #ask(state: State | null): void {
+    this.questions = state?.questions ?? [];
+    this.visiting = state?.visiting ?? null;
   }
 }
 

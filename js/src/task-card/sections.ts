@@ -7,7 +7,7 @@ const MAX_STAGES = 7;
 const MAX_LOG = 60;
 
 /** A part of the card that is only there when it has something to say. */
-function section(name: string, heading: string): { node: HTMLElement; body: HTMLElement } {
+export function section(name: string, heading: string): { node: HTMLElement; body: HTMLElement } {
   const body = element("div", `pmcp-section-body pmcp-${name}`);
   const title = element("h4", "pmcp-section-title", heading);
   const node = element("section", "pmcp-section", title, body);
@@ -130,33 +130,6 @@ export class Variables {
   }
 }
 
-/** What the task asks, and where to answer. */
-export class Questions {
-  readonly node: HTMLElement;
-  readonly #body: HTMLElement;
-  #shown = "";
-
-  constructor() {
-    const { node, body } = section("questions", "Needs your input");
-    this.node = node;
-    this.#body = body;
-    this.node.setAttribute("role", "status");
-  }
-
-  show(questions: Row["questions"]): void {
-    const shown = JSON.stringify(questions ?? []);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    this.node.hidden = questions.length === 0;
-    this.#body.replaceChildren(
-      ...questions.map(({ message }) => element("p", "pmcp-question", message)),
-    );
-    const hint = element("p", "pmcp-hint", "Answer in a cell: ");
-    hint.append(element("code", "", "task.answer({...})"));
-    this.#body.append(hint);
-  }
-}
-
 /** How it ended: the result's preview or the error. */
 export class Outcome {
   readonly node: HTMLElement;
@@ -177,5 +150,29 @@ export class Outcome {
     setText(this.#title, failed ? "Error" : "Result");
     setAttribute(this.node, "data-tone", failed ? "error" : null);
     setText(this.#text, text ?? "");
+  }
+}
+
+/** The task as the server sees it, fetched when somebody looks. */
+export class Raw {
+  readonly node = element("details", "pmcp-details pmcp-raw");
+  readonly #text = element("pre", "pmcp-outcome-text", "…");
+  #status = "";
+
+  constructor(private readonly ask: () => void) {
+    this.node.append(element("summary", "", "Raw JSON"), this.#text);
+    this.node.addEventListener("toggle", () => {
+      if (this.node.open) this.ask();
+    });
+  }
+
+  show(row: Row): void {
+    const changed = this.#status !== row.status;
+    this.#status = row.status;
+    if (changed && this.node.open) this.ask();
+  }
+
+  receive(text: string): void {
+    setText(this.#text, text);
   }
 }

@@ -1,6 +1,6 @@
 import type { RenderContext } from "../shared/anywidget";
 import { Badge } from "../shared/badge";
-import { Channel } from "../shared/channel";
+import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { button, element, flash, setAttribute, setText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
@@ -9,10 +9,11 @@ import { linkText } from "../shared/liveness";
 import { ProgressBar } from "../shared/progress";
 import { elapsed, isLive, type Row } from "../shared/task";
 import { followTheme } from "../shared/theme";
+import { Questions } from "./questions";
 import type { TaskRecord } from "./record";
-import { Lifecycle, Outcome, Questions, Variables } from "./sections";
+import { Lifecycle, Outcome, Raw, Variables } from "./sections";
 
-interface CardContext extends RenderContext {
+export interface CardContext extends RenderContext {
   feed: Feed;
   record: TaskRecord;
 }
@@ -31,9 +32,11 @@ export class CardView {
   readonly #message = element("p", "pmcp-card-message");
   readonly #trouble = element("div", "pmcp-bar");
   readonly #lifecycle = new Lifecycle();
-  readonly #questions = new Questions();
+  readonly #visiting = element("div", "pmcp-bar");
+  readonly #questions = new Questions(() => this.#root.focus({ preventScroll: true }));
   readonly #variables = new Variables();
   readonly #outcome = new Outcome();
+  readonly #raw = new Raw(() => this.#channel?.send({ kind: "raw" }));
   readonly #body: HTMLElement;
   readonly #empty = element("p", "pmcp-empty", "Waiting for the kernel…");
   readonly #feed: Feed;
@@ -59,18 +62,23 @@ export class CardView {
     );
     this.#trouble.dataset.tone = "warning";
     this.#trouble.setAttribute("role", "status");
+    this.#visiting.dataset.tone = "info";
+    this.#visiting.setAttribute("role", "status");
     this.#link.setAttribute("role", "status");
     this.#body = element(
       "div",
       "pmcp-card-body",
       element("div", "pmcp-card-progress", this.#progress.node, this.#message),
       this.#trouble,
+      this.#visiting,
       this.#questions.node,
       this.#lifecycle.node,
       this.#variables.node,
       this.#outcome.node,
+      this.#raw.node,
     );
-    this.#root.append(header, this.#body, this.#empty);
+    this.#root.append(header, this.#body, this.#empty, this.#questions.news);
+    this.#root.tabIndex = -1;
     followTheme(this.#root, signal);
     el.append(this.#root);
     this.#paint();
@@ -78,13 +86,16 @@ export class CardView {
       model,
       signal,
       seq: () => feed.seq,
-      receive: () => {},
+      receive: (message) => this.#receive(message),
       linked: (link) => {
+        this.#questions.dead = link === "static";
         this.#showLink(linkText(link));
         this.#schedule();
       },
     });
     this.#channel = channel;
+    this.#questions.connect(channel);
+    this.#questions.dead = channel.link === "static";
     this.#showLink(linkText(channel.link));
     feed.attach(channel, () => this.#schedule(), signal);
     signal.addEventListener("abort", () => {
@@ -95,6 +106,11 @@ export class CardView {
     });
   }
 
+  #receive(message: Message): void {
+    if (message.kind === "raw") this.#raw.receive(String(message.text));
+    else this.#questions.receive(message);
+  }
+
   #schedule(): void {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -103,7 +119,7 @@ export class CardView {
   }
 
   #paint(): void {
-    const { row, history } = this.#record;
+    const { row, history, questions, visiting } = this.#record;
     this.#empty.hidden = row !== null;
     this.#body.hidden = row === null;
     this.#root.firstElementChild?.toggleAttribute("hidden", row === null);
@@ -116,19 +132,26 @@ export class CardView {
     setText(this.#id, row.taskId);
     setAttribute(this.#id, "title", row.taskId);
     this.#progress.set(row);
-    const message = row.message ?? "";
+    // A server may say its question twice; the form below says it better.
+    const repeated = questions.some((asked) => asked.message === row.message);
+    const message = repeated ? "" : (row.message ?? "");
     if (setText(this.#message, message)) {
       if (this.#painted) flash(this.#message);
       setAttribute(this.#message, "title", message || null);
     }
+    this.#message.hidden = repeated;
     this.#painted = true;
     this.#trouble.hidden = row.trouble === null;
     // Trouble may be that the task could not be cancelled: the wish can be repeated then.
     if (setText(this.#trouble, row.trouble ?? "")) this.#asked = false;
-    this.#questions.show(row.questions ?? []);
+    this.#visiting.hidden = visiting === null || !isLive(row);
+    const done = visiting && `Waiting for ${visiting} to report that you are done there.`;
+    setText(this.#visiting, done ?? "");
+    this.#questions.show(questions);
     this.#lifecycle.show(row, history);
     this.#variables.show(row.variables);
     this.#outcome.show(row);
+    this.#raw.show(row);
     this.#showCancel(row);
     this.#tick(row);
     const running = isLive(row) && !this.#feed.clock.frozen;

@@ -1,0 +1,18 @@
+import type { Widget } from "../shared/anywidget";
+import { Feed } from "../shared/feed";
+import { TaskRecord } from "../task-card/record";
+import { ToolFormView } from "./view";
+
+/** A function, so that each model has its own record, which outlives any one view. */
+export default (): Widget => {
+  const record = new TaskRecord();
+  let feed: Feed;
+  return {
+    initialize({ model, signal }) {
+      feed = new Feed(model, signal, record);
+    },
+    render({ model, el, signal }) {
+      new ToolFormView({ model, el, signal, feed, record });
+    },
+  };
+};

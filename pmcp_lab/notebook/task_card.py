@@ -1,0 +1,175 @@
+"""The card of one task: its life, variables, questions with their forms, and result."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+from pmcp_lab.client import Question, Task
+from pmcp_lab.client.elicitation import openable
+from pmcp_lab.errors import LabError
+from pmcp_lab.notebook.forms import fields, problems
+from pmcp_lab.notebook.live import built
+from pmcp_lab.notebook.rows import moments, row, static_table
+from pmcp_lab.notebook.task_views import TaskWidget
+
+RAW_LIMIT = 200_000
+"""Characters of raw JSON that are sent to a view; more is cut."""
+
+
+class CardWidget(TaskWidget):
+    """Shows one task, or none yet, and takes its answers."""
+
+    def __init__(self, task: Task | None, **traits: Any) -> None:
+        self.task = task
+        self._sent = 0
+        self._forms: dict[str, dict[str, Any]] = {}
+        super().__init__(**traits)
+        if task is not None:
+            self.follow(task)
+
+    def shown(self) -> list[Task]:
+        return [self.task] if self.task is not None else []
+
+    def state(self) -> dict[str, Any]:
+        task = self.task
+        if task is None:
+            return {"row": None, "history": [], "questions": [], "visiting": None}
+        return {"row": row(task), "history": moments(task.moments[: self._sent]), **self._asked(task)}
+
+    def snapshot(self) -> dict[str, Any]:
+        with self._lock:
+            if self._seq == 0 and self.task is not None:
+                self._sent = len(self.task.moments)
+            return super().snapshot()
+
+    def delta(self, changed: list[Task]) -> dict[str, Any]:
+        (task,) = changed
+        history = task.moments
+        fresh, self._sent = history[self._sent :], len(history)
+        return {"row": row(task), "history": moments(fresh), **self._asked(task)}
+
+    def _asked(self, task: Task) -> dict[str, Any]:
+        asked = task.questions
+        self._forms = {each.key: self._forms.get(each.key) or form_of(each) for each in asked}
+        return {"questions": list(self._forms.values()), "visiting": task.visiting}
+
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        task = self.task
+        if kind == "answer" and task is not None:
+            asyncio.get_running_loop().create_task(self._answer(task, view, content))
+        elif kind == "raw" and task is not None:
+            self.post({"kind": "raw", "to": view, "text": raw_json(task)})
+        else:
+            super().receive(kind, view, content)
+
+    async def _answer(self, task: Task, view: str, content: dict[str, Any]) -> None:
+        """Check what a view sent and pass it on; the view hears what is wrong, or sees the question go."""
+        key, action, entered = content.get("question"), content.get("action"), content.get("content")
+        question = next((each for each in task.questions if each.key == key), None)
+        wrong: dict[str, str] = {}
+        if question is None:
+            wrong = {"": "This is answered already, or is not asked any more."}
+        else:
+            filled = entered if isinstance(entered, Mapping) else {}
+            if action == "accept" and question.url is None:
+                wrong = await asyncio.to_thread(problems, question.schema, filled)
+            try:
+                if not wrong:
+                    response = await asyncio.to_thread(question.response, str(action), filled)
+                    await task.server.connection.follower.answer(task, question.key, response)
+            except LabError as error:
+                wrong = {"": error.message}
+        self.post({"kind": "answered", "to": view, "question": key, "problems": wrong})
+
+
+class TaskCard(CardWidget):
+    """One task: its life, variables, questions and result. Shown again, as it ended, in the saved notebook."""
+
+    _esm = built("task-card.js")
+    _css = built("task-card.css")
+    task: Task
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._handles: list[Any] = []
+        task.add_done_callback(lambda _: self._settle())
+
+    def _ipython_display_(self) -> None:
+        if self.task.done():
+            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
+        else:
+            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handles.append(handle)
+
+    def _settle(self) -> None:
+        """Bring what was displayed while the task ran to its last state: that is what a notebook is saved with."""
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            if get_ipython() is not None:
+                self._origin.copy().run(handle.update, self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, Any]:
+        bundled = self._repr_mimebundle_()
+        return {} if bundled is None else dict(bundled[0])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundled = super()._repr_mimebundle_(**kwargs)
+        if bundled is None:
+            return None
+        data, metadata = bundled
+        return {**data, "text/html": static_card(self.task)}, metadata
+
+    def __repr__(self) -> str:
+        return repr(self.task)
+
+
+def form_of(question: Question) -> dict[str, Any]:
+    """A question as a view draws it (`Asked` of `js/MESSAGES.md`)."""
+    if question.url is not None:
+        return {
+            "key": question.key,
+            "message": question.message,
+            "url": question.url,
+            "openable": openable(question.url),
+            "fields": [],
+        }
+    return {"key": question.key, "message": question.message, "url": None, "fields": fields(question.schema)}
+
+
+def raw_json(task: Task) -> str:
+    """The task and its result as the server sees them, for a person."""
+    outcome, failure = task.outcome, task.failure
+    told = {
+        "tool": task.tool,
+        "arguments": task.arguments,
+        "taskId": task.id,
+        "status": task.status,
+        "statusMessage": task.message,
+        "ttl": task.ttl,
+        "variables": task.variables,
+        "questions": [{"message": each.message, "requestedSchema": each.schema} for each in task.questions],
+        "result": outcome.raw if outcome is not None else getattr(failure, "result", None),
+        "error": str(failure) if failure is not None else None,
+    }
+    shown = {key: value for key, value in told.items() if value not in (None, [], {})}
+    text = json.dumps(shown, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
+
+
+def static_card(task: Task) -> str:
+    """The card for where no widget runs. Everything from a server is escaped."""
+    parts = [static_table([task])]
+    if task.variables:
+        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)[:400]}" for name, value in task.variables.items())
+        parts.append(f"<pre>{html.escape(chr(10).join(lines))}</pre>")
+    parts += [f"<p><b>Asks:</b> {html.escape(each.message)}</p>" for each in task.questions]
+    if task.outcome is not None:
+        parts.append(f"<pre>{html.escape(task.outcome.preview(2_000))}</pre>")
+    return "".join(parts)

@@ -1,0 +1,318 @@
+"""Questions and completions that a server asks for, answered from code: both generations, tasks and plain calls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import mcp_types as types
+import pytest
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.resolve import (
+    AcceptedElicitation,
+    CancelledElicitation,
+    DeclinedElicitation,
+    Elicit,
+    Resolve,
+    Sample,
+)
+from pydantic import BaseModel
+
+import pmcp_lab as lab
+from pmcp_lab.client import Question
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.demo import build
+from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
+
+MODES = ["legacy", "2026-07-28"]
+
+
+class Choice(BaseModel):
+    size: int
+
+
+Outcome = AcceptedElicitation[Choice] | DeclinedElicitation | CancelledElicitation
+
+
+def which() -> Elicit[Choice]:
+    return Elicit("Which size?", Choice)
+
+
+def rhyme() -> Sample:
+    message = types.SamplingMessage(role="user", content=types.TextContent(type="text", text="rhyme on sea"))
+    return Sample([message], max_tokens=50)
+
+
+def asker() -> MCPServer[Any]:
+    """Asks in the middle of plain calls."""
+    server: MCPServer[Any] = MCPServer("asker")
+
+    @server.tool()
+    async def shirt(choice: Annotated[Outcome, Resolve(which)]) -> str:
+        """Ask for a size, in whichever way the client's generation has."""
+        match choice:
+            case AcceptedElicitation(data=data):
+                return f"size {data.size}"
+            case DeclinedElicitation():
+                return "declined"
+            case _:
+                return "cancelled"
+
+    @server.tool()
+    async def pay(ctx: Context[Any, Any]) -> str:
+        """Send the person to a page, and say when that is settled."""
+        said = await ctx.elicit_url("Pay, please", "https://pay.example/order?id=1", "order-1")
+        if said.action == "accept":
+            await asyncio.sleep(0.2)
+            await ctx.session.send_elicit_complete("order-1")
+            await asyncio.sleep(0.2)
+        return said.action
+
+    @server.tool()
+    async def trap(ctx: Context[Any, Any]) -> str:
+        said = await ctx.elicit_url("Look here", "javascript:alert(1)", "trap-1")
+        return said.action
+
+    @server.tool()
+    async def poem(said: Annotated[types.CreateMessageResult, Resolve(rhyme)]) -> str:
+        assert isinstance(said.content, types.TextContent)
+        return f"{said.model}: {said.content.text}"
+
+    @server.tool()
+    async def blunt() -> str | types.InputRequiredResult:
+        """Asks for a completion without looking at what the client can do."""
+        return types.InputRequiredResult(input_requests={"s": types.CreateMessageRequest(params=rhyme().params)})
+
+    return server
+
+
+@pytest.fixture(params=MODES)
+def server(request: pytest.FixtureRequest) -> Iterator[lab.Server]:
+    with lab.connect(asker(), name=f"asker-{request.param}", mode=request.param) as connected:
+        yield connected
+
+
+@pytest.fixture
+def legacy() -> Iterator[lab.Server]:
+    with lab.connect(asker(), name="asker-url", mode="legacy") as connected:
+        yield connected
+
+
+@pytest.fixture(params=MODES, scope="module")
+def demo(request: pytest.FixtureRequest) -> Iterator[lab.Server]:
+    with lab.connect(build(), name=f"asking-{request.param}", mode=request.param) as connected:
+        yield connected
+
+
+@pytest.fixture(autouse=True)
+def no_callback(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "demo" in request.fixturenames:
+        request.getfixturevalue("demo").on_input(None)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.01)
+
+
+def question_of(run: lab.Task) -> Question:
+    run.asked.result(10)
+    (question,) = run.questions
+    return question
+
+
+class TestAPersonAnswers:
+    def test_within_a_plain_call(self, server: lab.Server) -> None:
+        run = server.task("shirt")
+        question = question_of(run)
+        assert run.status == "input_required"
+        assert (question.message, question.tool) == ("Which size?", "shirt")
+        with pytest.raises(InvalidArguments, match="size"):
+            run.answer({"size": "large"})
+        run.answer({"size": 3})
+        assert run.result(10).text == "size 3"
+        assert [moment.status for moment in run.moments] == ["working", "input_required", "working", "completed"]
+
+    @pytest.mark.parametrize(("how", "said"), [("decline", "declined"), ("dismiss", "cancelled")])
+    def test_without_deciding(self, server: lab.Server, how: str, said: str) -> None:
+        run = server.task("shirt")
+        question_of(run)
+        getattr(run, how)()
+        assert run.result(10).text == said
+
+    def test_twice_is_an_error(self, server: lab.Server) -> None:
+        run = server.task("shirt")
+        question_of(run)
+        run.answer({"size": 3})
+        with pytest.raises(TaskError, match="asks nothing"):
+            run.answer({"size": 3})
+        run.result(10)
+
+    def test_a_cancelled_call_takes_its_question_along(self, server: lab.Server) -> None:
+        run = server.task("shirt")
+        question_of(run)
+        run.cancel()
+        assert run.questions == []
+        assert run.status == "cancelled"
+
+    def test_a_schema_that_is_none_stops_no_answer(self) -> None:
+        question = Question("q", "What?", {"type": "object", "properties": None, "required": ["x"]})
+        assert question.response("accept", {"x": 1})["content"] == {"x": 1}
+
+    def test_two_calls_at_once(self, server: lab.Server) -> None:
+        runs = [server.task("shirt") for _ in range(2)]
+        until(lambda: sum(len(run.questions) for run in runs) == 2)
+        # Over 2025-11-25 nothing says which call asks: both questions are shown at the later one.
+        for size in (1, 2):
+            asked = next(run for run in runs if run.questions)
+            asked.answer({"size": size}, key=asked.questions[0].key)
+        assert sorted(run.result(10).text for run in runs) == ["size 1", "size 2"]
+
+
+class TestACallbackAnswers:
+    def test_a_task(self, demo: lab.Server) -> None:
+        threads: list[str] = []
+
+        @demo.on_input
+        def answer(question: Question) -> dict[str, Any]:
+            threads.append(threading.current_thread().name)
+            assert question.message == "Publish m?"
+            return {"publish": True, "visibility": "company"}
+
+        assert demo.task("publish", model="m").result(10).value["visibility"] == "company"
+        assert threads
+        assert threads[0] != "pmcp_lab"
+
+    def test_a_plain_call(self, demo: lab.Server) -> None:
+        demo.on_input(lambda question: "decline")
+        assert demo.call("publish", model="m", timeout=10).value["published"] is False
+
+    def test_a_coroutine(self, server: lab.Server) -> None:
+        async def answer(question: Question) -> dict[str, int]:
+            await asyncio.sleep(0.01)
+            return {"size": len(question.message)}
+
+        server.on_input(answer)
+        assert server.call("shirt", timeout=10).text == "size 11"
+
+    def test_what_it_leaves_alone_a_person_answers(self, demo: lab.Server) -> None:
+        demo.on_input(lambda question: None)
+        run = demo.task("publish", model="m")
+        question_of(run)
+        run.decline()
+        assert run.result(10).value["published"] is False
+
+    def test_what_it_gets_wrong_a_person_answers(self, demo: lab.Server) -> None:
+        demo.on_input(lambda question: {"publish": "maybe"})
+        run = demo.task("publish", model="m")
+        question_of(run)
+        assert "the on_input callback did not answer: InvalidArguments" in str(run.trouble)
+        run.decline()
+        run.result(10)
+
+    def test_what_it_gets_wrong_a_plain_call_tells(self) -> None:
+        with lab.connect(asker(), name="asker-wrong", mode="2026-07-28") as server:
+            server.on_input(lambda question: 1 / 0)
+            with pytest.raises(InputRequired, match="ZeroDivisionError"):
+                server.call("shirt", timeout=10)
+
+
+class TestAnAppAsks:
+    """An app's calls are passed on as they come, and what they ask is answered by a callback or not at all."""
+
+    def test_a_callback_answers(self, server: lab.Server) -> None:
+        server.on_input(lambda question: {"size": 4})
+        raw = runtime().run(server.call_raw("shirt", {}), timeout=10)
+        assert raw["content"][0]["text"] == "size 4"
+
+    def test_without_one_it_is_told(self) -> None:
+        expected = pytest.raises(InputRequired, match=r"asks: 'Which size\?'")
+        with lab.connect(asker(), name="asker-app", mode="2026-07-28") as server, expected:
+            runtime().run(server.call_raw("shirt", {}), timeout=10)
+
+
+class TestNobodyAnswers:
+    def test_a_plain_call_says_what_was_asked(self) -> None:
+        expected = pytest.raises(InputRequired, match=r"(?s)asks: 'Which size\?'.*server.on_input")
+        with lab.connect(asker(), name="asker-nobody", mode="2026-07-28") as server, expected:
+            server.call("shirt", timeout=10)
+
+    def test_a_legacy_tool_is_told_and_goes_on(self, legacy: lab.Server) -> None:
+        assert legacy.call("shirt", timeout=10).text == "cancelled"
+
+
+class TestUrls:
+    def test_the_server_says_when_it_is_settled(self, legacy: lab.Server) -> None:
+        seen: list[str | None] = []
+        run = legacy.task("pay")
+        question = question_of(run)
+        assert question.url == "https://pay.example/order?id=1"
+        run.subscribe(lambda task: seen.append(task.visiting))
+        run.answer()
+        assert run.result(10).text == "accept"
+        assert "pay.example" in seen
+        assert run.visiting is None
+
+    @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "https://", "data:text/html,x"])
+    def test_only_web_addresses_are_accepted(self, url: str) -> None:
+        question = Question("q", "Look", url=url, server="s", tool="t")
+        with pytest.raises(InvalidArguments, match="no web address"):
+            question.response("accept", None)
+        assert question.response("decline", None) == {"action": "decline"}
+
+    def test_a_trap_can_be_declined(self, legacy: lab.Server) -> None:
+        run = legacy.task("trap")
+        question_of(run)
+        with pytest.raises(InvalidArguments):
+            run.answer()
+        run.decline()
+        assert run.result(10).text == "decline"
+
+
+@pytest.mark.filterwarnings("ignore:The sampling capability is deprecated")
+class TestSampling:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_a_callback_completes(self, mode: str) -> None:
+        asked: list[Any] = []
+
+        def complete(messages: list[dict[str, Any]], params: dict[str, Any]) -> str:
+            asked.append((messages, params["maxTokens"]))
+            return "tea"
+
+        with lab.connect(asker(), name="sampler", mode=mode, on_sampling=complete) as server:
+            assert server.call("poem", timeout=10).text == "unknown: tea"
+            assert asked == [([{"role": "user", "content": {"type": "text", "text": "rhyme on sea"}}], 50)]
+
+            @server.on_sampling
+            async def again(messages: Any, params: Any) -> dict[str, Any]:
+                return {"model": "m-1", "content": {"type": "text", "text": "bee"}}
+
+            assert server.call("poem", timeout=10).text == "m-1: bee"
+            server.on_sampling(lambda messages, params: {"content": 3})
+            with pytest.raises(LabError, match="is no CreateMessageResult"):
+                server.call("poem", timeout=10)
+
+    def test_without_a_callback_it_is_refused(self, server: lab.Server) -> None:
+        with pytest.raises(LabError, match=r"(?i)sampling"):
+            server.call("poem", timeout=10)
+
+    def test_a_server_that_asks_all_the_same_is_refused(self) -> None:
+        expected = pytest.raises(InputRequired, match=r"asks for a completion; connect with lab.connect")
+        with lab.connect(asker(), name="asker-blunt", mode="2026-07-28") as server, expected:
+            server.call("blunt", timeout=10)
+
+    def test_a_server_that_never_stops_asking_is_given_up(self) -> None:
+        expected = pytest.raises(InputRequired, match="asked 10 times; it was given up")
+        sampling = {"on_sampling": lambda messages, params: "tea"}
+        with lab.connect(asker(), name="asker-again", mode="2026-07-28", **sampling) as server, expected:
+            server.call("blunt", timeout=10)
+
+    def test_it_can_not_be_offered_later(self, legacy: lab.Server) -> None:
+        with pytest.raises(LabError, match=r"Close it and connect with lab.connect\(…, on_sampling=callback\)"):
+            legacy.on_sampling(lambda messages, params: "x")
