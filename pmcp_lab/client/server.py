@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import Any, TypeVar
 
 from pmcp_lab.client import views
 from pmcp_lab.client.activity import announce
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.peer import Peer
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
+
+T = TypeVar("T")
 
 CREATION_PATIENCE = 2.0
 """Seconds `Server.task` waits for the server to name the task. Where a server runs the tool inline, the
@@ -47,8 +50,13 @@ class Server:
         return str(self._peer.version)
 
     @property
+    def status(self) -> str:
+        """ "connecting", "open", "reconnecting" or "closed"."""
+        return self.connection.status
+
+    @property
     def closed(self) -> bool:
-        return self.connection.ready.done() and not self.connection.open
+        return self.status == "closed"
 
     @property
     def stderr(self) -> str:
@@ -65,7 +73,7 @@ class Server:
 
     def refresh(self) -> None:
         """List the tools again."""
-        raw = runtime().run(self._peer.list_tools())
+        raw = self._ask(Peer.list_tools)
         self._tools = Tools(self.name, [Tool(self.name, item) for item in raw])
 
     # --- what it does ---
@@ -168,11 +176,11 @@ class Server:
 
     def read(self, uri: str) -> list[dict[str, Any]]:
         """The contents of a resource."""
-        return list(runtime().run(self._peer.read_resource(uri)).get("contents") or ())
+        return list(self._ask(lambda peer: peer.read_resource(uri)).get("contents") or ())
 
     def resources(self) -> list[dict[str, Any]]:
         """The resources the server lists, as they came."""
-        return list(runtime().run(self._peer.list_resources()))
+        return list(self._ask(Peer.list_resources))
 
     def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         """Call a tool and show its MCP App. Returns the widget."""
@@ -219,15 +227,18 @@ class Server:
         return self
 
     @property
-    def _peer(self) -> Any:
-        if not self.connection.ready.done():
-            runtime().wait(self.connection.ready)
-        return self.connection.peer
+    def _peer(self) -> Peer:
+        return self.connection.wait()
+
+    def _ask(self, request: Callable[[Peer], Awaitable[T]]) -> T:
+        """Ask what may be asked twice."""
+        self.connection.wait()
+        return runtime().run(self.connection.ask(request, again=True))
 
     def __repr__(self) -> str:
         kind = {Command: "stdio", Url: "http"}.get(type(self.connection.target), "in process")
-        if not self.connection.ready.done():
-            return f"<Server {self.name}: connecting, {kind}>"
+        if self.status in ("connecting", "reconnecting"):
+            return f"<Server {self.name}: {self.status}, {kind}>"
         if self.closed:
             return f"<Server {self.name}: closed>"
         count = f"{len(self._tools)} tools, " if self._tools is not None else ""
