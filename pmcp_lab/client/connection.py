@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 RESTARTS = 5
 """How often in a row a command is started again that ended by itself."""
-STEADY = 2.0
+STEADY = 1.0
 """A connection that lasted so many seconds ends a row of failures."""
 GIVE_UP = 600.0
 """Seconds for which a URL that went away is tried."""
@@ -61,7 +61,7 @@ class Connection:
         self.loss: str | None = None
         """Why it was lost the last time."""
         self.attempt = 0
-        """How often in a row it was lost, or not found again."""
+        """Which attempt to connect again this is, or was the last time."""
         self.mode = mode
         self._timeout = timeout
         self.follower = Follower(self)
@@ -189,10 +189,9 @@ class Connection:
     async def _keep(self) -> None:
         """Connect, and again after every loss, until it is closed or there is no hope."""
         clock = asyncio.get_running_loop().time
-        lost_at = 0.0
+        short = failed = 0
+        found = clock()
         while True:
-            self._stop = asyncio.Event()
-            self._since = None
             try:
                 await self._negotiate()
             except Exception as error:
@@ -202,22 +201,18 @@ class Connection:
                     self.loss = self._why(error)
             if self._closing:
                 return
-            if self._lasted > STEADY:
-                self.attempt = 0
-            self.attempt += 1
-            if self.attempt == 1:
-                lost_at = clock()
-            spent = self.attempt > RESTARTS if isinstance(self.target, Command) else clock() > lost_at + GIVE_UP
+            if self._since is None:
+                failed += 1
+            else:
+                short = 0 if clock() > self._since + STEADY else short + 1
+                failed, found = 0, clock()
+            self.attempt = 1 + short + failed
+            spent = self.attempt > RESTARTS if isinstance(self.target, Command) else clock() > found + GIVE_UP
             if spent or isinstance(self.target, Local):
                 self.lost = self.loss
                 return
             self.follower.interrupt(self.trouble())
             await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0 ** (self.attempt - 1))))  # noqa: S311
-
-    @property
-    def _lasted(self) -> float:
-        """Seconds since this connection stood."""
-        return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
     def _lose(self, reason: str) -> bool:
         """The connection is gone; whoever asks something waits for the next. False if there was none to lose."""
@@ -231,6 +226,8 @@ class Connection:
         return True
 
     async def _negotiate(self) -> None:
+        self._stop = asyncio.Event()
+        self._since = None
         remembered = _verdicts.get(self.target) if self.mode == "auto" else None
         if remembered is not None:
             try:

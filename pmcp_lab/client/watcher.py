@@ -319,7 +319,7 @@ class Watcher:
         ]
 
     def _list_pays(self, now: float) -> bool:
-        if now < self._list_again or not self._asks.lists:
+        if now < self._list_again or not self._asks.lists or self._unlisted.issuperset(self._ready):
             return False
         listable = self._listable(now)
         pages = max((self._page_of.get(task_id, 1) for task_id in listable), default=0)
