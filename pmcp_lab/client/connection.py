@@ -35,6 +35,8 @@ GIVE_UP = 600.0
 """Seconds for which a URL that went away is tried."""
 SHORTEST, LONGEST = 0.2, 30.0
 """Seconds: between these the upper end of the random pause before an attempt doubles with each."""
+LAST_WORDS = 0.05
+"""Seconds from a loss to the end of what was lost."""
 PATIENCE = 30.0
 """Seconds a request waits while the connection is made again."""
 
@@ -206,7 +208,7 @@ class Connection:
             else:
                 short = 0 if clock() > self._since + STEADY else short + 1
                 failed, found = 0, clock()
-            self.attempt = 1 + short + failed
+            self.attempt = failed + max(1, short)
             spent = self.attempt > RESTARTS if isinstance(self.target, Command) else clock() > found + GIVE_UP
             if spent or isinstance(self.target, Local):
                 self.lost = self.loss
@@ -221,7 +223,8 @@ class Connection:
         self.loss = reason
         self.ready = concurrent.futures.Future()
         self._peer = None
-        self._stop.set()
+        # What was answered with the loss, as that a request was not taken up, still reaches who asked.
+        asyncio.get_running_loop().call_later(LAST_WORDS, self._stop.set)
         self.follower.interrupt(self.trouble())
         return True
 

@@ -7,7 +7,7 @@ new caller, who owns none of the old one's tasks.
 import asyncio
 import os
 import sys
-import time
+from collections import Counter
 
 import uvicorn
 from mcp.server.auth.provider import AccessToken
@@ -19,19 +19,18 @@ from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import Limits
 from pmcp_lab.tasks.owner import LOCAL, resolve_owner
 
+released = asyncio.Event()
 FILE, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
 
-tasks = Tasks(
-    f"sqlite:///{FILE}", executor=AsyncioExecutor(concurrency=5000), limits=Limits(tasks_per_owner=None)
-)
+tasks = Tasks(f"sqlite:///{FILE}", executor=AsyncioExecutor(concurrency=5000), limits=Limits(tasks_per_owner=None))
 
 
 @tasks.tool(support="optional", ttl="1h", poll_interval="500ms")
-async def until(moment: float, task: TaskContext) -> float:
-    """Work until the clock shows `moment` (seconds since the epoch)."""
+async def hold(number: int, task: TaskContext) -> int:
+    """Work until `release` is called, then return the number."""
     await task.update(message="working", variables={"worker": os.getpid()})
-    await asyncio.sleep(max(0.0, moment - time.time()))
-    return moment
+    await released.wait()
+    return number
 
 
 class Anybody:
@@ -47,13 +46,35 @@ http = {
         validate_token_resource=False,
     ),
 }
-server = MCPServer("durable", extensions=[tasks], middleware=[tasks], log_level="ERROR", **(http if PORT else {}))
+counts = Counter()
+
+
+async def count(ctx, call_next):
+    counts[ctx.method] += 1
+    return await call_next(ctx)
+
+
+server = MCPServer(
+    "durable", extensions=[tasks], middleware=[tasks, count], log_level="ERROR", **(http if PORT else {})
+)
 
 
 @server.tool()
 def pid() -> int:
     """Which process this is."""
     return os.getpid()
+
+
+@server.tool()
+def release() -> None:
+    """Let all tasks end."""
+    released.set()
+
+
+@server.tool()
+def asked() -> dict[str, int]:
+    """How often each method was asked for."""
+    return dict(counts)
 
 
 async def main() -> None:

@@ -283,32 +283,10 @@ class TestTrouble:
         with pytest.raises(ConnectionClosed, match="out of cheese"):
             run.result(timeout=20)
         assert run.status == "unknown"
-        assert run.trouble == "Server 'fragile' stopped. out of cheese"
+        assert run.trouble == "'fragile' is back, but does not know this task any more"
         assert run.ended is not None
-        assert fragile.closed
-        with pytest.raises(ConnectionClosed, match="out of cheese"):
-            fragile.call("ping")
         assert other.call("add", a=1, b=1).value == 2
-        assert lab.connect(script("fragile"), env=PYTHONPATH).call("ping").value == "pong"
-
-    def test_a_url_that_goes_away_in_the_middle_of_a_task(self) -> None:
-        serving = subprocess.Popen(
-            [sys.executable, "-m", "pmcp_lab", "demo", "--http", "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **PYTHONPATH},
-        )
-        with serving:
-            assert serving.stdout is not None
-            url = next(word for word in serving.stdout.readline().split() if word.startswith("http"))
-            server = lab.connect(url.rstrip(".,"), name="away")
-            run = server.task("train", epochs=100, seconds=60)
-            serving.kill()
-            with pytest.raises(ConnectionClosed, match="Lost the connection to 'away'"):
-                run.result(timeout=20)
-            assert run.status == "unknown"
-            assert "Lost the connection" in str(run.trouble)
+        assert fragile.call("ping").value == "pong"
 
     def test_stderr_is_kept(self) -> None:
         server = lab.connect(script("fragile"), name="noisy", env=PYTHONPATH)
