@@ -31,7 +31,7 @@ FAIRNESS = 4
 SETTLE = 0.05
 """Seconds from a new task to the request that listens to it, so that tasks started together share it …"""
 PER_TASK = 0.005
-"""… and for each task listened to this much longer (up to a second): listening again repeats all their ids."""
+"""… and for each task listened to already this much longer (up to a second): their ids have to be repeated."""
 ACKNOWLEDGED = 2.0
 """Seconds a new task is left to the stream that is being opened for it before it is polled after all."""
 QUIET = 0.5
@@ -366,7 +366,8 @@ class Watcher:
     async def _listen(self, group: asyncio.TaskGroup) -> None:
         while self._listening:
             await self._wanting.wait()
-            await asyncio.sleep(max(SETTLE, min(1.0, PER_TASK * len(self._watched))))
+            repeated = 0 if self._stream is None else len(self._stream.honoured)
+            await asyncio.sleep(max(SETTLE, min(1.0, PER_TASK * repeated)))
             if self._failures:
                 await asyncio.sleep(min(LONGEST, 2.0**self._failures) * self._chance.random())
             self._wanting.clear()
