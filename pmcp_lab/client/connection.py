@@ -214,7 +214,9 @@ class Connection:
                 self.lost = self.loss
                 return
             self.follower.interrupt(self.trouble())
-            await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0 ** (self.attempt - 1))))  # noqa: S311
+            # A server that does answer is not made to wait for what it did before.
+            steps = failed + min(short, 3)
+            await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps)))  # noqa: S311
 
     def _lose(self, reason: str) -> bool:
         """The connection is gone; whoever asks something waits for the next. False if there was none to lose."""

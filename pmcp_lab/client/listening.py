@@ -9,7 +9,7 @@ from typing import Any
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import RequestId
 
-from pmcp_lab.errors import ConnectionClosed
+from pmcp_lab.errors import METHOD_NOT_FOUND, ConnectionClosed, PeerError
 
 LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
@@ -59,8 +59,11 @@ class Streams:
             return
         if not stream.acknowledged.done():
             task_ids = (params.get("notifications") or {}).get("taskIds")
-            known = task_ids if isinstance(task_ids, list) else []
-            stream.acknowledged.set_result(frozenset(map(str, known)))
+            if isinstance(task_ids, list):
+                stream.acknowledged.set_result(frozenset(map(str, task_ids)))
+            else:
+                refusal = PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
+                stream.acknowledged.set_exception(refusal)
 
     async def open(self, request: Callable[[], Awaitable[Any]]) -> Stream:
         """Send the request and wait until it is acknowledged.
@@ -82,7 +85,9 @@ class Streams:
                 )
                 if not stream.acknowledged.done() and stream.request.done():
                     stream.request.result()
-                if not stream.acknowledged.done():
+                if stream.acknowledged.done():
+                    stream.acknowledged.result()
+                else:
                     raise ConnectionClosed("the server did not acknowledge that it is listened to")
             except BaseException:
                 stream.close()

@@ -30,13 +30,15 @@ FAIRNESS = 4
 """Of this many polls one goes to whoever waits longest, seen or not."""
 SETTLE = 0.05
 """Seconds from a new task to the request that listens to it, so that tasks started together share it …"""
-PER_TASK = 0.005
-"""… and for each task listened to already this much longer (up to a second): their ids have to be repeated."""
-ACKNOWLEDGED = 2.0
+GATHER = 0.5
+"""… and while others are listened to already."""
+MERGE = 5.0
+"""Seconds without new tasks after which several streams become one."""
+ACKNOWLEDGED = 15.0
 """Seconds a new task is left to the stream that is being opened for it before it is polled after all."""
-QUIET = 0.5
-"""Seconds without a notification after which what a new stream has not told of is asked for."""
-BURST = 5.0
+QUIET = 2.0
+"""Seconds without a notification after which what a new stream has not told of is asked for …"""
+BURST = 10.0
 """… or this many seconds after it was acknowledged, however much it tells."""
 STEADY = 5.0
 """A stream that ends sooner than this is opened again with growing pauses."""
@@ -130,7 +132,9 @@ class Watcher:
         self._ready: dict[str, None] = {}
         self._busy: set[str] = set()
         self._again: set[str] = set()
-        self._stream: Stream | None = None
+        self._covering: dict[str, Stream] = {}
+        self._streams: dict[Stream, int] = {}
+        """How many watched tasks each open stream tells of."""
         self._told = 0.0
         self._listening = self._running and self._asks.listens
         self._failures = 0
@@ -177,9 +181,7 @@ class Watcher:
         self._page_of.pop(task_id, None)
         self._unlisted.discard(task_id)
         self._declined.discard(task_id)
-        if not self._watched and self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        self._uncover(task_id)
 
     def prefer(self, task_ids: Iterable[str]) -> None:
         """These are looked at: they go first, until the next call."""
@@ -188,7 +190,16 @@ class Watcher:
     # --- plans ---
 
     def _covers(self, task_id: str) -> bool:
-        return self._stream is not None and task_id in self._stream.honoured
+        return task_id in self._covering
+
+    def _uncover(self, task_id: str) -> None:
+        """No stream is needed for it any more; one that nothing needs ends."""
+        stream = self._covering.pop(task_id, None)
+        if stream is not None and stream in self._streams:
+            self._streams[stream] -= 1
+            if not self._streams[stream]:
+                del self._streams[stream]
+                stream.close()
 
     def _plan(self, task_id: str, after: float, patience: float = 0.0) -> None:
         now = _now()
@@ -226,8 +237,8 @@ class Watcher:
             self._running = False
             for poll in self._polls:
                 poll.cancel()
-            if self._stream is not None:
-                self._stream.close()
+            for stream in self._streams:
+                stream.close()
 
     async def _poll(self) -> None:
         while True:
@@ -364,16 +375,26 @@ class Watcher:
     # --- by stream ---
 
     async def _listen(self, group: asyncio.TaskGroup) -> None:
+        """Listen to what is new. A new stream takes over those that are not much larger than it, so that there are
+        few, and few ids are sent again; when nothing new comes, one takes over all."""
         while self._listening:
-            await self._wanting.wait()
-            repeated = 0 if self._stream is None else len(self._stream.honoured)
-            await asyncio.sleep(max(SETTLE, min(1.0, PER_TASK * repeated)))
-            if self._failures:
-                await asyncio.sleep(min(LONGEST, 2.0**self._failures) * self._chance.random())
-            self._wanting.clear()
-            wanted = [task_id for task_id in self._watched if task_id not in self._declined]
-            if all(map(self._covers, wanted)):
+            if not await self._anything_new():
+                absorbed = list(self._streams)
+            else:
+                await asyncio.sleep(GATHER if self._streams else SETTLE)
+                if self._failures:
+                    await asyncio.sleep(min(LONGEST, 2.0**self._failures) * self._chance.random())
+                self._wanting.clear()
+                absorbed = []
+            wanted = [i for i in self._watched if i not in self._covering and i not in self._declined]
+            if not wanted and len(absorbed) < 2:
                 continue
+            size = len(wanted)
+            for stream, load in sorted(self._streams.items(), key=lambda item: item[1]):
+                if load <= 2 * size and stream not in absorbed:
+                    absorbed.append(stream)
+                    size += load
+            wanted += [task_id for task_id, stream in self._covering.items() if stream in absorbed]
             try:
                 stream = await self._asks.listen(wanted)
             except LabError as error:
@@ -382,37 +403,51 @@ class Watcher:
                 self._poll_uncovered()
                 continue
             self._take_up(stream, wanted)
-            if self._stream is stream:
+            if stream in self._streams:
                 group.create_task(self._outlive(stream))
 
+    async def _anything_new(self) -> bool:
+        try:
+            async with asyncio.timeout(MERGE if len(self._streams) > 1 else None):
+                await self._wanting.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def _take_up(self, stream: Stream, wanted: Collection[str]) -> None:
-        """Hear a stream that was acknowledged; only then does the one before it end."""
-        before, self._stream = self._stream, stream
+        """Hear a stream that was acknowledged; only then do those end that it takes over from."""
         self._told = _now()
+        self._streams[stream] = 1  # its own, so that it does not end before all are counted
+        honoured = set(stream.honoured)
         for task_id in wanted:
             if task_id not in self._watched:
                 continue
-            if task_id not in stream.honoured:
+            known = self._covers(task_id)
+            self._uncover(task_id)
+            if task_id not in honoured:
                 self._declined.add(task_id)
                 self.ask(task_id)
-            elif before is None or task_id not in before.honoured:
-                # What changed before the acknowledgement is told by many servers, but not by all.
-                if task_id in self._busy:
-                    self._again.add(task_id)
-                else:
-                    self._plan(task_id, max(QUIET, self._watched[task_id]), BURST)
-        if before is not None:
-            before.close()
-        if not stream.honoured or not self._watched:
-            self._listening = bool(stream.honoured)
-            self._stream = None
+                continue
+            self._covering[task_id] = stream
+            self._streams[stream] += 1
+            if known:
+                continue
+            # What changed before the acknowledgement is told by many servers, but not by all.
+            if task_id in self._busy:
+                self._again.add(task_id)
+            else:
+                self._plan(task_id, max(QUIET, self._watched[task_id]), BURST)
+        self._streams[stream] -= 1
+        if not self._streams[stream]:
+            del self._streams[stream]
             stream.close()
 
     async def _outlive(self, stream: Stream) -> None:
         opened = _now()
         await stream.over()
-        if self._stream is stream:
-            self._stream = None
+        if self._streams.pop(stream, None) is not None:
+            for task_id in [task_id for task_id, other in self._covering.items() if other is stream]:
+                del self._covering[task_id]
             self._failures = self._failures + 1 if _now() < opened + STEADY else 0
             self._poll_uncovered()
 
