@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Coroutine
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Follower:
     async def run(self, peer: Peer) -> None:
         """Watch over one connection until cancelled; the tasks outlive it."""
         self._peer = peer
+        self._results = asyncio.Semaphore(IN_FLIGHT)
         await self.watcher.run()
 
     def interrupt(self, trouble: str) -> None:
@@ -61,6 +62,7 @@ class Follower:
     def _give_up_waiting(self) -> None:
         for fetch in self._fetching.values():
             fetch.cancel()
+        self._fetching.clear()  # they may take a while to end, and must not keep others from beginning
         for answer in self._answers.values():
             answer.cancel()
 
@@ -174,9 +176,7 @@ class Follower:
         how = f"start it with task({task.tool!r}, …) and answer with .answer({{…}})"
         task.fail(InputRequired(f"{tool} asks: {question.message!r}\nA plain call can't answer; {how}.", task.id or ""))
         if task.id is not None and self._connection.open:
-            cancelling = asyncio.create_task(self._cancel_quietly(task.id))
-            self._fetching[f"cancel {task.id}"] = cancelling
-            cancelling.add_done_callback(lambda _: self._fetching.pop(f"cancel {task.id}", None))
+            self._keep(f"cancel {task.id}", self._cancel_quietly(task.id))
 
     async def _cancel_quietly(self, task_id: str) -> None:
         with suppress(LabError):  # it may have ended by itself; nobody waits for it any more
@@ -254,9 +254,17 @@ class Follower:
 
     def _fetch(self, task: Task, task_id: str) -> None:
         if task_id not in self._fetching:
-            fetch = asyncio.create_task(self._fetch_result(task, task_id))
-            self._fetching[task_id] = fetch
-            fetch.add_done_callback(lambda _: self._fetching.pop(task_id, None))
+            self._keep(task_id, self._fetch_result(task, task_id))
+
+    def _keep(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until the connection is lost."""
+        fetch = self._fetching[key] = asyncio.create_task(work)
+
+        def done(_: object) -> None:
+            if self._fetching.get(key) is fetch:
+                del self._fetching[key]
+
+        fetch.add_done_callback(done)
 
     async def _fetch_result(self, task: Task, task_id: str) -> None:
         """Legacy `tasks/result`: blocks until the end."""

@@ -24,6 +24,9 @@ class ScriptedHttp:
         self.retry_after: int | None = None
         self.hang_up_on: str | None = None
         """A method whose request is read and never answered: the connection is closed."""
+        self.stall_on: str | None = None
+        """A method that is answered once `resume` is set."""
+        self.resume = threading.Event()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -56,6 +59,7 @@ class ScriptedHttp:
         self.sessions.clear()
 
     def close(self) -> None:
+        self.resume.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -65,6 +69,8 @@ class ScriptedHttp:
         if method == self.hang_up_on:
             handler.close_connection = True
             return
+        if method == self.stall_on:
+            self.resume.wait(30)
         headers: dict[str, str] = {}
         if method == "initialize":
             headers["mcp-session-id"] = f"session-{len(self.asked)}"
