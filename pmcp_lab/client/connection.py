@@ -60,7 +60,7 @@ class Connection:
         """The peer once there is one; a new future each time the connection is lost."""
         self.lost: str | None = None
         """Why the connection ended for good, when nobody asked it to."""
-        self.loss: str | None = None
+        self.loss = ""
         """Why it was lost the last time."""
         self.attempt = 0
         """Which attempt to connect again this is, or was the last time."""
@@ -113,12 +113,16 @@ class Connection:
     def _away(self) -> str:
         return f"Server {self.name!r} is away; {self.trouble()}\n{self.loss}"
 
+    @property
+    def brief_loss(self) -> str:
+        """`loss` as a sentence on one line."""
+        return one_line(self.loss).rstrip(".") + "."
+
     def trouble(self) -> str:
         """What the rows of its tasks say, in one line."""
         if self.status == "reconnecting":
             return f"reconnecting to {self.name!r} (attempt {max(1, self.attempt)}) …"
-        last_words = self.stderr.tail(1) if self.stderr is not None and self.lost is not None else ""
-        return self.ending().partition(" Its last words")[0] + (f" {last_words}" if last_words else "")
+        return one_line(self.ending())
 
     # --- what it is asked ---
 
@@ -161,9 +165,7 @@ class Connection:
             except ConnectionClosed as error:
                 only_the_answer = self._peer is peer
                 if last or (error.delivered and not again):
-                    raise ConnectionClosed(
-                        error.message if only_the_answer else self.lost or self.loss or error.message
-                    ) from None
+                    raise ConnectionClosed(error.message if only_the_answer else self.lost or self.loss) from None
             if only_the_answer:
                 await asyncio.sleep(SHORTEST)
         raise AssertionError("the last attempt returns or raises")
@@ -199,8 +201,10 @@ class Connection:
             except Exception as error:
                 if not self._ever:
                     raise
-                if not self._lose(self._why(error)):
-                    self.loss = self._why(error)
+                why = self._why(error)
+                setback = None if self._lose(why) else why
+            else:
+                setback = None
             if self._closing:
                 return
             if self._since is None:
@@ -211,7 +215,7 @@ class Connection:
             self.attempt = failed + max(1, short)
             spent = self.attempt > RESTARTS if isinstance(self.target, Command) else clock() > found + GIVE_UP
             if spent or isinstance(self.target, Local):
-                self.lost = self.loss
+                self.lost = setback or self.loss
                 return
             self.follower.interrupt(self.trouble())
             # A server that does answer is not made to wait for what it did before.
@@ -329,3 +333,9 @@ class Connection:
         elif hasattr(self, "_stop"):
             self._stop.set()
         await asyncio.wait([asyncio.wrap_future(self._owner)])
+
+
+def one_line(ending: str) -> str:
+    """Why a connection ended, with the last of a server's last words."""
+    head, _, words = ending.partition(" Its last words on stderr:\n")
+    return f"{head} {words.splitlines()[-1]}" if words else head.partition("\n")[0]

@@ -242,7 +242,7 @@ class Follower:
             task.trouble = "the server does not know this task any more"
             task.fail(failed_task(task_id, f"{self._connection.name}.{task.tool}", {"message": error.message}, None))
             return
-        task.trouble = f"{self._connection.name!r} is back, but does not know this task any more"
+        task.trouble = f"{self._connection.brief_loss} It is back, but does not know this task any more."
         task.fail(
             ConnectionClosed(
                 f"{self._connection.loss}\nIt is back, but does not know task {task_id} of {task.tool} any more, "

@@ -283,7 +283,9 @@ class TestTrouble:
         with pytest.raises(ConnectionClosed, match="out of cheese"):
             run.result(timeout=20)
         assert run.status == "unknown"
-        assert run.trouble == "'fragile' is back, but does not know this task any more"
+        assert run.trouble == (
+            "Server 'fragile' stopped. out of cheese. It is back, but does not know this task any more."
+        )
         assert run.ended is not None
         assert other.call("add", a=1, b=1).value == 2
         assert fragile.call("ping").value == "pong"

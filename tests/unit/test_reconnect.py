@@ -134,7 +134,7 @@ class TestSession:
         with pytest.raises(ConnectionClosed, match="does not know task task-1 of dig any more, which was working"):
             lost.result(10)
         assert lost.status == "unknown"
-        assert lost.trouble == "'forgetful' is back, but does not know this task any more"
+        assert str(lost.trouble).endswith("its session ended. It is back, but does not know this task any more.")
         assert kept.status == "working"
         assert kept.trouble is None
 
