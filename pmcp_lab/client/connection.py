@@ -140,10 +140,12 @@ class Connection:
 
     def wait(self, timeout: float = PATIENCE) -> Peer:
         """The same from any other thread. A first connection has its own time limit."""
-        try:
-            runtime().wait(self.ready, timeout if self._ever else None)
-        except TimeoutError:
-            raise ConnectionClosed(self._away()) from None
+        ready = self.ready
+        if not ready.done():
+            try:
+                runtime().wait(ready, timeout if self._ever else None)
+            except TimeoutError:
+                raise ConnectionClosed(self._away()) from None
         return self.peer
 
     async def ask(self, request: Callable[[Peer], Awaitable[T]], *, again: bool = False) -> T:

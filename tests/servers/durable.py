@@ -66,13 +66,13 @@ def pid() -> int:
 
 
 @server.tool()
-def release() -> None:
+async def release() -> None:
     """Let all tasks end."""
     released.set()
 
 
 @server.tool()
-def asked() -> dict[str, int]:
+async def asked() -> dict[str, int]:
     """How often each method was asked for."""
     return dict(counts)
 

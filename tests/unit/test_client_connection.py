@@ -304,6 +304,14 @@ class TestTrouble:
         with pytest.raises(ConnectionClosed, match="connect to it again"):
             server.call("add", a=1, b=1)
 
+    def test_what_is_known_can_be_read_inside_a_callback(self) -> None:
+        server = lab.connect("demo", name="known-inside")
+        seen: list[str] = []
+        run = server.task("train", epochs=1, seconds=0.1)
+        run.add_done_callback(lambda _: seen.append(f"{server.version} {server.status} {server!r}"))
+        until(lambda: seen)
+        assert seen[0].startswith("2026-07-28 open <Server known-inside: ")
+
     def test_waiting_inside_a_callback_is_refused_rather_than_stuck(self) -> None:
         from pmcp_lab.errors import LabError
 
