@@ -73,7 +73,14 @@ class ConnectionFailed(LabError):
 
 
 class ConnectionClosed(LabError):
-    """The connection ended while (or before) something was asked of it."""
+    """The connection ended while (or before) something was asked of it.
+
+    `delivered` is False when the server certainly never took the request up, so that it can be sent again.
+    """
+
+    def __init__(self, message: str, *, delivered: bool = True) -> None:
+        super().__init__(message)
+        self.delivered = delivered
 
 
 class UnknownServer(LabError):
@@ -127,6 +134,17 @@ class InvalidArguments(LabError):
 
 class PeerError(LabError):
     """The server answered with a JSON-RPC error; `code` and `data` are its own."""
+
+
+class ServerBusy(PeerError):
+    """The server is overloaded or away for a moment (HTTP 429, 502, 503, 504).
+
+    `retry_after` is the seconds it asks to be left alone, or None when it does not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message, code=INTERNAL_ERROR)
+        self.retry_after = retry_after
 
 
 class ToolError(LabError):

@@ -1,14 +1,16 @@
 """One MCP connection and the asyncio task that owns it.
 
 The SDK's client must be left by the task that entered it, so a single background task holds it open from
-handshake to end; everything else uses it from outside.
+handshake to end, and opens it again when it is lost; everything else uses it from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from typing import Any
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import mcp_types as types
 from mcp.client import Client
@@ -16,19 +18,36 @@ from mcp.client import Client
 from pmcp_lab._version import __version__
 from pmcp_lab.client.follower import Follower
 from pmcp_lab.client.hosting import Roots, ServerLog
+from pmcp_lab.client.listening import Streams, seen
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.target import Command, Local, Target, Url
 from pmcp_lab.client.transport import StderrLog, TaskTransport, http_transport, local_transport, stdio_transport
+from pmcp_lab.client.watcher import Watcher
 from pmcp_lab.errors import ConnectionClosed, ConnectionFailed, LabError
+
+T = TypeVar("T")
+
+RESTARTS = 5
+"""How often in a row a command is started again that ended by itself."""
+STEADY = 1.0
+"""A connection that lasted so many seconds ends a row of failures."""
+GIVE_UP = 600.0
+"""Seconds for which a URL that went away is tried."""
+SHORTEST, LONGEST = 0.2, 30.0
+"""Seconds: between these the upper end of the random pause before an attempt doubles with each."""
+LAST_WORDS = 0.05
+"""Seconds from a loss to the end of what was lost."""
+PATIENCE = 30.0
+"""Seconds a request waits while the connection is made again."""
 
 _verdicts: dict[Target, str] = {}
 """Which mode a target turned out to speak: probing a server that ignores unknown methods costs 10 s."""
 
 
 class Connection:
-    """Opens at once, in the background.
+    """Opens at once, in the background, and again when it is lost.
 
     Args:
         mode: "auto", "legacy" or "2026-07-28".
@@ -43,8 +62,13 @@ class Connection:
         self.target = target
         self.stderr = StderrLog() if isinstance(target, Command) else None
         self.ready: concurrent.futures.Future[Peer] = concurrent.futures.Future()
+        """The peer once there is one; a new future each time the connection is lost."""
         self.lost: str | None = None
-        """Why the connection ended, when nobody asked it to."""
+        """Why the connection ended for good, when nobody asked it to."""
+        self.loss = ""
+        """Why it was lost the last time."""
+        self.attempt = 0
+        """Which attempt to connect again this is, or was the last time."""
         self.mode = mode
         self._timeout = timeout
         self.follower = Follower(self)
@@ -54,38 +78,115 @@ class Connection:
         self.samples = on_sampling is not None
         """Whether the handshake declares sampling."""
         self._peer: Peer | None = None
+        self._ever = False
+        """Whether there ever was a connection."""
+        self._since: float | None = None
         self._closing = False
         self._owner = runtime().start(self._own())
         runtime().at_exit(self, self.close)
+
+    # --- what it is ---
 
     @property
     def open(self) -> bool:
         return self._peer is not None and not self._closing and self.lost is None
 
     @property
+    def status(self) -> str:
+        """ "connecting", "open", "reconnecting" or "closed"."""
+        if self.open:
+            return "open"
+        if self._closing or self.ready.done():
+            return "closed"
+        return "reconnecting" if self._ever else "connecting"
+
+    @property
+    def watcher(self) -> Watcher:
+        """Decides when tasks are asked for. Use it on the connection's loop."""
+        return self.follower.watcher
+
+    @property
     def peer(self) -> Peer:
         """The live peer.
 
         Raises:
-            ConnectionClosed: The connection ended or was never there.
+            ConnectionClosed: The connection ended, was never there or is being made again.
         """
         if self._peer is None or not self.open:
-            raise ConnectionClosed(self.ending())
+            raise ConnectionClosed(self._away() if self.status == "reconnecting" else self.ending())
         return self._peer
 
     def ending(self) -> str:
         """Why it is closed, with what a stdio server last wrote to stderr."""
         return self.lost or f"Server {self.name!r} is closed; connect to it again."
 
-    def _trouble(self) -> str:
-        """The same in one line."""
-        last_words = self.stderr.tail(1) if self.stderr is not None and self.lost is not None else ""
-        return self.ending().partition(" Its last words")[0] + (f" {last_words}" if last_words else "")
+    def _away(self) -> str:
+        return f"Server {self.name!r} is away; {self.trouble()}\n{self.loss}"
+
+    @property
+    def brief_loss(self) -> str:
+        """`loss` as a sentence on one line."""
+        return one_line(self.loss).rstrip(".") + "."
+
+    def trouble(self) -> str:
+        """What the rows of its tasks say, in one line."""
+        if self.status == "reconnecting":
+            return f"reconnecting to {self.name!r} (attempt {max(1, self.attempt)}) …"
+        return one_line(self.ending())
+
+    # --- what it is asked ---
+
+    async def live(self, timeout: float = PATIENCE) -> Peer:
+        """The peer, as soon as there is one. On the connection's loop.
+
+        Raises:
+            ConnectionClosed: There is none, and there won't be within `timeout` seconds.
+        """
+        if self.status in ("connecting", "reconnecting"):
+            ready = asyncio.wrap_future(self.ready)
+            ready.add_done_callback(seen)
+            await asyncio.wait([ready], timeout=timeout)
+        return self.peer
+
+    def wait(self, timeout: float = PATIENCE) -> Peer:
+        """The same from any other thread. A first connection has its own time limit."""
+        ready = self.ready
+        if not ready.done():
+            try:
+                runtime().wait(ready, timeout if self._ever else None)
+            except TimeoutError:
+                raise ConnectionClosed(self._away()) from None
+        return self.peer
+
+    async def ask(self, request: Callable[[Peer], Awaitable[T]], *, again: bool = False) -> T:
+        """Make a request over whatever peer there is; waits for one while the connection is made again.
+
+        A request that certainly was not taken up is sent again; any other only if `again` says that it may be.
+
+        Args:
+            request: Called with the peer.
+            again: Whether asking twice does no more than asking once.
+
+        Raises:
+            ConnectionClosed: The connection ended before the answer came, or is not there in time.
+        """
+        for last in (False, False, False, False, True):
+            peer = await self.live()
+            try:
+                return await request(peer)
+            except ConnectionClosed as error:
+                only_the_answer = self._peer is peer
+                if last or (error.delivered and not again):
+                    raise ConnectionClosed(error.message if only_the_answer else self.lost or self.loss) from None
+            if only_the_answer:
+                await asyncio.sleep(SHORTEST)
+        raise AssertionError("the last attempt returns or raises")
+
+    # --- its life ---
 
     async def _own(self) -> None:
-        self._stop = asyncio.Event()
         try:
-            await self._negotiate()
+            await self._keep()
         except LabError as error:
             self._refuse(error)
         except BaseException as error:
@@ -94,30 +195,79 @@ class Connection:
                 raise
         finally:
             self._peer = None
-            self.follower.end(self.ending(), self._trouble())
+            if not self.ready.done():
+                self.ready.set_exception(ConnectionClosed(self.ending()))
+            self.follower.end(self.ending(), self.trouble())
             if self.stderr is not None:
                 self.stderr.close()
             runtime().forget(self)
 
+    async def _keep(self) -> None:
+        """Connect, and again after every loss, until it is closed or there is no hope."""
+        clock = asyncio.get_running_loop().time
+        short = failed = 0
+        found = clock()
+        while True:
+            try:
+                await self._negotiate()
+            except Exception as error:
+                if not self._ever:
+                    raise
+                why = self._why(error)
+                setback = None if self._lose(why) else why
+            else:
+                setback = None
+            if self._closing:
+                return
+            if self._since is None:
+                failed += 1
+            else:
+                short = 0 if clock() > self._since + STEADY else short + 1
+                failed, found = 0, clock()
+            self.attempt = failed + max(1, short)
+            spent = self.attempt > RESTARTS if isinstance(self.target, Command) else clock() > found + GIVE_UP
+            if spent or isinstance(self.target, Local):
+                self.lost = setback or self.loss
+                return
+            self.follower.interrupt(self.trouble())
+            # A server that does answer is not made to wait for what it did before.
+            steps = failed + min(short, 3)
+            await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps)))  # noqa: S311
+
+    def _lose(self, reason: str) -> bool:
+        """The connection is gone; whoever asks something waits for the next. False if there was none to lose."""
+        if not self.open:
+            return False
+        self.loss = reason
+        self.ready = concurrent.futures.Future()
+        self._peer = None
+        # What was answered with the loss, as that a request was not taken up, still reaches who asked.
+        asyncio.get_running_loop().call_later(LAST_WORDS, self._stop.set)
+        self.follower.interrupt(self.trouble())
+        return True
+
     async def _negotiate(self) -> None:
+        self._stop = asyncio.Event()
+        self._since = None
         remembered = _verdicts.get(self.target) if self.mode == "auto" else None
         if remembered is not None:
             try:
                 await self._serve(remembered)
             except Exception:
-                if self.ready.done():
+                if self._since is not None:
                     raise
-                del _verdicts[self.target]
+                _verdicts.pop(self.target, None)
             else:
                 return
         await self._serve(self.mode)
 
     async def _serve(self, mode: str) -> None:
+        streams = Streams()
         client = Client(
-            self._transport(mode),
+            self._transport(streams),
             mode=mode,
             client_info=types.Implementation(name="pmcp_lab", version=__version__),
-            extensions=[TasksExtension(self.follower.on_task), ui_extension()],
+            extensions=[TasksExtension(), ui_extension()],
             elicitation_callback=self.follower.on_elicitation,
             sampling_callback=self.follower.sampled if self.samples else None,
             message_handler=self.follower.on_message,
@@ -131,34 +281,41 @@ class Connection:
                     told = await client.session.send_discover(mode)
                     client.session.adopt(types.DiscoverResult.model_validate(told))
                 limit.reschedule(None)
-                self._peer = peer = Peer(client, self.name)
+                peer = Peer(client, self.name, streams)
                 # An in-process server takes both modes; only what had to be found out is remembered.
                 if self.mode == "auto" and not isinstance(self.target, Local):
                     _verdicts[self.target] = peer.version if peer.modern else "legacy"
-                watching = asyncio.create_task(self.follower.run())
+                self._since = asyncio.get_running_loop().time()
+                self._ever = True
+                self._peer = peer
+                watching = asyncio.create_task(self.follower.run(peer))
                 self.ready.set_result(peer)
                 try:
                     await self._stop.wait()
                 finally:
                     watching.cancel()
 
-    def _transport(self, mode: str) -> Any:
+    def _transport(self, streams: Streams) -> TaskTransport:
         match self.target:
             case Command():
                 assert self.stderr is not None
-                return TaskTransport(stdio_transport(self.target, self.stderr), self._on_end)
+                inner = stdio_transport(self.target, self.stderr)
             case Url():
-                return TaskTransport(http_transport(self.target), lambda: None)
-            case Local(server=server):
-                return TaskTransport(local_transport(server), self._on_end) if mode == "legacy" else server
+                inner = http_transport(self.target, self._on_loss)
+            case _:
+                inner = local_transport(self.target.server)
+        return TaskTransport(inner, self._on_end, self.follower.on_task, streams)
 
     def _on_end(self) -> None:
-        if self._closing or self.lost is not None:
-            return
-        self.lost = f"Server {self.name!r} stopped."
+        if isinstance(self.target, Url):
+            return  # the transport fell, and says why when it is left
+        reason = f"Server {self.name!r} stopped."
         if self.stderr is not None and (tail := self.stderr.tail()):
-            self.lost += f" Its last words on stderr:\n{tail}"
-        self._stop.set()
+            reason += f" Its last words on stderr:\n{tail}"
+        self._lose(reason)
+
+    def _on_loss(self, reason: str) -> bool:
+        return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {reason}")
 
     def _refuse(self, error: LabError) -> None:
         if not self.ready.done():
@@ -177,7 +334,7 @@ class Connection:
             case _:
                 text = str(error) or type(error).__name__
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
-        what = "Lost the connection to" if self.ready.done() else "Can't connect to"
+        what = "Can't connect to" if self._since is None else "Lost the connection to"
         message = f"{what} {self.name!r} ({self.target}): {reason}"
         if self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
@@ -191,3 +348,9 @@ class Connection:
         elif hasattr(self, "_stop"):
             self._stop.set()
         await asyncio.wait([asyncio.wrap_future(self._owner)])
+
+
+def one_line(ending: str) -> str:
+    """Why a connection ended, with the last of a server's last words."""
+    head, _, words = ending.partition(" Its last words on stderr:\n")
+    return f"{head} {words.splitlines()[-1]}" if words else head.partition("\n")[0]

@@ -143,6 +143,11 @@ class Elicitations:
                 except LabError as error:
                     waiting.delivered.set_exception(error)
                     continue
+                except asyncio.CancelledError:
+                    waiting.delivered.set_exception(
+                        TaskError("the connection was lost meanwhile; it is asked again", "")
+                    )
+                    raise
                 if question.url is not None and response["action"] == "accept":
                     self._visit(task, question)
                 waiting.delivered.set_result(None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Hashable
-from contextlib import suppress
+from collections.abc import Awaitable, Collection, Coroutine
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from pmcp_lab.client import sampling
 from pmcp_lab.client.elicitation import Elicitations, read_question
 from pmcp_lab.client.peer import ROUNDS
 from pmcp_lab.client.task import Task, failed_task
-from pmcp_lab.client.watcher import DEFAULT, Watcher, interval
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError, TaskCancelled
+from pmcp_lab.client.watcher import DEFAULT, IN_FLIGHT, Listed, Stream, Watcher, interval
+from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError, ServerBusy, TaskCancelled
 from pmcp_lab.protocol import TaskState, TaskStatus
 from pmcp_lab.protocol.meta import RELATED_TASK
 
 if TYPE_CHECKING:
     from pmcp_lab.client.connection import Connection
+    from pmcp_lab.client.peer import Peer
 
 
 calling: ContextVar[Task | None] = ContextVar("calling", default=None)
@@ -34,8 +35,12 @@ class Follower:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._watcher = Watcher(self._poll)
+        self.watcher = Watcher(self)
+        self._peer: Peer | None = None
         self._tasks: dict[str, Task] = {}
+        self._doubted: set[str] = set()
+        """Tasks that the server was not asked for since the connection was lost."""
+        self._results = asyncio.Semaphore(IN_FLIGHT)
         self._following: set[Task] = set()
         self._progress: dict[str, Task] = {}
         self._fetching: dict[str, asyncio.Task[None]] = {}
@@ -44,13 +49,30 @@ class Follower:
         self.on_sampling: sampling.Callback | None = None
         self._numbers = itertools.count(1)
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        try:
-            await self._watcher.run()
-        finally:
-            for fetch in self._fetching.values():
-                fetch.cancel()
+    async def run(self, peer: Peer) -> None:
+        """Watch over one connection until cancelled; the tasks outlive it."""
+        self._peer = peer
+        self._results = asyncio.Semaphore(IN_FLIGHT)
+        await self.watcher.run()
+
+    def interrupt(self, trouble: str) -> None:
+        """The connection is lost and made again: the tasks wait for it.
+
+        Args:
+            trouble: What their rows say meanwhile.
+        """
+        self._give_up_waiting()
+        self._doubted.update(self._tasks)
+        for task in list(self._following):
+            if task.id is not None:
+                task.trouble = trouble
+                task.touch()
+
+    def _give_up_waiting(self) -> None:
+        for fetch in self._fetching.values():
+            fetch.cancel()
+        self._fetching.clear()  # they may take a while to end, and must not keep others from beginning
+        self._asked.clear()  # what is still open is asked again, with the state
 
     def end(self, why: str, trouble: str) -> None:
         """The connection is gone: end what was followed over it.
@@ -63,6 +85,7 @@ class Follower:
             task.trouble = trouble
             task.fail(ConnectionClosed(f"{why}\nTask {task.id or task.tool} was {task.status} when last seen."))
         self._following.clear()
+        self._give_up_waiting()
 
     async def start(self, task: Task, *, ttl: int | None, as_task: bool) -> None:
         """Call the task's tool, and follow what comes of it until it ends.
@@ -78,14 +101,12 @@ class Follower:
         self._progress[token] = task
         calling.set(task)
         try:
-            peer = self._connection.peer
-            legacy_task = as_task and not peer.modern
-            answer = await self._call(task, token, ({} if ttl is None else {"ttl": ttl}) if legacy_task else None)
+            answer = await self._call(task, token, ttl, as_task=as_task)
         except LabError as error:
             self._progress.pop(token, None)
             if sampling.REFUSED in error.message:
                 error = InputRequired(f"{self._connection.name}.{task.tool} asks for a completion; {sampling.HOW}", "")
-            task.fail(error if self._connection.lost is None else ConnectionClosed(self._connection.ending()))
+            task.fail(error)
             return
         except asyncio.CancelledError:
             self._progress.pop(token, None)
@@ -99,18 +120,23 @@ class Follower:
         task.add_done_callback(lambda _: self._progress.pop(token, None))
         self.adopt(task, answer)
 
-    async def _call(self, task: Task, token: str, legacy: dict[str, int] | None) -> dict[str, Any] | TaskState:
+    async def _call(self, task: Task, token: str, ttl: int | None, *, as_task: bool) -> dict[str, Any] | TaskState:
         """Call the tool; again when it was refused over a URL where the person has been meanwhile."""
+
+        def call(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
+            legacy_task = as_task and not peer.modern
+            return peer.call_tool(
+                task.tool,
+                task.arguments,
+                task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
+                # After a legacy task is created, only a token of our own still finds its way to us.
+                meta={"progressToken": token} if legacy_task else None,
+                on_progress=None if legacy_task else task.observe_progress,
+            )
+
         for left in itertools.count(ROUNDS - 1, -1):
             try:
-                return await self._connection.peer.call_tool(
-                    task.tool,
-                    task.arguments,
-                    task=legacy,
-                    # After a legacy task is created, only a token of our own still finds its way to us.
-                    meta={"progressToken": token} if legacy is not None else None,
-                    on_progress=None if legacy is not None else task.observe_progress,
-                )
+                return await self._connection.ask(call)
             except PeerError as error:
                 if left <= 0 or not await self._settled(task, error):
                     raise
@@ -131,15 +157,17 @@ class Follower:
         task.add_done_callback(lambda _: self._forget(state.task_id))
         self._take(task, state)
         if not task.done():
-            self._watcher.watch(state.task_id, interval(state.poll_interval))
+            self.watcher.watch(state.task_id, interval(state.poll_interval))
 
     def _forget(self, task_id: str) -> None:
-        self._watcher.forget(task_id)
+        self.watcher.forget(task_id)
         self._tasks.pop(task_id, None)
         self._asked.pop(task_id, None)
+        self._doubted.discard(task_id)
 
     def _take(self, task: Task, state: TaskState) -> None:
         """Let a task know its state, and do what the state calls for."""
+        self._doubted.discard(state.task_id)
         task.observe(state)
         if self._connection.peer.modern:
             for key, request in state.input_requests.items():
@@ -154,9 +182,9 @@ class Follower:
                 task.fail(
                     failed_task(state.task_id, f"{self._connection.name}.{task.tool}", state.error, state.message)
                 )
-            case TaskStatus.COMPLETED | TaskStatus.FAILED if not self._connection.peer.modern:
+            case TaskStatus.COMPLETED | TaskStatus.FAILED if not self._modern:
                 self._fetch(task, state.task_id)
-            case TaskStatus.INPUT_REQUIRED if not self._connection.peer.modern:
+            case TaskStatus.INPUT_REQUIRED if not self._modern:
                 self._fetch(task, state.task_id)  # a legacy server asks its question while this waits
             case _:
                 pass
@@ -167,14 +195,12 @@ class Follower:
         if key in asked:
             return
         asked.add(key)
-        asking = asyncio.create_task(self._put(task, task_id, key, request))
-        self._fetching[f"ask {task_id} {key}"] = asking
-        asking.add_done_callback(lambda _: self._fetching.pop(f"ask {task_id} {key}", None))
+        self._keep(f"ask {task_id} {key}", self._put(task, task_id, key, request))
 
     async def _put(self, task: Task, task_id: str, key: str, request: dict[str, Any]) -> None:
         async def deliver(response: dict[str, Any]) -> None:
-            await self._connection.peer.answer(task_id, {key: response})
-            self._watcher.watch(task_id)
+            await self._connection.ask(lambda peer: peer.answer(task_id, {key: response}), again=True)
+            self.watcher.ask(task_id)
 
         params = request.get("params") or {}
         try:
@@ -199,52 +225,106 @@ class Follower:
 
     async def _cancel_quietly(self, task_id: str) -> None:
         with suppress(LabError):  # it may have ended by itself; nobody waits for it any more
-            await self._connection.peer.cancel_task(task_id)
+            await self._connection.ask(lambda peer: peer.cancel_task(task_id), again=True)
 
-    async def _poll(self, key: Hashable) -> float | None:
-        task = self._tasks.get(str(key))
-        if task is None or task.done():
+    # --- asked for by the watcher ---
+
+    @property
+    def _modern(self) -> bool:
+        return self._peer is not None and self._peer.modern
+
+    @property
+    def lists(self) -> bool:
+        return self._peer is not None and self._peer.lists_tasks
+
+    @property
+    def listens(self) -> bool:
+        return self._modern
+
+    async def get(self, task_id: str) -> float | None:
+        task = self._tasks.get(task_id)
+        if task is None or task.done() or self._peer is None:
             return None
         try:
-            state = await self._connection.peer.get_task(str(key))
-        except ConnectionClosed as error:
-            if self._connection.lost is None:
-                task.trouble = str(error)
-                task.touch()
-                return DEFAULT * 5
-            return None
-        except PeerError as error:
-            if error.code == -32602:
-                task.trouble = "the server does not know this task any more"
-                task.fail(
-                    failed_task(str(key), f"{self._connection.name}.{task.tool}", {"message": error.message}, None)
-                )
-                return None
-            task.trouble = error.message
-            task.touch()
-            return DEFAULT * 5
+            state = await self._peer.get_task(task_id)
+        except ConnectionClosed:
+            return DEFAULT  # a lost connection says so itself
+        except ServerBusy as busy:
+            self._trouble(task, busy)
+            raise
         except LabError as error:
-            task.trouble = error.message
-            task.touch()
+            if _unknown(error):
+                self._lost(task, task_id, error)
+                return None
+            self._trouble(task, error)
             return DEFAULT * 5
         self._take(task, state)
-        if state.status.terminal and self._connection.peer.modern and not task.done():
+        if state.status.terminal and self._modern and not task.done():
             # completed without a result, failed without an error: nothing more will come
             task.fail(failed_task(state.task_id, f"{self._connection.name}.{task.tool}", None, state.message))
-        return None if state.status.terminal else interval(state.poll_interval)
+        return _until_next(state)
+
+    async def list(self, cursor: str | None) -> Listed:
+        assert self._peer is not None
+        states, following = await self._peer.list_tasks(cursor)
+        for state in states:
+            task = self._tasks.get(state.task_id)
+            if task is not None and not task.done():
+                self._take(task, state)
+        return Listed({state.task_id: _until_next(state) for state in states}, following)
+
+    async def listen(self, task_ids: Collection[str]) -> Stream:
+        assert self._peer is not None
+        return await self._peer.listen(task_ids)
+
+    def _trouble(self, task: Task, error: LabError) -> None:
+        task.trouble = error.message
+        task.touch()
+
+    def _lost(self, task: Task, task_id: str, error: LabError) -> None:
+        """The server does not know the task."""
+        if task_id not in self._doubted:
+            task.trouble = "the server does not know this task any more"
+            task.fail(failed_task(task_id, f"{self._connection.name}.{task.tool}", {"message": error.message}, None))
+            return
+        task.trouble = f"{self._connection.brief_loss} It is back, but does not know this task any more."
+        task.fail(
+            ConnectionClosed(
+                f"{self._connection.loss}\nIt is back, but does not know task {task_id} of {task.tool} any more, "
+                f"which was {task.status} when last seen. Start it again if it is still wanted."
+            )
+        )
+
+    # --- legacy results ---
 
     def _fetch(self, task: Task, task_id: str) -> None:
         if task_id not in self._fetching:
-            fetch = asyncio.create_task(self._fetch_result(task, task_id))
-            self._fetching[task_id] = fetch
-            fetch.add_done_callback(lambda _: self._fetching.pop(task_id, None))
+            self._keep(task_id, self._fetch_result(task, task_id))
+
+    def _keep(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until the connection is lost."""
+        fetch = self._fetching[key] = asyncio.create_task(work)
+
+        def done(_: object) -> None:
+            if self._fetching.get(key) is fetch:
+                del self._fetching[key]
+
+        fetch.add_done_callback(done)
 
     async def _fetch_result(self, task: Task, task_id: str) -> None:
         """Legacy `tasks/result`: blocks until the end."""
         raw: dict[str, Any] = {}
         failure: dict[str, Any] | None = None
+        ended = task.reported is not None and task.reported.terminal
         try:
-            raw = await self._connection.peer.task_result(task_id)
+            # Of a thousand that end together each is one request; those that wait for an answer wait by themselves.
+            async with self._results if ended else nullcontext():
+                raw = await self._connection.peer.task_result(task_id)
+        except (ConnectionClosed, ServerBusy) as error:
+            if self._connection.status == "open":
+                self._trouble(task, error)
+                self.watcher.watch(task_id, DEFAULT)  # asks for the task, and so comes back here
+            return
         except PeerError as error:
             failure = {"message": error.message, "code": error.code, "data": error.data}
         except LabError as error:
@@ -255,6 +335,8 @@ class Follower:
                 task.observe(await self._connection.peer.get_task(task_id))
             except LabError:
                 task.trouble = "the final state could not be read"
+        else:
+            task.trouble = None
         if task.reported is TaskStatus.CANCELLED:
             task.fail(TaskCancelled(f"{self._connection.name}.{task.tool} was cancelled", task_id))
         elif "content" in raw:
@@ -268,14 +350,15 @@ class Follower:
         if task.id is None:
             task.fail(TaskCancelled(f"{self._connection.name}.{task.tool} was cancelled", ""))
             return
+        task_id = task.id
         try:
-            await self._connection.peer.cancel_task(task.id)
+            await self._connection.ask(lambda peer: peer.cancel_task(task_id), again=True)
         except PeerError:
-            state = await self._connection.peer.get_task(task.id)
+            state = await self._connection.ask(lambda peer: peer.get_task(task_id), again=True)
             self._take(task, state)
             if not state.status.terminal:
                 raise
-        self._watcher.watch(task.id)
+        self.watcher.ask(task_id)
 
     async def answer(self, task: Task, key: str, response: dict[str, Any]) -> None:
         await self.elicitations.answer(task, key, response)
@@ -287,6 +370,9 @@ class Follower:
         if task is None or task.done() or not self._connection.open:
             return
         self._take(task, state)
+        self.watcher.heard(state.task_id, _until_next(state))
+        if state.status.terminal and self._modern and not task.done():
+            self.watcher.ask(state.task_id)  # told without its result
 
     async def on_message(self, message: IncomingMessage) -> None:
         if isinstance(message, types.ProgressNotification):
@@ -339,3 +425,12 @@ class Follower:
             return waiting[0]
         calls = [task for task in self._following if task.id is None and not task.done()]
         return max(calls, key=lambda task: task.number, default=None)
+
+
+def _until_next(state: TaskState) -> float | None:
+    return None if state.status.terminal else interval(state.poll_interval)
+
+
+def _unknown(error: LabError) -> bool:
+    """Whether a server does not know a task; some say so in the text alone."""
+    return isinstance(error, PeerError) and (error.code == -32602 or "not found" in error.message.lower())

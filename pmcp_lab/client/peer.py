@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import anyio
@@ -14,15 +15,16 @@ from mcp.client import (
     ClientExtension,
     ClientRequestContext,
     InputRequiredRoundsExceededError,
-    NotificationBinding,
     ResultClaim,
     advertise,
 )
 from mcp.shared.dispatcher import ProgressFnT
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
+from pmcp_lab.client.http import BUSY, RETRY_AFTER, UNDELIVERED
+from pmcp_lab.client.listening import LISTEN, Stream, Streams
 from pmcp_lab.client.transport import CREATED
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, NotOffered, PeerError
+from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, NotOffered, PeerError, ServerBusy
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
@@ -35,6 +37,9 @@ STATE_ONLY_PAUSE = 0.25
 """Seconds before a call is repeated that asked nothing and only wants to be called again."""
 
 RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+PATIENCE = 30.0
+"""Seconds for an answer that should come at once."""
 
 
 class _TaskParams(types.RequestParams):
@@ -58,37 +63,13 @@ class _Created(types.Result):
     result_type: Literal["task"]
 
 
-class _Notified(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
 class TasksExtension(ClientExtension):
-    """Declares the tasks extension, claims created tasks, and passes on status notifications of both wires.
-
-    Args:
-        on_task: Called on the connection's loop with every Task the server volunteers.
-    """
+    """Declares the tasks extension and claims created tasks."""
 
     identifier = TASKS_EXTENSION
 
-    def __init__(self, on_task: Callable[[TaskState], None]) -> None:
-        self._on_task = on_task
-
     def claims(self) -> list[ResultClaim[Any]]:
         return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_carry)]
-
-    def notifications(self) -> list[NotificationBinding[Any]]:
-        return [
-            NotificationBinding(method=method, params_type=_Notified, handler=self._notified)
-            for method in (legacy.STATUS, modern.CHANGED)
-        ]
-
-    async def _notified(self, params: _Notified) -> None:
-        try:
-            state = decode_task(params.model_dump(mode="json"))
-        except LabError:
-            return  # a malformed notification says nothing; the next poll tells
-        self._on_task(state)
 
 
 def _reporting(on_progress: OnProgress) -> ProgressFnT:
@@ -113,13 +94,15 @@ class Peer:
 
     Raises (all methods):
         PeerError: The server answered with a JSON-RPC error.
+        ServerBusy: It wants to be left alone for a while.
         ConnectionClosed: The connection ended before the answer came.
     """
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, streams: Streams) -> None:
         self._client = client
         self._name = name
         self._log_level: types.LoggingLevel | None = None
+        self._streams = streams
 
     @property
     def version(self) -> str:
@@ -149,6 +132,7 @@ class Peer:
 
     @property
     def lists_tasks(self) -> bool:
+        """Whether there is a `tasks/list`."""
         return not self.modern and self._legacy_capability("list") is not None
 
     def _legacy_capability(self, path: str) -> Any:
@@ -307,18 +291,29 @@ class Peer:
     # --- tasks ---
 
     async def get_task(self, task_id: str) -> TaskState:
-        return decode_task(await self._task_request(legacy.GET, task_id))
+        return decode_task(await self._task_request(legacy.GET, task_id, timeout=PATIENCE))
+
+    async def list_tasks(self, cursor: str | None) -> tuple[list[TaskState], str | None]:
+        """Legacy only: one page of tasks, and where the next one starts."""
+        request = types.Request[dict[str, Any], str](method=legacy.LIST, params={"cursor": cursor} if cursor else {})
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, request_read_timeout_seconds=PATIENCE)
+        )
+        states = []
+        for task in raw.get("tasks") or ():
+            with suppress(LabError):  # one that can't be read is asked for by itself
+                states.append(decode_task(task))
+        following = raw.get("nextCursor")
+        return states, following if isinstance(following, str) and following else None
+
+    async def listen(self, task_ids: Collection[str]) -> Stream:
+        """Modern only: have the server tell of these tasks."""
+        params = {"notifications": {"taskIds": list(task_ids)}}
+        return await self._streams.open(lambda: self.request(LISTEN, params))
 
     async def task_result(self, task_id: str) -> dict[str, Any]:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
         return decode_result(await self._task_request(legacy.RESULT, task_id))
-
-    async def list_tasks(self, cursor: str | None) -> tuple[list[TaskState], str | None]:
-        """Legacy only: one page of tasks, and where the next one starts."""
-        page = await self.request(legacy.LIST, {} if cursor is None else {"cursor": cursor})
-        states = [decode_task(raw) for raw in page.get("tasks") or () if isinstance(raw, dict)]
-        following = page.get("nextCursor")
-        return states, following if isinstance(following, str) and following else None
 
     async def set_variables(self, task_id: str, variables: dict[str, Any]) -> TaskState:
         """Write variables of a task (extension `run.pmcp/task-variables`).
@@ -340,17 +335,28 @@ class Peer:
         """Modern only: answer open questions by key."""
         await self._task_request(modern.UPDATE, task_id, inputResponses=responses)
 
-    async def _task_request(self, method: str, task_id: str, **more: Any) -> dict[str, Any]:
+    async def _task_request(
+        self, method: str, task_id: str, *, timeout: float | None = None, **more: Any
+    ) -> dict[str, Any]:
         request = _TaskRequest(method=method, params=_TaskParams(task_id=task_id, **more))
-        raw: dict[str, Any] = await self._guard(self._client.session.send_request(request, RAW))
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, request_read_timeout_seconds=timeout)
+        )
         return raw
 
     async def _guard(self, awaitable: Any) -> Any:
         try:
             return await awaitable
         except MCPError as error:
+            data = error.data if isinstance(error.data, Mapping) else {}
             if error.code == types.CONNECTION_CLOSED:
-                raise ConnectionClosed(f"Server {self._name!r} closed the connection.") from None
+                raise ConnectionClosed(
+                    f"Server {self._name!r} closed the connection.", delivered=not data.get(UNDELIVERED)
+                ) from None
+            if BUSY in data:
+                wish = data.get(RETRY_AFTER)
+                when = "again later" if wish is None else f"again in {wish:g} s"
+                raise ServerBusy(f"Server {self._name!r} answered: {error.message}; try {when}", wish) from None
             raise PeerError(
                 f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
             ) from None

@@ -6,7 +6,7 @@ Calling tools and starting tasks is in `server`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pmcp_lab.client.catalogue import Tool, Tools
@@ -38,13 +38,12 @@ class Primitives:
 
     @property
     def _peer(self) -> Peer:
-        if not self.connection.ready.done():
-            runtime().wait(self.connection.ready)
-        return self.connection.peer
+        return self.connection.wait()
 
-    def _ask(self, request: Callable[[Peer], Coroutine[Any, Any, T]]) -> T:
+    def _ask(self, request: Callable[[Peer], Awaitable[T]]) -> T:
         """Ask what may be asked twice, and wait for the answer."""
-        return runtime().run(request(self._peer))
+        self.connection.wait()
+        return runtime().run(self.connection.ask(request, again=True))
 
     @property
     def tools(self) -> Tools:

@@ -50,8 +50,13 @@ class Server(Primitives):
         return str(self._peer.version)
 
     @property
+    def status(self) -> str:
+        """ "connecting", "open", "reconnecting" or "closed"."""
+        return self.connection.status
+
+    @property
     def closed(self) -> bool:
-        return self.connection.ready.done() and not self.connection.open
+        return self.status == "closed"
 
     @property
     def stderr(self) -> str:
@@ -333,8 +338,8 @@ class Server(Primitives):
 
     def __repr__(self) -> str:
         kind = {Command: "stdio", Url: "http"}.get(type(self.connection.target), "in process")
-        if not self.connection.ready.done():
-            return f"<Server {self.name}: connecting, {kind}>"
+        if self.status in ("connecting", "reconnecting"):
+            return f"<Server {self.name}: {self.status}, {kind}>"
         if self.closed:
             return f"<Server {self.name}: closed>"
         count = f"{len(self._tools)} tools, " if self._tools is not None else ""

@@ -1,4 +1,5 @@
-"""How each kind of target is spoken to: the SDK's transports, a stdio server's stderr, legacy task results."""
+"""How each kind of target is spoken to: the SDK's transports, a stdio server's stderr, and what is read of tasks
+on the way past the SDK."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -20,8 +21,10 @@ from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.message import SessionMessage
 
+from pmcp_lab.client.listening import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.target import Command, Url
-from pmcp_lab.errors import ConnectionFailed, InvalidArguments
+from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
+from pmcp_lab.protocol import TaskState, decode_task, legacy, modern
 
 CREATED = "run.pmcp/created-task"
 """`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
@@ -98,14 +101,23 @@ class TaskTransport:
     The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
     marked `isError` because such results are not held against the tool's output schema.
 
+    What the server tells of tasks by itself is taken here too: the SDK's queue for it drops what comes in a
+    burst, as the first word of a stream for a thousand tasks does.
+
     Args:
         inner: The transport to wrap.
         on_end: Called once when the server's side of the stream ends.
+        on_task: Called with every Task the server volunteers, in either generation.
+        streams: Told of the `subscriptions/listen` requests and their acknowledgements.
     """
 
-    def __init__(self, inner: Transport, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, inner: Transport, on_end: Callable[[], None], on_task: Callable[[TaskState], None], streams: Streams
+    ) -> None:
         self._inner = inner
         self._on_end = on_end
+        self._on_task = on_task
+        self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
 
@@ -120,21 +132,32 @@ class TaskTransport:
 
     def _outgoing(self, item: SessionMessage) -> None:
         message = item.message
-        if not isinstance(message, types.JSONRPCRequest) or message.method != "tools/call":
+        if not isinstance(message, types.JSONRPCRequest):
             return
-        if (message.params or {}).get("task") is not None:
+        if message.method == LISTEN:
+            self._streams.sent(message.id)
+        elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
             self._asked.add(message.id)
 
     def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, Exception):
             return item
         message = item.message
-        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
+        if isinstance(message, types.JSONRPCNotification):
+            self._notified(message.method, message.params or {})
+        elif isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
             self._asked.discard(message.id)
             if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
                 result = {"content": [], "isError": True, "_meta": {CREATED: message.result}}
                 item.message = message.model_copy(update={"result": result})
         return item
+
+    def _notified(self, method: str, params: Mapping[str, Any]) -> None:
+        if method == ACKNOWLEDGED:
+            self._streams.came(params)
+        elif method in (legacy.STATUS, modern.CHANGED):
+            with suppress(LabError):  # a malformed notification says nothing; a poll tells
+                self._on_task(decode_task(params))
 
 
 class _Stream:
@@ -192,17 +215,13 @@ class _Writer(_Stream):
 
 
 @asynccontextmanager
-async def http_transport(target: Url) -> AsyncIterator[Any]:
+async def http_transport(target: Url, on_loss: Callable[[str], bool]) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
-    if not target.headers:
-        async with streamable_http_client(target.url) as streams:
-            yield streams
-        return
-    import httpx2
+    from pmcp_lab.client.http import HttpClient
 
     async with (
-        httpx2.AsyncClient(headers=dict(target.headers), timeout=httpx2.Timeout(30.0, read=300.0)) as http,
+        HttpClient(dict(target.headers), on_loss) as http,
         streamable_http_client(target.url, http_client=http) as streams,
     ):
         yield streams
@@ -210,7 +229,7 @@ async def http_transport(target: Url) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def local_transport(server: Any) -> AsyncIterator[Any]:
-    """A server object of this process over memory streams, which is how it can be spoken to in legacy."""
+    """A server object of this process over memory streams, which carry both generations."""
     from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
     from mcp.shared.memory import create_client_server_memory_streams

@@ -121,13 +121,14 @@ class TestHandle:
     async def test_a_server_without_the_extension_says_so(self) -> None:
         from mcp_types import ServerCapabilities
 
+        from pmcp_lab.client.listening import Streams
         from pmcp_lab.client.peer import Peer
 
         class Bare:
             server_capabilities = ServerCapabilities()
 
         with pytest.raises(NotOffered, match=r"does not offer run.pmcp/task-variables"):
-            await Peer(Bare(), "plain").set_variables("x", {})  # type: ignore[arg-type]
+            await Peer(Bare(), "plain", Streams()).set_variables("x", {})  # type: ignore[arg-type]
 
     def test_a_result_that_breaks_the_tools_own_schema_ends_the_call(self) -> None:
         async def lie(context: Any, call_next: Any) -> Any:

@@ -1,0 +1,99 @@
+"""Keeps its tasks in a SQLite file and goes on with them when it is started again: `durable.py FILE [PORT]`.
+
+Over HTTP it asks for a token, because to a server that can't tell its callers apart a new 2025-11-25 session is a
+new caller, who owns none of the old one's tasks.
+"""
+
+import asyncio
+import os
+import sys
+from collections import Counter
+
+import uvicorn
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.mcpserver import MCPServer
+
+from pmcp_lab.execution import AsyncioExecutor
+from pmcp_lab.server import TaskContext, Tasks
+from pmcp_lab.tasks import Limits
+from pmcp_lab.tasks.owner import LOCAL, resolve_owner
+
+released = asyncio.Event()
+FILE, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
+
+tasks = Tasks(f"sqlite:///{FILE}", executor=AsyncioExecutor(concurrency=5000), limits=Limits(tasks_per_owner=None))
+
+
+@tasks.tool(support="optional", ttl="1h", poll_interval="500ms")
+async def hold(number: int, task: TaskContext) -> int:
+    """Work until `release` is called, then return the number."""
+    await task.update(message="working", variables={"worker": os.getpid()})
+    await released.wait()
+    return number
+
+
+class Anybody:
+    async def verify_token(self, token: str) -> AccessToken:
+        return AccessToken(token=token, client_id=token, scopes=[])
+
+
+http = {
+    "token_verifier": Anybody(),
+    "auth": AuthSettings(
+        issuer_url="http://127.0.0.1:1",
+        resource_server_url=f"http://127.0.0.1:{PORT or 1}/mcp",
+        validate_token_resource=False,
+    ),
+}
+counts = Counter()
+
+
+async def count(ctx, call_next):
+    counts[ctx.method] += 1
+    return await call_next(ctx)
+
+
+server = MCPServer(
+    "durable", extensions=[tasks], middleware=[tasks, count], log_level="ERROR", **(http if PORT else {})
+)
+
+
+@server.tool()
+def pid() -> int:
+    """Which process this is."""
+    return os.getpid()
+
+
+@server.tool()
+async def release() -> None:
+    """Let all tasks end."""
+    released.set()
+
+
+@server.tool()
+async def asked() -> dict[str, int]:
+    """How often each method was asked for."""
+    return dict(counts)
+
+
+async def main() -> None:
+    owner = LOCAL if PORT is None else resolve_owner(client_id="tester")
+    cursor = None
+    while True:
+        page = await tasks.store.list(owner, cursor=cursor)
+        for record in page.records:
+            if record.live:
+                await tasks.executor.submit((record.owner, record.task_id))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    if PORT is None:
+        await server.run_stdio_async()
+    else:
+        app = server.streamable_http_app(host="127.0.0.1")
+        config = uvicorn.Config(app, host="127.0.0.1", port=PORT, log_level="error", timeout_graceful_shutdown=1)
+        await uvicorn.Server(config).serve()
+
+
+asyncio.run(main())
