@@ -9,7 +9,8 @@ from typing import Any
 
 from pmcp_lab.client import Server, Task, views
 from pmcp_lab.notebook.app_view import AppView, open_app
-from pmcp_lab.notebook.task_views import TaskCard, TaskTable
+from pmcp_lab.notebook.task_table import TaskTable
+from pmcp_lab.notebook.task_views import TaskCard
 
 __all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
 
