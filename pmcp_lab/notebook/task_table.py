@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -77,10 +78,15 @@ class TaskTable(TaskWidget):
     _selected = t.List(t.Int()).tag(sync=True)
     """First and last row of each stretch of selected rows, alternating."""
 
-    def __init__(self, tasks: Server | Iterable[Task] | None = None, **view: Any) -> None:
-        unknown = view.keys() - {"filter", "group_by", "columns", "sort"}
-        if unknown:
-            raise TypeError(f"TaskTable has no argument {unknown.pop()!r}")
+    def __init__(
+        self,
+        tasks: Server | Iterable[Task] | None = None,
+        *,
+        filter: str = "",  # noqa: A002 - the trait's name
+        group_by: str | None = None,
+        columns: Iterable[str] = DEFAULT_COLUMNS,
+        sort: str = "",
+    ) -> None:
         self._server = tasks if isinstance(tasks, Server) else None
         given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
         joins = on_task if given is None else getattr(tasks, "on_task", None)
@@ -100,7 +106,7 @@ class TaskTable(TaskWidget):
         self._jobs: set[asyncio.Task[None]] = set()
         self._following = 0
         self._loaded = min(FIRST, len(self._tasks))
-        super().__init__(**view)
+        super().__init__(filter=filter, group_by=group_by, columns=list(columns), sort=sort)
         self._follow_up_to(self._loaded)
         if joins is not None:
             self._stops.append(joins(self._joined))
@@ -263,6 +269,12 @@ class TaskTable(TaskWidget):
 
     # --- what views say ---
 
+    def _arrived(self, widget: object, content: Any, buffers: object) -> None:
+        asleep = isinstance(content, dict) and content.get("kind") == "sleep"
+        if asleep and threading.current_thread() is threading.main_thread():
+            return  # without subshells, the view could not wake the table up again while a cell runs
+        super()._arrived(widget, content, buffers)
+
     def greet(self, view: str, seq: object) -> None:
         self._views = {**(self._views or {}), view: True}
         with self._lock:
@@ -307,7 +319,7 @@ class TaskTable(TaskWidget):
 
     def _places_in(self, content: dict[str, Any]) -> list[int]:
         stretches = content.get("rows")
-        valid = isinstance(stretches, list) and all(isinstance(each, int) for each in stretches)
+        valid = isinstance(stretches, list) and all(type(each) is int for each in stretches)
         return spread(stretches, len(self._tasks)) if valid and isinstance(stretches, list) else []
 
     def _card(self, place: int) -> Any:

@@ -94,8 +94,8 @@ export class Pool {
       this.#at.set(index, view);
     }
     const free = this.#rows.filter((view) => !used.has(view));
-    for (const [index, n] of arriving) {
-      const view = free.pop();
+    for (const [place, [index, n]] of arriving.entries()) {
+      const view = free[place];
       if (view) put(view, index, n);
     }
     for (const view of this.#rows) {

@@ -24,7 +24,7 @@ class Branch {
   #inside: { details: HTMLDetailsElement; list: HTMLElement } | null = null;
 
   constructor(name: string) {
-    this.#name.textContent = name;
+    this.#name.textContent = `${name}: `;
     this.node.append(this.#name, this.#value);
   }
 
