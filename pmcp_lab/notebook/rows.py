@@ -115,7 +115,7 @@ def raw_text(task: Task) -> str:
             "statusMessage": task.message,
             "progress": task.progress,
             "ttl": task.ttl,
-            "variables": task.variables,
+            "variables": dict(task.variables),
         },
     }
     if task.questions:

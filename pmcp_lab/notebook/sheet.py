@@ -114,7 +114,7 @@ def read(task: Task) -> Known:
             result,
             tuple((question.key, question.message) for question in task.questions) or None,
         ),
-        task.variables,
+        dict(task.variables),
     )
 
 

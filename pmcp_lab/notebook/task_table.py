@@ -102,6 +102,7 @@ class TaskTable(TaskWidget):
         self._told: dict[int, int] = {}
         self._fresh: set[int] = set()
         self._cards: dict[int, Any] = {}
+        self._preferring: set[Any] = set()
         self._cancelling = asyncio.Semaphore(CANCELLING)
         self._jobs: set[asyncio.Task[None]] = set()
         self._following = 0
@@ -154,7 +155,7 @@ class TaskTable(TaskWidget):
                 task.message,
                 pd.Timestamp(task.started, unit="ms", tz="UTC"),
                 pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
-                task.variables,
+                dict(task.variables),
             )
             for task in self.shown()
         ]
@@ -328,16 +329,17 @@ class TaskTable(TaskWidget):
         return self._cards[place]
 
     def _prefer(self, places: list[int]) -> None:
-        """Tell each connection which of its tasks are being looked at."""
-        visible: dict[Any, list[str]] = {}
+        """Tell each connection which of its tasks are being looked at, none of them included."""
+        visible: dict[Any, list[str]] = {connection: [] for connection in self._preferring}
         for place in places:
             task = self._tasks[place]
             if task.id is not None:
                 visible.setdefault(task.server.connection, []).append(task.id)
         for connection, ids in visible.items():
-            prefer = getattr(connection.follower, "prefer", None)
-            if prefer is not None:
-                prefer(ids)
+            watcher = getattr(connection, "watcher", None)
+            if watcher is not None:
+                watcher.prefer(ids)
+        self._preferring = {connection for connection, ids in visible.items() if ids}
 
     def _start(self, job: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(job)

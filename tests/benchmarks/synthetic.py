@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import pmcp_lab as lab
@@ -20,8 +22,8 @@ def make(server: lab.Server, count: int) -> list[Task]:
     return tasks
 
 
-def observe(task: Task, epoch: int) -> None:
-    """Let a task hear from its server: another epoch is done."""
+def observe(task: Task, epoch: int, message: str | None = None) -> None:
+    """Let a task hear from its server: another epoch is done. On the thread on which servers are heard."""
     moment = datetime.now(UTC)
     task.observe(
         TaskState(
@@ -29,7 +31,7 @@ def observe(task: Task, epoch: int) -> None:
             status=TaskStatus.WORKING,
             created_at=moment,
             updated_at=moment,
-            message=f"epoch {epoch} of {EPOCHS}: loss {2.3 / (epoch + 1 + task.number % 7):.3f}",
+            message=message or f"epoch {epoch} of {EPOCHS}: loss {2.3 / (epoch + 1 + task.number % 7):.3f}",
             ttl=3_600_000,
             progress=epoch % EPOCHS / EPOCHS,
             variables={
@@ -41,6 +43,12 @@ def observe(task: Task, epoch: int) -> None:
     )
 
 
-def move(tasks: list[Task], epoch: int) -> None:
-    """The same for many, on the thread on which servers are heard."""
-    runtime().loop.call_soon_threadsafe(lambda: [observe(task, epoch) for task in tasks])
+def tick(task: Task, count: int, pause: float) -> None:
+    """Change one task that often, `pause` seconds apart, in the background; its message says when: `t=<epoch ms>`."""
+
+    async def ticking() -> None:
+        for n in range(count):
+            await asyncio.sleep(pause)
+            observe(task, n % EPOCHS, f"t={time.time() * 1000:.1f}")
+
+    runtime().start(ticking())

@@ -35,7 +35,10 @@ export class Toolbar {
     this.#search.setAttribute("aria-label", "Filter the tasks");
     this.#search.addEventListener("input", () => {
       clearTimeout(this.#typing);
-      this.#typing = setTimeout(() => settings.set("filter", this.#search.value), TYPING);
+      this.#typing = setTimeout(() => {
+        this.#typing = undefined;
+        settings.set("filter", this.#search.value);
+      }, TYPING);
     });
     this.#group.setAttribute("aria-label", "Group by");
     for (const [value, label] of [
@@ -81,7 +84,9 @@ export class Toolbar {
       setText(count, number.toLocaleString("en"));
       setAttribute(node, "aria-pressed", String(pressed));
     }
-    if (this.#search !== document.activeElement && this.#search.value !== filter) {
+    // What was typed last may not be in the filter yet.
+    const typed = this.#typing !== undefined || this.#search === document.activeElement;
+    if (!typed && this.#search.value !== filter) {
       this.#search.value = filter;
     }
     if (this.#group.value !== (group ?? "")) this.#group.value = group ?? "";

@@ -177,6 +177,14 @@ def test_search_and_status_narrow_it_down(table: Table) -> None:
     expect(page.locator(".pmcp-empty")).to_contain_text("Nothing matches")
 
 
+def test_words_typed_last_are_not_lost(table: Table) -> None:
+    page = table(many(9))
+    page.get_by_label("Filter the tasks").fill("tune")
+    page.get_by_label("Group by").select_option("server")
+    page.get_by_label("Group by").focus()
+    expect(page.locator(".pmcp-footer")).to_contain_text("3 of 9 tasks")
+
+
 def test_headings_sort(table: Table) -> None:
     page = table(
         "[3, 1, 2].map((n) => task('k' + n, {tool: 't' + n, progress: n / 10})).concat(task('none', {tool: 't0'}))"
