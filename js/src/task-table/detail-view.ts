@@ -103,7 +103,7 @@ export class DetailView {
     const place = element("div", "pmcp-detail-card");
     try {
       if (!host) throw new Error("no host");
-      const card = await host.getWidget(`IPY_MODEL_${model}`);
+      const card = await host.getWidget(`anywidget:${model}`);
       await card.render({ el: place, signal: this.#life_end.signal });
       this.#question.body.replaceChildren(place);
     } catch (error) {

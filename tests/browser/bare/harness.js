@@ -75,6 +75,10 @@ window.open_widget = async (name, state, options = {}) => {
     widget.render({
       model: model.proxy(),
       el,
+      // anywidget finds other widgets by this; the page's other widgets only show their name.
+      host: {
+        getWidget: async (ref) => ({ render: async ({ el }) => el.append(`widget ${ref}`) }),
+      },
       signal: AbortSignal.any([life.signal, view.signal]),
     });
     const entry = {

@@ -353,6 +353,8 @@ def test_a_question_leads_to_the_card(table: Table) -> None:
     page.get_by_role("button", name="Answer").click()
     asked = sent(page, "action")[0]
     assert (asked["action"], asked["rows"]) == ("card", [0, 0])
+    page.evaluate("(to) => model.say({kind: 'card', to, row: 0, model: 'abc'})", asked["view"])
+    expect(page.locator(".pmcp-detail-card")).to_have_text("widget anywidget:abc")
 
 
 def test_expanded_rows_scroll_out_of_the_document(table: Table) -> None:

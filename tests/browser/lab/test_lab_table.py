@@ -12,7 +12,14 @@ from tests.browser.lab.conftest import Open
 TWO_SERVERS = """
 import time
 import pmcp_lab as lab
-from pmcp_lab.demo.server import build
+from pmcp_lab.demo.server import _add_tools
+from mcp.server.mcpserver import MCPServer
+from pmcp_lab.server import Tasks
+from pmcp_lab.tasks import Limits
+def build():
+    tasks = Tasks("memory://", limits=Limits(tasks_per_owner=None))
+    _add_tools(tasks)
+    return MCPServer("demo", extensions=[tasks], middleware=[tasks], log_level="WARNING")
 from pmcp_lab.notebook import TaskTable
 modern = lab.connect(build(), name="modern", mode="2026-07-28")
 legacy = lab.connect(build(), name="legacy", mode="legacy")
@@ -32,9 +39,11 @@ def test_a_thousand_tasks_of_two_generations_while_a_cell_sleeps(
         """
 asking = [server.task("publish", model=f"model-{n}") for n in range(3) for server in (modern, legacy)]
 failing = [server.task("flaky", after=n) for n in range(3) for server in (modern, legacy)]
-for n in range(500):
-    for server in (modern, legacy):
-        server._start("train", {"epochs": 20, "seconds": 20 + n % 60}, check=False, ttl=None, as_task=True)
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(16) as pool:
+    for n in range(500):
+        for server in (modern, legacy):
+            pool.submit(server.task, "train", epochs=10, seconds=60 + n % 60)
 time.sleep(300)
 """,
         "len(table.selected), len(table.df), sorted(set(table.df['server']))",
