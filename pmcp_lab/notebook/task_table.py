@@ -19,7 +19,7 @@ from pmcp_lab.client.activity import on_task
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook.live import built, now
-from pmcp_lab.notebook.rows import moments, raw_text, tally, variables
+from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
 from pmcp_lab.notebook.sheet import Sheet
 from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
 
@@ -89,12 +89,14 @@ class TaskTable(TaskWidget):
     ) -> None:
         self._server = tasks if isinstance(tasks, Server) else None
         given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
+        self._joining = given is None
         joins = on_task if given is None else getattr(tasks, "on_task", None)
         numbered = {task.number: task for task in (self._present() if given is None else given)}
         self._tasks: list[Task] = sorted(numbered.values(), key=operator.attrgetter("number"))
         self._places = {task.number: place for place, task in enumerate(self._tasks)}
         self._sheet = Sheet()
         self._loaded = 0
+        self._settled = 0
         self._loading: asyncio.Task[None] | None = None
         self._moved: dict[int, Task] = {}
         self._views: dict[str, bool] | None = None
@@ -122,7 +124,7 @@ class TaskTable(TaskWidget):
         for place in range(min(FIRST, self._loaded)):
             self._moved[place] = self._tasks[place]
         self._wake()
-        if self._server is not None:
+        if self._joining:
             for task in self._present():
                 self._add(task)
 
@@ -236,6 +238,7 @@ class TaskTable(TaskWidget):
             details = (self._fresh | (self._open & set(due))) if self._watched else set()
             if not due and not details:
                 self._flushing = False
+                self._settle()
                 return
             self._fresh.clear()
             due.sort()
@@ -247,6 +250,14 @@ class TaskTable(TaskWidget):
                     message["details"] = [self._tell(place) for place in sorted(details)]
                 self.post(message)
         asyncio.get_running_loop().call_later(PAUSE, self._flush)
+
+    def _settle(self) -> None:
+        """When all tasks have ended, have their end in the model's state: that is what a saved notebook keeps."""
+        if self._seq == self._settled or len(self._tasks) > TALLY_LIMIT:
+            return
+        if all(task.done() for task in self._tasks):
+            self._settled = self._seq
+            self._origin.copy().run(self.send_state, "_state")
 
     async def _load(self) -> None:
         """Send the rows that did not come with the model."""
@@ -347,6 +358,10 @@ class TaskTable(TaskWidget):
         task.add_done_callback(self._jobs.discard)
         return task
 
+    def _end_jobs(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+
     async def _cancel(self, task: Task) -> None:
         async with self._cancelling:
             try:
@@ -390,6 +405,7 @@ class TaskTable(TaskWidget):
         }
 
     def close(self) -> None:
+        runtime().call_soon(self._end_jobs)
         for card in self._cards.values():
             card.close()
         super().close()

@@ -117,43 +117,52 @@ def test_a_hundred_thousand_rows(notebook: Open) -> None:  # noqa: F811
     book.run(0, timeout=120)
     ours: list[float] = []
     theirs: list[float] = []
-    for _ in range(ROUNDS):
+    for last in (False,) * (ROUNDS - 1) + (True,):
         ours.append(first_rows(book, 1, OURS))
+        if last:
+            delays, longest = our_updates(book)
         clear(book)
         if PEER:
             theirs.append(first_rows(book, 3, THEIRS))
+            if last:
+                their_delays, their_longest = their_updates(book)
             clear(book)
-    print(f"\n{ROWS:,} rows, first rows: {statistics.median(ours):.0f} ms {[round(each) for each in ours]}")
+    worst = percentile(delays, 0.95)
+    print(
+        f"\n{ROWS:,} rows, first rows: {statistics.median(ours):.0f} ms {[round(each) for each in ours]}; one cell, "
+        f"while a cell sleeps: {statistics.median(delays):.0f} ms median, {worst:.0f} ms p95 of {len(delays)}; "
+        f"longest frame {longest:.0f} ms"
+    )
     if PEER:
-        print(f"ipydatagrid: {statistics.median(theirs):.0f} ms {[round(each) for each in theirs]}")
+        print(
+            f"ipydatagrid: {statistics.median(theirs):.0f} ms {[round(each) for each in theirs]}; "
+            f"{statistics.median(their_delays):.0f} ms median, {percentile(their_delays, 0.95):.0f} ms p95 "
+            f"of {len(their_delays)}; longest frame {their_longest:.0f} ms"
+        )
+        assert statistics.median(ours) < statistics.median(theirs)
+        assert statistics.median(delays) < statistics.median(their_delays)
+    assert len(delays) >= TICKS * 0.8
+    assert min(ours) <= FIRST_LIMIT
+    assert worst <= UPDATE_LIMIT
+    assert longest <= LONGEST_FRAME
 
-    first_rows(book, 1, OURS)
+
+def our_updates(book: Notebook) -> tuple[list[float], float]:
+    """Milliseconds from a change in the kernel to its painting, and the longest frame meanwhile."""
     book.page.get_by_text(f"{ROWS:,} tasks", exact=True).wait_for(timeout=60_000)
     book.page.evaluate(WATCH, OURS)
     book.run(2, timeout=60)
     seen = book.page.evaluate("() => window.__seen")
     delays = [at - float(value[2:]) for at, value in seen["changes"] if value.startswith("t=")]
-    worst, longest = percentile(delays, 0.95), max(seen["frames"][5:])
-    print(
-        f"one cell, while a cell sleeps: {statistics.median(delays):.0f} ms median, {worst:.0f} ms p95 "
-        f"of {len(delays)}; longest frame {longest:.0f} ms"
-    )
-    if PEER:
-        clear(book)
-        first_rows(book, 3, THEIRS)
-        book.page.wait_for_timeout(1000)
-        book.page.evaluate(WATCH, THEIRS)
-        sent = ast.literal_eval(book.run(4, timeout=60)[0]["data"]["text/plain"])
-        seen = book.page.evaluate("() => window.__seen")
-        changes = [at for at, _ in seen["changes"][1:]]
-        matched = [min(at - each for at in changes if at >= each) for each in sent if any(at >= each for at in changes)]
-        print(
-            f"ipydatagrid: {statistics.median(matched):.0f} ms median, {percentile(matched, 0.95):.0f} ms p95 "
-            f"of {len(matched)}; longest frame {max(seen['frames'][5:]):.0f} ms"
-        )
-        assert statistics.median(ours) < statistics.median(theirs)
-        assert statistics.median(delays) < statistics.median(matched)
-    assert len(delays) >= TICKS * 0.8
-    assert min(ours) <= FIRST_LIMIT
-    assert worst <= UPDATE_LIMIT
-    assert longest <= LONGEST_FRAME
+    return delays, max(seen["frames"][5:])
+
+
+def their_updates(book: Notebook) -> tuple[list[float], float]:
+    """The same of ipydatagrid: its canvas says that something changed, not what, so the next change is taken."""
+    book.page.wait_for_timeout(2000)
+    book.page.evaluate(WATCH, THEIRS)
+    sent = ast.literal_eval(book.run(4, timeout=120)[0]["data"]["text/plain"])
+    seen = book.page.evaluate("() => window.__seen")
+    changes = [at for at, _ in seen["changes"][1:]]
+    delays = [min(at - each for at in changes if at >= each) for each in sent if any(at >= each for at in changes)]
+    return delays, max(seen["frames"][5:])

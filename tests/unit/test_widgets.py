@@ -146,6 +146,15 @@ class TestTable:
         run.result(10)
         until(lambda: cells(table.get_state()["_state"]["state"]["patch"])[0]["status"] == "completed")
 
+    def test_the_end_is_in_the_state_that_a_saved_notebook_keeps(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=2, seconds=0.2)
+        page = FrontEnd(TaskTable([run]))
+        run.result(10)
+        until(lambda: page.updates("_state"))
+        (kept,) = page.updates("_state")
+        assert cells(kept["state"]["patch"])[0]["status"] == "completed"
+        assert kept["seq"] == page.of("delta")[-1]["seq"]
+
     def test_nothing_is_sent_while_nobody_looks(self, demo: lab.Server) -> None:
         run = demo.task("train", epochs=5, seconds=0.4)
         page = FrontEnd(TaskTable([run]))

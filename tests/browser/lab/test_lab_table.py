@@ -154,3 +154,27 @@ def test_code_changes_the_view(notebook: Open) -> None:
     expect(table.locator(".pmcp-footer")).to_contain_text("3 of 6 tasks")
     expect(table.locator(".pmcp-footer")).to_contain_text("1 selected")
     expect(table.get_by_role("columnheader", name="loss")).to_have_attribute("aria-sort", "descending")
+
+
+def test_in_notebook_7(notebook: Open, picture: Callable[[str], Path]) -> None:
+    book = notebook(
+        TWO_SERVERS + "runs = [server.task('train', epochs=60, seconds=60) for server in (modern, legacy)]",
+        "table = TaskTable()\ntable",
+        "time.sleep(60)",
+    )
+    book.run(0)
+    book.page.goto(f"{book.lab.url}/notebooks/{book.name}")
+    cells = book.page.locator(".jp-Notebook .jp-CodeCell")
+    cells.nth(1).locator(".jp-InputArea-editor").click(timeout=60_000)
+    expect(book.page.locator(".jp-NotebookKernelStatus, .jp-Notebook-ExecutionIndicator").first).to_be_visible()
+    book.page.keyboard.press("Shift+Enter")
+    table = cells.nth(1)
+    expect(line(table, 0)).to_contain_text("epoch", timeout=20_000)
+    book.page.keyboard.press("Shift+Enter")
+    expect(cells.nth(2).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    before = line(table, 0).inner_text()
+    expect(line(table, 0)).not_to_have_text(before, timeout=10_000)
+    line(table, 1).locator(".pmcp-toggle").click()
+    expect(table.locator(".pmcp-life-log li")).not_to_have_count(0)
+    expect(cells.nth(2).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    picture("table-notebook-7")
