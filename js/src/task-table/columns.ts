@@ -16,12 +16,12 @@ const KNOWN: Column[] = [
   { name: "tool", label: "Tool", min: 80, flex: 0.8, keep: 10 },
   { name: "set", label: "Set", min: 76, flex: 0.6, keep: 3 },
   { name: "status", label: "Status", min: 110, flex: 0, keep: 11 },
-  { name: "progress", label: "Progress", min: 96, flex: 0.3, keep: 8 },
-  { name: "message", label: "Message", min: 140, flex: 2.4, keep: 9 },
+  { name: "progress", label: "Progress", min: 96, flex: 0.2, keep: 8 },
+  { name: "message", label: "Message", min: 140, flex: 1.9, keep: 9 },
   { name: "age", label: "Age", min: 58, flex: 0, keep: 2, end: true },
   { name: "duration", label: "Duration", min: 64, flex: 0, keep: 7, end: true },
   { name: "ttl", label: "Time left", min: 74, flex: 0, keep: 1, end: true },
-  { name: "variables", label: "Variables", min: 108, flex: 1, keep: 5 },
+  { name: "variables", label: "Variables", min: 120, flex: 1.7, keep: 5 },
   { name: "id", label: "Task id", min: 90, flex: 0.8, keep: 4 },
 ];
 

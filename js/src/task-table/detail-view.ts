@@ -35,6 +35,7 @@ export class DetailView {
   readonly #given = new Tree();
   readonly #life_end = new AbortController();
   #asked = "";
+  #told = false;
   #history: Moment[] | null = null;
   #shownStatus = "";
   #rawVersion = -1;
@@ -86,6 +87,7 @@ export class DetailView {
     this.#showLife(row, detail?.history ?? [], now);
     this.#fill(this.#variables, this.#tree, detail?.variables ?? row.variables);
     this.#fill(this.#arguments, this.#given, detail?.arguments ?? {});
+    this.#told = detail !== undefined;
     this.#showOutcome(row, detail?.result ?? row.result);
     if (this.#raw.open && this.#rawVersion >= 0 && this.#rawVersion !== row.version) {
       this.#rawVersion = -1;
@@ -120,8 +122,9 @@ export class DetailView {
   }
 
   #fill(into: Section, tree: Tree, value: Record<string, unknown>): void {
-    into.node.hidden = Object.keys(value).length === 0;
-    tree.show(value);
+    const empty = Object.keys(value).length === 0;
+    into.node.hidden = empty;
+    if (!empty) tree.show(value, this.#told);
   }
 
   #showQuestions(row: TableRow): void {

@@ -8,11 +8,10 @@ const TEXT = 2000;
 export class Tree {
   readonly node = element("ul", "pmcp-tree");
   readonly #branches = new Map<string, Branch>();
-  #filled = false;
 
-  show(value: Record<string, unknown>): void {
-    update(this.node, this.#branches, value, this.#filled);
-    this.#filled = true;
+  /** `lit` says whether what differs from before changed, rather than became known. */
+  show(value: Record<string, unknown>, lit: boolean): void {
+    update(this.node, this.#branches, value, lit);
   }
 }
 

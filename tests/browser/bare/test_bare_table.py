@@ -336,6 +336,14 @@ def test_a_row_expands_to_its_life(table: Table) -> None:
     assert panel.locator(".pmcp-tree-value").first.evaluate("(node) => node.getAnimations().length") == 1
 
 
+def test_what_is_told_first_does_not_light_up(table: Table) -> None:
+    page = table(many(2), _expanded=[1])
+    delta(page, "[{n: 1, progress: 0.2}]", details=[DETAIL])
+    expect(page.locator(".pmcp-detail")).to_contain_text("epochs: 20")
+    lit = "(nodes) => nodes.flatMap((node) => node.getAnimations()).length"
+    assert page.locator(".pmcp-tree-value").evaluate_all(lit) == 0
+
+
 def test_raw_json_is_asked_for(table: Table) -> None:
     page = table(many(2), _expanded=[0])
     page.get_by_text("Raw JSON").click()
