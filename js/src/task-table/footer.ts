@@ -1,4 +1,5 @@
 import { button, element, setText } from "../shared/dom";
+import { count as figure } from "../shared/format";
 import { isLive } from "../shared/task";
 import type { Lines } from "./lines";
 import type { Rows } from "./rows";
@@ -45,7 +46,6 @@ export class Footer {
   show(): void {
     const { size, total, partial } = this.rows;
     const matching = this.lines.matching;
-    const figure = (n: number) => n.toLocaleString("en");
     const all = `${figure(total)} task${total === 1 ? "" : "s"}`;
     let text = matching < size ? `${figure(matching)} of ${all}` : all;
     if (partial) text = `the first ${figure(size)} of ${all}`;

@@ -1,4 +1,5 @@
 import { element, setAttribute, setText } from "../shared/dom";
+import { count as figure } from "../shared/format";
 import { STATUSES, type Status, statusLabel } from "../shared/task";
 import type { Group } from "./lines";
 
@@ -51,14 +52,14 @@ export class GroupView {
   show(group: Group, label: string): void {
     this.name = group.name;
     setText(this.#name, label);
-    setText(this.#count, group.count.toLocaleString("en"));
+    setText(this.#count, figure(group.count));
     setAttribute(this.node, "aria-expanded", String(!group.folded));
     const said: string[] = [];
     for (const [status, part] of this.#parts) {
       const count = group.counts[status];
       const share = `${(100 * count) / group.count}%`;
       if (part.style.width !== share) part.style.width = share;
-      if (count > 0) said.push(`${count.toLocaleString("en")} ${statusLabel(status)}`);
+      if (count > 0) said.push(`${figure(count)} ${statusLabel(status)}`);
     }
     setText(this.#words, said.join(" · "));
   }

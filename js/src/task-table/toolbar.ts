@@ -1,5 +1,6 @@
 import { Badge } from "../shared/badge";
 import { button, element, setAttribute, setText } from "../shared/dom";
+import { count as figure } from "../shared/format";
 import { STATUSES, type Status, statusLabel } from "../shared/task";
 import { COLUMNS, columnOf } from "./columns";
 import { statusesIn, toggleStatus } from "./query";
@@ -81,7 +82,7 @@ export class Toolbar {
       const pressed = statuses.includes(status);
       const hidden = number === 0 && !pressed;
       if (node.hidden !== hidden) node.hidden = hidden;
-      setText(count, number.toLocaleString("en"));
+      setText(count, figure(number));
       setAttribute(node, "aria-pressed", String(pressed));
     }
     // What was typed last may not be in the filter yet.
