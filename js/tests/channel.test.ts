@@ -11,6 +11,10 @@ class FakeModel implements Model {
   get(name: string): unknown {
     return this.state[name];
   }
+  set(name: string, value: unknown): void {
+    this.state[name] = value;
+  }
+  save_changes(): void {}
   send(content: object): void {
     this.sent.push(content as Message);
   }

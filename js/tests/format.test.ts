@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compact, duration, offset, percent, spoken } from "../src/shared/format";
+import { compact, count, duration, offset, percent, spoken } from "../src/shared/format";
 
 describe("durations", () => {
   it.each([
@@ -55,5 +55,11 @@ describe("values", () => {
 
   it("are cut", () => {
     expect(compact("x".repeat(100), 10)).toBe(`${"x".repeat(9)}…`);
+  });
+});
+
+describe("counts", () => {
+  it("are easy to read", () => {
+    expect([0, 999, 1000, 1234567].map(count)).toEqual(["0", "999", "1,000", "1,234,567"]);
   });
 });

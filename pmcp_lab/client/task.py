@@ -75,6 +75,8 @@ class Task:
         """True when it was started elsewhere, and times are the server's."""
         self.queued = queued
         """True until it is its turn, in a `TaskSet`."""
+        self.set_name: str | None = None
+        """The `TaskSet` it belongs to."""
         self.call: asyncio.Task[Any] | None = None
         """What waits for the answer to the call it began with."""
         self._state: TaskState | None = None

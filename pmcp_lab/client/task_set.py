@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import time
 from collections import Counter, deque
@@ -30,6 +31,9 @@ SHOWN = 20
 """Rows of the text form."""
 
 
+_numbers = itertools.count(1)
+
+
 class TaskSet(Sequence[Task]):
     """The tasks of `Server.map`, in the order of the rows. Shows itself as a live table.
 
@@ -55,6 +59,8 @@ class TaskSet(Sequence[Task]):
     ) -> None:
         self.server = server
         self.tool = tool
+        self.name = f"{tool.name} {next(_numbers)}"
+        """What the table of tasks groups them by."""
         self.concurrency = concurrency
         self._index = index
         self._ttl = ttl
@@ -68,7 +74,9 @@ class TaskSet(Sequence[Task]):
         self._waiting: deque[Task] = deque()
 
     def _plan(self, row: dict[str, Any]) -> Task:
-        return self.server.plan(self.tool, row, as_task=True, queued=True)
+        task = self.server.plan(self.tool, row, as_task=True, queued=True)
+        task.set_name = self.name
+        return task
 
     # --- its work, on the connection's loop ---
 

@@ -14,7 +14,7 @@ from IPython.display import display
 from pmcp_lab.client import Server, Task, Tool, connected, views
 from pmcp_lab.notebook.app_view import AppView, open_app
 from pmcp_lab.notebook.task_card import TaskCard
-from pmcp_lab.notebook.task_views import TaskTable
+from pmcp_lab.notebook.task_table import TaskTable
 from pmcp_lab.notebook.tool_form import ToolForm
 
 __all__ = ["AppView", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]

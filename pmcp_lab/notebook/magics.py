@@ -14,7 +14,7 @@ from pmcp_lab.errors import nearest
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.arguments import read_arguments, split_words, unquote
 from pmcp_lab.notebook.listing import ServerList
-from pmcp_lab.notebook.task_views import TaskTable
+from pmcp_lab.notebook.task_table import TaskTable
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pmcp_lab.client import Moment, Task
-from pmcp_lab.errors import LabError
+from pmcp_lab.errors import LabError, ToolError
 
 VARIABLE_LIMIT = 2_000
 """Characters of one variable that are sent to a view; more is cut."""
+STATIC_LIMIT = 200
+"""Rows of a static table: a saved notebook should stay readable, and small."""
+NOTE_LIMIT = 300
+"""Characters of a message in a static table."""
+TALLY_LIMIT = 10_000
+"""Beyond this many tasks their states are not counted each time a table is displayed: it would be felt."""
+RAW_LIMIT = 100_000
+"""Characters of JSON that a view shows of one task."""
+
+
+def error_line(task: Task) -> str | None:
+    """Why a task failed, in one line; None when it did not."""
+    failure = task.failure
+    if failure is None:
+        return None
+    text = failure.message if isinstance(failure, LabError) else str(failure)
+    # The row names server and tool already.
+    return text.removeprefix(f"{task.server.name}.{task.tool} failed: ").partition("\n")[0]
 
 
 def row(task: Task) -> dict[str, Any]:
-    failure, outcome = task.failure, task.outcome
-    error = None
-    if failure is not None:
-        text = failure.message if isinstance(failure, LabError) else str(failure)
-        # The row names server and tool already.
-        error = text.removeprefix(f"{task.server.name}.{task.tool} failed: ").partition("\n")[0]
+    outcome = task.outcome
     return {
         "key": task.key,
         "server": task.server.name,
@@ -29,16 +43,21 @@ def row(task: Task) -> dict[str, Any]:
         "status": task.status,
         "message": task.message,
         "progress": task.progress,
-        "variables": {name: _short(value) for name, value in task.variables.items()},
+        "variables": variables(task),
         "started": task.started,
         "updated": task.updated,
         "ended": task.ended,
         "ttl": task.ttl,
         "trouble": task.trouble,
-        "error": error,
+        "error": error_line(task),
         "result": outcome.preview(400) if outcome is not None else None,
         "questions": [{"key": q.key, "message": q.message} for q in task.questions],
     }
+
+
+def variables(task: Task) -> dict[str, Any]:
+    """A task's variables, each cut at `VARIABLE_LIMIT`."""
+    return {name: _short(value) for name, value in task.seen_variables.items()}
 
 
 def _short(value: Any) -> Any:
@@ -54,17 +73,61 @@ def moments(history: Iterable[Moment]) -> list[dict[str, Any]]:
     return [{"time": moment.time, "status": moment.status, "message": moment.message} for moment in history]
 
 
-def static_table(tasks: Iterable[Task]) -> str:
+def static_table(tasks: Sequence[Task]) -> str:
     """The tasks as a plain table, for where no widget runs. Everything from a server is escaped."""
-    head = "".join(
-        f"<th style='text-align:left'>{name}</th>" for name in ("server", "tool", "status", "progress", "message")
-    )
+    head = "".join(f"<th align='left'>{name}</th>" for name in ("server", "tool", "status", "progress", "message"))
     body = []
-    for task in tasks:
+    for task in tasks[:STATIC_LIMIT]:
         progress = "" if task.progress is None else f"{task.progress:.0%}"
-        note = task.trouble or (str(task.failure).partition("\n")[0] if task.failure else task.message) or ""
-        cells = (task.server.name, task.tool, task.status, progress, note)
-        body.append(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-        )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        cells = (task.server.name, task.tool, task.status.replace("_", " "), progress, _note(task))
+        body.append("<tr>" + "".join(f"<td align='left'>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    summary = html.escape(tally(tasks) or "no tasks yet")
+    more = f" (the first {STATIC_LIMIT} are shown)" if len(tasks) > STATIC_LIMIT else ""
+    return f"<p>Tasks: {summary}{more}</p>{table if tasks else ''}"
+
+
+def _note(task: Task) -> str:
+    note = task.trouble or error_line(task) or task.message or ""
+    if not note and task.outcome is not None:
+        note = task.outcome.preview(NOTE_LIMIT)
+    return note if len(note) <= NOTE_LIMIT else note[: NOTE_LIMIT - 1] + "…"
+
+
+def tally(tasks: Sequence[Task]) -> str:
+    """How many tasks are in which state: "3 completed, 1 failed"."""
+    if len(tasks) > TALLY_LIMIT:
+        return f"{len(tasks):,} tasks"
+    counts = Counter(task.status for task in tasks)
+    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(counts.items()))
+
+
+def raw_text(task: Task) -> str:
+    """What is known of a task as indented JSON, cut at `RAW_LIMIT`."""
+    failure, outcome = task.failure, task.outcome
+    known: dict[str, Any] = {
+        "server": task.server.name,
+        "tool": task.tool,
+        "arguments": task.arguments,
+        "task": {
+            "taskId": task.id,
+            "status": task.reported.value if task.reported else None,
+            "statusMessage": task.message,
+            "progress": task.progress,
+            "ttl": task.ttl,
+            "variables": dict(task.variables),
+        },
+    }
+    if task.questions:
+        known["inputRequests"] = {
+            question.key: {"message": question.message, "requestedSchema": dict(question.schema)}
+            for question in task.questions
+        }
+    if isinstance(failure, ToolError):
+        known["result"] = failure.result
+    elif failure is not None:
+        known["error"] = {name: getattr(failure, name, None) for name in ("message", "code", "data")}
+    if outcome is not None:
+        known["result"] = outcome.raw
+    text = json.dumps(known, ensure_ascii=False, indent=2, default=str)
+    return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + f"\n… {len(text) - RAW_LIMIT:,} more characters"

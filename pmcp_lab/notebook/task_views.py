@@ -1,20 +1,18 @@
-"""What shows tasks and follows them, and the live table of tasks. The card of one is in `task_card`."""
+"""What shows tasks and follows them: what the card (`task_card`) and the table (`task_table`) share."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Task, servers
-from pmcp_lab.client.activity import on_task
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import Task
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.live import LiveWidget, built, now
-from pmcp_lab.notebook.rows import row, static_table
+from pmcp_lab.notebook.live import LiveWidget, now
+from pmcp_lab.notebook.rows import static_table
 
 PAUSE = 0.1
 """Seconds between two deltas of a widget: jupyter_server drops what comes at more than 1,000 messages a second."""
@@ -106,82 +104,3 @@ async def _cancel(task: Task) -> None:
     except LabError as error:
         task.trouble = f"could not be cancelled: {error.message}"
         task.touch()
-
-
-class TaskTable(TaskWidget):
-    """A live table of tasks.
-
-    Args:
-        source: A server, some tasks, or None for every task of every connection. Tasks started later on the
-            servers shown join by themselves.
-    """
-
-    _esm = built("task-table.js")
-    _css = built("task-table.css")
-
-    def __init__(self, source: Server | Iterable[Task] | None = None) -> None:
-        self._tasks: dict[str, Task] = {}
-        self._server = source if isinstance(source, Server) else None
-        self._open = source is None or isinstance(source, Server)
-        if isinstance(source, Server):
-            first: list[Task] = list(source.tasks)
-        elif source is None:
-            first = [task for server in servers().values() for task in server.tasks]
-        else:
-            first = list(source)
-        self._tasks = {task.key: task for task in sorted(first, key=lambda task: task.number)}
-        super().__init__()
-        for task in list(self._tasks.values()):
-            self.follow(task)
-        if self._open:
-            self._stops.append(on_task(self._joined))
-
-    def _joined(self, task: Task) -> None:
-        if self._server is None or task.server is self._server:
-            runtime().call_soon(self._add, task)
-
-    def _add(self, task: Task) -> None:
-        if task.key in self._tasks:
-            return
-        with self._lock:
-            self._tasks[task.key] = task
-        self.follow(task)
-        self._changed(task)
-
-    def shown(self) -> list[Task]:
-        return list(self._tasks.values())
-
-    def state(self) -> dict[str, Any]:
-        return {"rows": [row(task) for task in self.shown()]}
-
-    def delta(self, changed: list[Task]) -> dict[str, Any]:
-        return {"rows": [row(task) for task in changed], "removed": []}
-
-    @property
-    def df(self) -> Any:
-        """The table as a pandas DataFrame."""
-        import pandas as pd
-
-        columns = ["server", "tool", "task_id", "status", "progress", "message", "started", "ended", "variables"]
-        rows = [
-            (
-                task.server.name,
-                task.tool,
-                task.id,
-                task.status,
-                task.progress,
-                task.message,
-                pd.Timestamp(task.started, unit="ms", tz="UTC"),
-                pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
-                dict(task.variables),
-            )
-            for task in self.shown()
-        ]
-        return pd.DataFrame(rows, columns=columns)
-
-    def __repr__(self) -> str:
-        counts: dict[str, int] = {}
-        for task in self.shown():
-            counts[task.status] = counts.get(task.status, 0) + 1
-        said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        return f"<TaskTable {said or 'no tasks yet'}>"

@@ -51,6 +51,11 @@ class FrontEnd:
         data = {"method": "custom", "content": content}
         self.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
+    def set(self, **traits: Any) -> None:
+        """Change traits, as a view does."""
+        data = {"method": "update", "state": traits, "buffer_paths": []}
+        self.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
     def wait(self, kind: str, count: int = 1, timeout: float = 10) -> list[dict[str, Any]]:
         until(lambda: len(self.of(kind)) >= count, timeout)
         return self.of(kind)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import comm
@@ -13,10 +14,12 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError as MCPToolError
 from mcp.server.mcpserver.resources import TextResource
+from traitlets import TraitError
 
 import pmcp_lab as lab
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook import AppView, TaskCard, TaskTable
+from pmcp_lab.notebook.sheet import brief
 from pmcp_lab.notebook.tool_form import spelled
 from tests.unit.front_end import Comm, FrontEnd, until
 
@@ -32,50 +35,108 @@ def demo() -> Iterator[lab.Server]:
         yield server
 
 
+def cells(patch: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
+    """What a patch says, by row, as a view would read it."""
+    found: dict[int, dict[str, Any]] = {}
+    if patch is None:
+        return found
+    rows = patch["rows"]
+    numbers = rows if isinstance(rows, list) else list(range(rows["first"], rows["first"] + rows["count"]))
+    for part in ("columns", "variables"):
+        for name, column in patch.get(part, {}).items():
+            for place, value in zip(column.get("at", range(len(numbers))), column["values"], strict=True):
+                told = column["words"][value] if "words" in column else value
+                if part == "columns":
+                    found.setdefault(numbers[place], {})[name] = told
+                else:
+                    found.setdefault(numbers[place], {}).setdefault("vars", {})[name] = told
+    return found
+
+
+def replay(page: FrontEnd) -> dict[int, dict[str, Any]]:
+    """The rows as a view knows them after the opening state and all messages since."""
+    known: dict[int, dict[str, Any]] = {}
+    patches = [page.opened["_state"]["state"]["patch"], *(m["patch"] for m in page.messages if "patch" in m)]
+    for patch in patches:
+        for number, fields in cells(patch).items():
+            row = known.setdefault(number, {"vars": {}})
+            row["vars"].update(fields.pop("vars", {}))
+            row.update(fields)
+    return known
+
+
+def finished(demo: lab.Server, count: int = 1) -> list[lab.Task]:
+    runs = [demo.task("train", epochs=1, seconds=0.01) for _ in range(count)]
+    for run in runs:
+        run.result(10)
+    return runs
+
+
 class TestTable:
     def test_it_opens_with_the_present(self, demo: lab.Server) -> None:
-        run = demo.task("train", epochs=1, seconds=0.05)
-        run.result(10)
+        (run,) = finished(demo)
         state = FrontEnd(TaskTable([run])).opened["_state"]
-        (row,) = state["state"]["rows"]
+        assert state["seq"] == 0
+        assert state["state"]["total"] == 1
+        row = cells(state["state"]["patch"])[0]
         assert row["status"] == "completed"
         assert row["taskId"] == run.id
-        assert row["variables"]["epoch"] == 1
+        assert row["vars"]["epoch"] == 1
         assert row["progress"] == 1.0
         assert "epochs" in row["result"]
-        assert state["seq"] == 0
 
     def test_deltas_are_numbered_without_a_gap_and_not_too_many(self, demo: lab.Server) -> None:
-        table = TaskTable(demo)
-        page = FrontEnd(table)
+        page = FrontEnd(TaskTable(demo))
         began = time.monotonic()
         runs = [demo.task("train", epochs=20, seconds=1) for _ in range(10)]
         for run in runs:
             run.result(20)
-
-        def ended() -> set[str]:
-            return {row["key"] for d in page.of("delta") for row in d["rows"] if row["result"]}
-
-        until(lambda: ended() == {run.key for run in runs})
+        until(lambda: [row["status"] for row in replay(page).values()].count("completed") == len(demo.tasks))
         took = time.monotonic() - began
         deltas = page.of("delta")
         assert [delta["seq"] for delta in deltas] == list(range(1, len(deltas) + 1))
         assert len(deltas) <= took * 10 + 2
-        last = {row["key"]: row for delta in deltas for row in delta["rows"]}
-        assert all(last[run.key]["status"] == "completed" for run in runs)
         assert all(each["thread"] == "pmcp_lab" for each in page.comm.sent[1:])
+
+    def test_a_delta_holds_only_what_changed(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=3, seconds=0.5)
+        page = FrontEnd(TaskTable([run]))
+        run.result(10)
+        until(lambda: replay(page)[0]["status"] == "completed")
+        row = replay(page)[0]
+        assert (row["taskId"], row["vars"]["epoch"], row["message"]) == (run.id, 3, run.message)
+        told = [fields for delta in page.of("delta") for fields in cells(delta["patch"]).values()]
+        assert not any("tool" in fields or "started" in fields for fields in told)
+
+    def test_many_rows_come_in_parts_and_changes_wait_for_theirs(
+        self, demo: lab.Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, size in (("FIRST", 2), ("CHUNK", 3), ("SLICE", 2)):
+            monkeypatch.setattr(f"pmcp_lab.notebook.task_table.{name}", size)
+        runs = [*finished(demo, 8), demo.task("train", epochs=4, seconds=0.4)]
+        page = FrontEnd(TaskTable(runs))
+        state = page.opened["_state"]["state"]
+        assert (state["total"], sorted(cells(state["patch"]))) == (9, [0, 1])
+        page.send(kind="hello", view="v1", seq=0)
+        page.wait("welcome")
+        page.send(kind="more", view="v1", rows=2)
+        runs[-1].result(10)
+        until(lambda: replay(page).get(8, {}).get("status") == "completed")
+        assert [sorted(cells(part["patch"])) for part in page.of("rows")] == [[2, 3, 4], [5, 6, 7], [8]]
+        rows = replay(page)
+        assert [rows[n]["taskId"] for n in range(9)] == [run.id for run in runs]
+        assert rows[8]["vars"]["epoch"] == 4
 
     def test_a_view_that_missed_something_gets_everything(self, demo: lab.Server) -> None:
         run = demo.task("train", epochs=1, seconds=0.05)
-        table = TaskTable([run])
-        page = FrontEnd(table)
+        page = FrontEnd(TaskTable([run]))
         run.result(10)
-        page.wait("delta")
+        until(lambda: replay(page)[0]["status"] == "completed")
         page.send(kind="hello", view="v1", seq=0)
         (state,) = page.wait("state")
         assert state["to"] == "v1"
         assert state["seq"] >= 1
-        assert state["state"]["rows"][0]["status"] == "completed"
+        assert cells(state["state"]["patch"])[0]["status"] == "completed"
         page.send(kind="hello", view="v1", seq=state["seq"])
         (welcome,) = page.wait("welcome")
         assert welcome["seq"] == state["seq"]
@@ -84,26 +145,92 @@ class TestTable:
         run = demo.task("train", epochs=1, seconds=0.05)
         table = TaskTable([run])
         run.result(10)
-        until(lambda: table.get_state()["_state"]["seq"] >= 1)
-        assert table.get_state()["_state"]["state"]["rows"][0]["status"] == "completed"
+        until(lambda: cells(table.get_state()["_state"]["state"]["patch"])[0]["status"] == "completed")
+
+    def test_the_end_is_in_the_state_that_a_saved_notebook_keeps(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=2, seconds=0.2)
+        page = FrontEnd(TaskTable([run]))
+        run.result(10)
+        until(lambda: page.updates("_state"))
+        (kept,) = page.updates("_state")
+        assert cells(kept["state"]["patch"])[0]["status"] == "completed"
+        assert kept["seq"] == page.of("delta")[-1]["seq"]
+
+    def test_nothing_is_sent_while_nobody_looks(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=5, seconds=0.4)
+        page = FrontEnd(TaskTable([run]))
+        page.send(kind="hello", view="v1", seq=0)
+        page.wait("welcome")
+        # What the shell's own thread hears can't be relied on to be heard again while a cell runs.
+        page.send(kind="sleep", view="v1")
+        page.send(kind="ping", view="v1", n=1)
+        page.wait("pong")
+        sleeper = threading.Thread(target=page.send, kwargs={"kind": "sleep", "view": "v1"})
+        sleeper.start()
+        sleeper.join()
+        page.send(kind="ping", view="v1", n=2)
+        page.wait("pong", 2)
+        before = len(page.of("delta"))
+        run.result(10)
+        assert len(page.of("delta")) == before
+        page.send(kind="hello", view="v1", seq=before)
+        until(lambda: replay(page)[0]["status"] == "completed")
+        assert len(page.of("delta")) == before + 1
+        assert not page.of("state")
 
     def test_ping_and_cancel(self, demo: lab.Server) -> None:
-        run = demo.task("train", epochs=100, seconds=60)
-        page = FrontEnd(TaskTable([run]))
+        runs = [demo.task("train", epochs=100, seconds=60) for _ in range(3)]
+        page = FrontEnd(TaskTable(runs))
         page.send(kind="ping", view="v1", n=7)
         assert page.wait("pong") == [{"kind": "pong", "to": "v1", "n": 7}]
-        page.send(kind="action", view="v1", action="cancel", key=run.key)
-        assert run.exception(10) is not None
-        assert run.status == "cancelled"
+        page.send(kind="action", view="v1", action="cancel", rows=[0, 0, 2, 2])
+        assert runs[0].exception(10) is not None
+        assert runs[2].exception(10) is not None
+        assert [run.status for run in runs] == ["cancelled", "working", "cancelled"]
+        runs[1].cancel()
+
+    def test_an_expanded_row_tells_its_life(self, demo: lab.Server) -> None:
+        run = demo.task("train", epochs=3, seconds=0.4)
+        table = TaskTable([run])
+        page = FrontEnd(table)
+        page.set(_expanded=[0])
+        run.result(10)
+        until(lambda: replay(page)[0]["status"] == "completed")
+        until(lambda: any(d["details"][0]["result"] for d in page.of("delta") if "details" in d))
+        details = [detail for delta in page.of("delta") for detail in delta.get("details", ())]
+        history = [moment for detail in details for moment in detail["history"]]
+        assert [(m["status"], m["message"]) for m in history] == [(m.status, m.message) for m in run.moments]
+        assert details[-1]["arguments"] == {"epochs": 3, "seconds": 0.4}
+        assert table.get_state()["_state"]["state"]["details"][0]["history"] == history
+
+    def test_raw_json_on_demand(self, demo: lab.Server) -> None:
+        (run,) = finished(demo)
+        page = FrontEnd(TaskTable([run]))
+        page.send(kind="raw", view="v1", rows=[0, 0])
+        (raw,) = page.wait("raw")
+        known = json.loads(raw["text"])
+        assert (raw["row"], known["task"]["taskId"], known["arguments"]) == (0, run.id, run.arguments)
+        assert known["result"]["structuredContent"]["epochs"] == 1
+
+    def test_its_card_can_be_had(self, demo: lab.Server) -> None:
+        page = FrontEnd(TaskTable(finished(demo)))
+        page.send(kind="action", view="v1", action="card", rows=[0, 0])
+        page.send(kind="action", view="v1", action="card", rows=[0, 0])
+        first, second = page.wait("card", 2)
+        assert first["model"] == second["model"] != ""
 
     def test_what_is_malformed_is_ignored(self, demo: lab.Server) -> None:
-        page = FrontEnd(TaskTable([]))
+        page = FrontEnd(TaskTable(finished(demo)))
         page.send(kind="hello")
-        page.send(kind="action", view="v1", action="cancel", key="nobody")
+        for rows in ("nobody", None, [5, 9], [-3, -1], ["a", "b"], [0]):
+            page.send(kind="action", view="v1", action="cancel", rows=rows)
+            page.send(kind="raw", view="v1", rows=rows)
+        page.send(kind="more", view="v1", rows="all")
         page.send(kind="nonsense", view="v1")
         page.comm.handle_msg({"content": {"data": {"method": "custom", "content": "text"}}, "buffers": []})
         page.send(kind="ping", view="v1", n=1)
         page.wait("pong")
+        assert not page.of("raw")
 
     def test_no_message_has_an_id(self, demo: lab.Server) -> None:
         run = demo.task("train", epochs=2, seconds=0.1)
@@ -113,13 +240,60 @@ class TestTable:
         page.wait("state")
         assert all("id" not in message for message in page.messages)
 
-    def test_server_text_is_escaped_in_the_static_table(self, demo: lab.Server) -> None:
+    def test_code_and_view_share_the_selection(self, demo: lab.Server) -> None:
+        runs = finished(demo, 5)
+        table = TaskTable(runs, filter="status:completed", group_by="tool", sort="-progress")
+        page = FrontEnd(table)
+        page.set(_selected=[1, 2, 4, 4])
+        assert table.selected == [runs[1], runs[2], runs[4]]
+        table.selected = [runs[3], runs[0], runs[4]]
+        assert page.updates("_selected") == [[0, 0, 3, 4]]
+        assert page.opened["filter"] == "status:completed"
+        assert (page.opened["group_by"], page.opened["sort"]) == ("tool", "-progress")
+        assert list(table.df["status"]) == ["completed"] * 5
+
+    def test_only_columns_that_exist(self, demo: lab.Server) -> None:
+        table = TaskTable(demo, columns=["tool", "variables.loss"])
+        assert table.columns == ["tool", "variables.loss"]
+        with pytest.raises(TraitError, match="no column 'tol'"):
+            table.columns = ["tol"]
+
+    def test_a_set_of_tasks_may_grow(self, demo: lab.Server) -> None:
+        class Growing(list[lab.Task]):
+            def on_task(self, listener: Callable[[lab.Task], object]) -> Callable[[], None]:
+                self.tell = listener
+                return lambda: None
+
+        runs = Growing(finished(demo))
+        page = FrontEnd(TaskTable(runs))
+        (late,) = finished(demo)
+        runs.tell(late)
+        until(lambda: replay(page).get(1, {}).get("taskId") == late.id)
+
+    def test_numbers_a_browser_cannot_hold_are_text(self) -> None:
+        assert [brief(value) for value in (2**60, float("nan"), 1 / 3, True, None, [1, 2], "x" * 500)] == [
+            str(2**60),
+            "nan",
+            0.333333,
+            True,
+            None,
+            "[1, 2]",
+            "x" * 79 + "…",
+        ]
+
+    def test_the_static_table_is_short_and_escaped(self, demo: lab.Server, monkeypatch: pytest.MonkeyPatch) -> None:
         run = demo.task("publish", model="<script>alert(1)</script>")
         until(lambda: run.questions)
         run.answer(action="decline")
         run.result(10)
         data, _ = TaskTable([run])._repr_mimebundle_()
         assert "<script>" not in data["text/html"]
+        assert "&lt;script&gt;alert(1)" in data["text/html"]
+        assert data["text/plain"] == "<TaskTable 1 completed>"
+        monkeypatch.setattr("pmcp_lab.notebook.rows.STATIC_LIMIT", 3)
+        data, _ = TaskTable(finished(demo, 5))._repr_mimebundle_()
+        assert data["text/html"].count("<tr>") == 1 + 3
+        assert "Tasks: 5 completed (the first 3 are shown)" in data["text/html"]
 
 
 class TestCard:

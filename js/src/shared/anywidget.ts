@@ -1,6 +1,8 @@
 /** The part of anywidget 0.11 that the widgets use. */
 export interface Model {
   get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
   send(content: object): void;
   // biome-ignore lint/suspicious/noExplicitAny: the payload depends on the event name
   on(event: string, callback: (...args: any[]) => void): void;
@@ -13,8 +15,16 @@ export interface InitializeContext {
   signal: AbortSignal;
 }
 
+/** Other widgets of the page, by model id. */
+export interface Host {
+  getWidget(ref: string): Promise<{
+    render(place: { el: HTMLElement; signal?: AbortSignal }): Promise<void>;
+  }>;
+}
+
 export interface RenderContext extends InitializeContext {
   el: HTMLElement;
+  host?: Host;
 }
 
 export interface Widget {

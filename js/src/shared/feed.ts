@@ -62,6 +62,11 @@ export class Feed {
         this.seq = message.seq;
         this.sink.apply(message);
         break;
+      case "rows":
+        // More of a state that came in parts: it belongs between the deltas around it and has no number.
+        this.clock.hear(message.now);
+        this.sink.apply(message);
+        break;
       default:
         return;
     }

@@ -53,6 +53,13 @@ export function percent(progress: number): string {
   return `${progress >= 1 ? 100 : Math.min(99, Math.round(progress * 100))}%`;
 }
 
+const thousands = new Intl.NumberFormat("en");
+
+/** How many: `999`, `1,000`. */
+export function count(n: number): string {
+  return n < 1000 ? String(n) : thousands.format(n);
+}
+
 /** One line for any JSON value; long ones end in an ellipsis. */
 export function compact(value: unknown, limit = 40): string {
   let text: string;

@@ -16,7 +16,7 @@ export class ProgressBar {
     this.node.setAttribute("aria-valuemax", "100");
   }
 
-  set(row: Row): void {
+  set(row: Pick<Row, "status" | "progress" | "tool">): void {
     const progress = progressOf(row);
     const live = isLive(row);
     const state = progress !== null ? "known" : row.status === "working" ? "moving" : "none";

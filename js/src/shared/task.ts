@@ -65,7 +65,9 @@ export function isLive(row: Pick<Row, "status">): boolean {
 }
 
 /** What the person should read first about a row. */
-export function headline(row: Row): string {
+export function headline(
+  row: Pick<Row, "status" | "error" | "questions" | "result" | "message">,
+): string {
   if (row.status === "failed" && row.error) return row.error;
   if (row.status === "input_required" && row.questions[0]) return row.questions[0].message;
   if (row.status === "completed" && row.result && !row.message) return row.result;
@@ -73,13 +75,16 @@ export function headline(row: Row): string {
 }
 
 /** The text of the cell of a finished task says how far it came; a finished one is full. */
-export function progressOf(row: Row): number | null {
+export function progressOf(row: Pick<Row, "status" | "progress">): number | null {
   if (row.status === "completed") return 1;
   if (row.progress === null || !Number.isFinite(row.progress)) return null;
   return Math.min(1, Math.max(0, row.progress));
 }
 
 /** How long the task has been going on, by the kernel's clock, or took. */
-export function elapsed(row: Row, now: number): number {
-  return Math.max(0, (isLive(row) ? now : (row.ended ?? row.updated)) - row.started);
+export function elapsed(
+  row: Pick<Row, "status" | "started" | "ended"> & { updated?: number },
+  now: number,
+): number {
+  return Math.max(0, (isLive(row) ? now : (row.ended ?? row.updated ?? now)) - row.started);
 }

@@ -1,75 +1,226 @@
 import type { Message } from "../shared/channel";
 import type { Sink } from "../shared/feed";
-import { knownStatus, type Row, STATUSES, type Status } from "../shared/task";
+import { knownStatus, type Moment, type Row, STATUSES, type Status } from "../shared/task";
 
 export type Counts = Record<Status, number>;
 
-function noCounts(): Counts {
+/** A row by its number, the kernel's order of starting. */
+export interface TableRow extends Omit<Row, "key" | "updated"> {
+  n: number;
+  set: string | null;
+  /** Grows with every change, so that a line knows whether it shows the present. */
+  version: number;
+}
+
+/** What an expanded row shows beyond its cells. */
+export interface Detail {
+  row: number;
+  from: number;
+  history: Moment[];
+  variables: Record<string, unknown>;
+  arguments: Record<string, unknown>;
+  result: string | null;
+}
+
+interface Column {
+  values: unknown[];
+  /** Places in the patch's rows; absent: one value for each. */
+  at?: number[];
+  /** Values are codes into these. */
+  words?: unknown[];
+}
+
+export interface Patch {
+  rows: number[] | { first: number; count: number };
+  columns?: Record<string, Column>;
+  variables?: Record<string, Column>;
+}
+
+const FIELDS = new Set([
+  "server",
+  "tool",
+  "set",
+  "taskId",
+  "status",
+  "message",
+  "progress",
+  "started",
+  "ended",
+  "ttl",
+  "trouble",
+  "error",
+  "result",
+  "questions",
+  "variables",
+]);
+
+export function noCounts(): Counts {
   return Object.fromEntries(STATUSES.map((status) => [status, 0])) as Counts;
 }
 
-/** The table's rows by key, in the order the kernel first named them, with running totals. */
+export function blank(n: number): TableRow {
+  return {
+    n,
+    server: "",
+    tool: "",
+    set: null,
+    taskId: "",
+    status: "working",
+    message: null,
+    progress: null,
+    variables: bag(),
+    started: 0,
+    ended: null,
+    ttl: null,
+    trouble: null,
+    error: null,
+    result: null,
+    questions: [],
+    version: 0,
+  };
+}
+
+/** Servers choose these names: none may mean something to JavaScript. */
+function bag(from: object = {}): Record<string, unknown> {
+  return Object.assign(Object.create(null), from);
+}
+
+/** The table's rows, in the order of their numbers, with running totals. */
 export class Rows implements Sink {
   title: string | null = null;
   counts: Counts = noCounts();
-  /** Grows with every change of the set of rows or of a status: the order must be computed anew. */
+  /** How many rows the kernel has; more than there are here while they are being loaded. */
+  total = 0;
+  /** Grows when all rows were replaced. */
   generation = 0;
-  #rows = new Map<string, Row>();
-  #order: { of: string; keys: string[] } | null = null;
+  readonly details = new Map<number, Detail>();
+  /** Rows that changed since somebody last took this list. */
+  changed: number[] = [];
+  /** Whether the missing rows were asked for. */
+  asked = false;
+  #rows: TableRow[] = [];
 
   get size(): number {
-    return this.#rows.size;
+    return this.#rows.length;
   }
 
   get live(): number {
     return this.counts.working + this.counts.input_required;
   }
 
-  get(key: string): Row | undefined {
-    return this.#rows.get(key);
+  get partial(): boolean {
+    return this.#rows.length < this.total;
   }
 
-  /** The keys to show, `only` those of one status if given. Cached until the rows change. */
-  keys(only: Status | null): string[] {
-    const of = `${this.generation}/${only}`;
-    if (this.#order?.of !== of) {
-      const keys: string[] = [];
-      for (const [key, row] of this.#rows) {
-        if (only === null || knownStatus(row.status) === only) keys.push(key);
-      }
-      this.#order = { of, keys };
-    }
-    return this.#order.keys;
+  get(n: number): TableRow | undefined {
+    return this.#rows[n];
   }
 
   replace(state: unknown): void {
-    const { rows, title } = (state ?? {}) as { rows?: Row[]; title?: string };
-    this.#rows = new Map();
+    const { patch, total, title, details } = (state ?? {}) as {
+      patch?: Patch | null;
+      total?: number;
+      title?: string;
+      details?: Detail[];
+    };
+    this.#rows = [];
     this.counts = noCounts();
     this.title = title ?? null;
+    this.total = total ?? 0;
+    this.asked = false;
+    this.changed = [];
+    this.details.clear();
     this.generation += 1;
-    for (const row of rows ?? []) this.#put(row);
+    this.#patch(patch);
+    this.#detail(details);
   }
 
-  apply(delta: Message): void {
-    for (const row of (delta.rows as Row[] | undefined) ?? []) this.#put(row);
-    for (const key of (delta.removed as string[] | undefined) ?? []) this.#drop(key);
+  apply(message: Message): void {
+    const { patch, total, details } = message as { patch?: Patch | null; total?: number } & Message;
+    const complete = !this.partial;
+    if (typeof total === "number") this.total = total;
+    this.#patch(patch, complete || message.kind === "rows");
+    // A part that was lost on its way is asked for again.
+    if (message.kind === "rows" && patch && (listed(patch.rows)[0] ?? 0) > this.size)
+      this.asked = false;
+    this.#detail(details as Detail[] | undefined);
   }
 
-  #put(row: Row): void {
-    const before = this.#rows.get(row.key);
-    this.#rows.set(row.key, row);
-    if (before?.status === row.status) return;
-    if (before) this.counts[knownStatus(before.status)] -= 1;
-    this.counts[knownStatus(row.status)] += 1;
-    this.generation += 1;
+  /** A delta about rows that are not here yet is about rows that will come whole. */
+  #patch(patch: Patch | null | undefined, grow = true): void {
+    if (!patch) return;
+    const numbers = listed(patch.rows);
+    const rows: (TableRow | undefined)[] = new Array(numbers.length);
+    for (let place = 0; place < numbers.length; place += 1) {
+      const n = numbers[place] ?? 0;
+      let row = this.#rows[n];
+      if (!row && grow && n === this.#rows.length) {
+        row = blank(n);
+        this.#rows.push(row);
+        this.counts.working += 1;
+      }
+      rows[place] = row;
+      if (!row) continue;
+      row.version += 1;
+      this.changed.push(n);
+    }
+    for (const [name, column] of Object.entries(patch.columns ?? {})) {
+      if (name === "status") this.#statuses(rows, column);
+      else if (FIELDS.has(name)) fill(rows, name as keyof TableRow, column);
+    }
+    for (const [name, column] of Object.entries(patch.variables ?? {})) {
+      const { values, at } = column;
+      for (let index = 0; index < values.length; index += 1) {
+        const row = rows[at ? (at[index] ?? -1) : index];
+        if (row) row.variables[name] = values[index];
+      }
+    }
   }
 
-  #drop(key: string): void {
-    const row = this.#rows.get(key);
-    if (!row) return;
-    this.counts[knownStatus(row.status)] -= 1;
-    this.#rows.delete(key);
-    this.generation += 1;
+  #statuses(rows: (TableRow | undefined)[], { values, at, words }: Column): void {
+    for (let index = 0; index < values.length; index += 1) {
+      const row = rows[at ? (at[index] ?? -1) : index];
+      if (!row) continue;
+      const status = (words ? words[values[index] as number] : values[index]) as Status;
+      this.counts[knownStatus(row.status)] -= 1;
+      this.counts[knownStatus(status)] += 1;
+      row.status = status;
+    }
   }
+
+  #detail(details: Detail[] | undefined): void {
+    for (const detail of details ?? []) {
+      const held = this.details.get(detail.row);
+      const end = held ? held.from + held.history.length : -1;
+      // An addition to what is here, or all there is to know.
+      if (held && detail.from === end) {
+        const history = held.history.concat(detail.history);
+        this.details.set(detail.row, { ...detail, from: held.from, history });
+      } else this.details.set(detail.row, detail);
+      const row = this.#rows[detail.row];
+      if (row) row.version += 1;
+    }
+  }
+}
+
+function fill(rows: (TableRow | undefined)[], name: keyof TableRow, column: Column): void {
+  const { values, at, words } = column;
+  for (let index = 0; index < values.length; index += 1) {
+    const row = rows[at ? (at[index] ?? -1) : index] as Record<string, unknown> | undefined;
+    if (!row) continue;
+    const value = words ? words[values[index] as number] : values[index];
+    if (name === "variables") row[name] = bag(value as object);
+    else if (name === "questions") row[name] = asked(value);
+    else row[name] = value;
+  }
+}
+
+function asked(value: unknown): Row["questions"] {
+  const pairs = (value ?? []) as [string, string][];
+  return pairs.map(([key, message]) => ({ key, message }));
+}
+
+function listed(rows: Patch["rows"]): number[] {
+  if (Array.isArray(rows)) return rows;
+  return Array.from({ length: rows.count }, (_, index) => rows.first + index);
 }

@@ -1,58 +1,92 @@
 import type { RenderContext } from "../shared/anywidget";
-import { Channel } from "../shared/channel";
+import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
 import { linkText } from "../shared/liveness";
-import { isLive, statusLabel } from "../shared/task";
+import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
-import { COLUMNS, RowView } from "./row-view";
+import { type Column, columnOf, fitting, template } from "./columns";
+import { Footer } from "./footer";
+import { Header } from "./header";
+import { Keys } from "./keys";
+import type { Lines } from "./lines";
+import { Panels } from "./panels";
+import { Pool } from "./pool";
 import type { Rows } from "./rows";
-import { Summary } from "./summary";
-import { scrollTo, visibleSpan } from "./window";
+import { toRanges } from "./selection";
+import type { Settings } from "./settings";
+import { Toolbar } from "./toolbar";
+import { Geometry, type Span } from "./window";
 
 const OVERSCAN = 6;
-const HEADINGS: Record<(typeof COLUMNS)[number], string> = {
-  server: "Server",
-  tool: "Tool",
-  status: "Status",
-  progress: "Progress",
-  message: "Message",
-  elapsed: "Time",
-  variables: "Variables",
-  actions: "Actions",
-};
+const NARROW = 600;
+const NARROW_COLUMNS = ["status", "tool", "duration", "progress", "message"];
+/** Milliseconds of rest after which the kernel hears which rows are looked at. */
+const LOOKING = 250;
 
-interface TableContext extends RenderContext {
+export interface TableContext extends RenderContext {
   feed: Feed;
   rows: Rows;
+  lines: Lines;
+  settings: Settings;
 }
 
-/** One mounted table: a window of pooled rows over the model's rows. */
+/** One mounted table: a window of pooled lines over the model's rows. */
 export class TableView {
+  readonly #context: TableContext;
   readonly #root = element("section", "pmcp pmcp-table");
   readonly #grid = element("div", "pmcp-grid");
   readonly #scroller = element("div", "pmcp-scroller");
   readonly #body = element("div", "pmcp-body");
   readonly #empty = element("p", "pmcp-empty");
-  readonly #summary: Summary;
+  readonly #toolbar: Toolbar;
+  readonly #header: Header;
+  readonly #footer: Footer;
+  readonly #panels: Panels;
+  readonly #pool: Pool;
+  readonly #keys: Keys;
   readonly #channel: Channel;
-  readonly #feed: Feed;
-  readonly #rows: Rows;
-  #pool: RowView[] = [];
-  #keys: string[] = [];
-  #active = 0;
+  #columns: Column[] = [];
+  #layout = "";
+  #geometry = new Geometry(34, 0);
+  #generation = -1;
   #rowHeight = 34;
   #frame = 0;
+  #later: ReturnType<typeof setTimeout> | undefined;
+  #looking: ReturnType<typeof setTimeout> | undefined;
+  #looked = "";
+  #awake = true;
+  #onScreen = true;
   #stopTicking: (() => void) | null = null;
 
-  constructor({ model, el, signal, feed, rows }: TableContext) {
-    this.#feed = feed;
-    this.#rows = rows;
-    this.#summary = new Summary(() => {
-      this.#scroller.scrollTop = 0;
-      this.#active = 0;
-      this.#paint();
+  constructor(context: TableContext) {
+    const { model, el, signal, feed, rows, lines, settings } = context;
+    this.#context = context;
+    this.#toolbar = new Toolbar(settings);
+    this.#header = new Header(settings, (all) => {
+      if (all) settings.selection.all(lines.order);
+      else settings.selection.clear();
+      settings.selected();
+    });
+    this.#footer = new Footer(rows, lines, settings, {
+      cancel: (numbers) => this.#cancel(numbers),
+      clear: () => {
+        settings.selection.clear();
+        settings.selected();
+      },
+    });
+    this.#panels = new Panels(this.#body, context, {
+      card: (n) => this.#channel.send({ kind: "action", action: "card", rows: [n, n] }),
+      raw: (n) => this.#channel.send({ kind: "raw", rows: [n, n] }),
+      resized: () => this.#schedule(),
+    });
+    this.#pool = new Pool(this.#body, context, (n) => this.#cancel([n]));
+    this.#keys = new Keys(this.#grid, context, this.#pool, {
+      reveal: (line) => this.#reveal(line),
+      page: () => Math.max(1, Math.floor(this.#viewport / this.#rowHeight) - 1),
+      search: () => this.#toolbar.search(),
+      repaint: () => this.#paintLines(),
     });
     this.#build();
     followTheme(this.#root, signal);
@@ -63,124 +97,185 @@ export class TableView {
       model,
       signal,
       seq: () => feed.seq,
-      receive: () => {},
+      receive: (message) => this.#receive(message),
       linked: (link) => {
-        this.#summary.showLink(linkText(link));
+        this.#toolbar.showLink(linkText(link));
+        this.#root.toggleAttribute("data-static", link === "static");
         this.#schedule();
       },
     });
-    this.#summary.showLink(linkText(this.#channel.link));
+    this.#toolbar.showLink(linkText(this.#channel.link));
+    this.#root.toggleAttribute("data-static", this.#channel.link === "static");
     feed.attach(this.#channel, () => this.#schedule(), signal);
+    settings.watch(() => this.#schedule(), signal);
     const sizes = new ResizeObserver(() => {
       this.#measure();
       this.#schedule();
     });
-    sizes.observe(this.#scroller);
+    sizes.observe(this.#root);
+    this.#watchVisibility(signal);
     signal.addEventListener("abort", () => {
       sizes.disconnect();
       cancelAnimationFrame(this.#frame);
-      this.#stopTicking?.();
-      this.#stopTicking = null;
+      clearTimeout(this.#later);
+      clearTimeout(this.#looking);
+      this.#panels.clear();
+      this.#tick(false);
       this.#root.remove();
     });
   }
 
   #build(): void {
-    const header = element("div", "pmcp-row pmcp-head");
-    header.setAttribute("role", "row");
-    header.setAttribute("aria-rowindex", "1");
-    for (const [index, name] of COLUMNS.entries()) {
-      const cell = element("div", `pmcp-cell pmcp-cell-${name}`, HEADINGS[name]);
-      cell.setAttribute("role", "columnheader");
-      cell.setAttribute("aria-colindex", String(index + 1));
-      header.append(cell);
-    }
-    this.#grid.setAttribute("role", "grid");
+    this.#grid.setAttribute("role", "treegrid");
     this.#grid.setAttribute("aria-label", "Tasks");
-    this.#grid.setAttribute("aria-colcount", String(COLUMNS.length));
+    this.#grid.setAttribute("aria-multiselectable", "true");
+    const top = element("div", "", this.#header.node);
+    top.setAttribute("role", "rowgroup");
+    top.className = "pmcp-top";
     this.#body.setAttribute("role", "rowgroup");
-    this.#scroller.append(header, this.#body);
+    this.#scroller.append(top, this.#body);
     this.#grid.append(this.#scroller);
-    this.#root.append(this.#summary.node, this.#grid, this.#empty);
+    this.#root.append(this.#toolbar.node, this.#grid, this.#empty, this.#footer.node);
     this.#scroller.addEventListener("scroll", () => this.#schedule(), { passive: true });
-    this.#grid.addEventListener("keydown", (event) => this.#key(event));
-    this.#body.addEventListener("focusin", (event) => this.#focused(event));
   }
 
+  /** Nothing is sent to, or painted for, a table that nobody can see. */
+  #watchVisibility(signal: AbortSignal): void {
+    const judge = () => {
+      const awake = this.#onScreen && document.visibilityState !== "hidden";
+      if (awake === this.#awake) return;
+      this.#awake = awake;
+      if (awake) {
+        this.#channel.hello();
+        this.#schedule();
+      } else {
+        this.#looked = "";
+        this.#tick(false);
+        this.#channel.send({ kind: "sleep" });
+      }
+    };
+    const observer = new IntersectionObserver((entries) => {
+      this.#onScreen = entries[entries.length - 1]?.isIntersecting ?? true;
+      judge();
+    });
+    observer.observe(this.#root);
+    document.addEventListener("visibilitychange", judge, { signal });
+    signal.addEventListener("abort", () => observer.disconnect());
+  }
+
+  #receive(message: Message): void {
+    const n = Number(message.row);
+    if (message.kind === "raw") this.#panels.showRaw(n, String(message.text));
+    if (message.kind === "card") this.#panels.mountCard(n, String(message.model));
+  }
+
+  #cancel(numbers: number[]): void {
+    this.#channel.send({ kind: "action", action: "cancel", rows: toRanges(numbers) });
+    this.#pool.cancelling(numbers);
+  }
+
+  /** The columns that fit, and everything that hangs on them. */
   #measure(): void {
+    const width = this.#root.clientWidth;
+    const narrow = width > 0 && width < NARROW;
+    const { settings } = this.#context;
+    this.#columns = narrow
+      ? NARROW_COLUMNS.map(columnOf).filter((column) => column !== null)
+      : fitting(settings.columns, width || 1000);
+    const layout = `${narrow} ${this.#columns.map((column) => column.name)}`;
+    if (layout !== this.#layout) {
+      this.#layout = layout;
+      this.#root.toggleAttribute("data-narrow", narrow);
+      this.#root.style.setProperty("--columns", narrow ? "none" : template(this.#columns));
+      this.#header.build(this.#columns);
+      this.#pool.build(this.#columns);
+      this.#panels.columns = this.#columns.length + 2;
+      setAttribute(this.#grid, "aria-colcount", String(this.#columns.length + 2));
+    }
     const height = Number.parseFloat(getComputedStyle(this.#body).getPropertyValue("--row-height"));
-    if (height > 0) this.#rowHeight = height;
+    if (height > 0 && height !== this.#rowHeight) {
+      this.#rowHeight = height;
+      this.#generation = -1;
+    }
   }
 
   #schedule(): void {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      this.#paint();
+      if (this.#awake) this.#paint();
     });
   }
 
   #paint(): void {
-    const rows = this.#rows;
-    this.#summary.show(rows);
-    this.#keys = rows.keys(this.#summary.filter);
-    const count = this.#keys.length;
-    this.#active = Math.min(this.#active, Math.max(0, count - 1));
-    setAttribute(this.#grid, "aria-rowcount", String(count + 1));
+    const { rows, lines, settings, feed } = this.#context;
+    this.#askForMore();
+    if (settings.layout !== this.#seenLayout) {
+      this.#seenLayout = settings.layout;
+      this.#measure();
+    }
+    const wait = lines.update(performance.now());
+    clearTimeout(this.#later);
+    if (wait !== null) this.#later = setTimeout(() => this.#schedule(), wait);
+    this.#toolbar.show(rows);
+    this.#header.show(settings.selection.size, lines.matching);
+    this.#footer.show();
+    const count = lines.count;
+    const moved = lines.generation !== this.#generation;
+    if (moved) this.#keys.follow();
+    this.#generation = lines.generation;
+    this.#geometry = new Geometry(this.#rowHeight, count, this.#panels.layOut());
+    setAttribute(this.#grid, "aria-rowcount", String(count + this.#geometry.panels.length + 1));
     this.#grid.hidden = count === 0;
     this.#empty.hidden = count > 0;
     if (count === 0) setText(this.#empty, this.#emptyText());
-    const height = `${count * this.#rowHeight}px`;
+    const height = `${this.#geometry.height}px`;
     if (this.#body.style.height !== height) this.#body.style.height = height;
-    this.#paintRows();
-    this.#tick(rows.live > 0 && !this.#feed.clock.frozen);
+    this.#paintLines();
+    this.#tick(rows.live > 0 && !feed.clock.frozen);
+  }
+
+  #seenLayout = 0;
+
+  /** The model comes with the first rows only. */
+  #askForMore(): void {
+    const { rows } = this.#context;
+    if (!this.#channel || !rows.partial || rows.asked) return;
+    rows.asked = true;
+    this.#channel.send({ kind: "more", rows: rows.size });
   }
 
   #emptyText(): string {
-    const { filter } = this.#summary;
-    if (filter) return `No task is in the state “${statusLabel(filter)}”.`;
-    if (!this.#feed.filled) return "Waiting for the kernel…";
-    return "No tasks yet. They appear here as soon as they are started.";
+    const { settings, feed, rows } = this.#context;
+    if (!feed.filled) return "Waiting for the kernel…";
+    if (rows.size === 0) return "No tasks yet. They appear here as soon as they are started.";
+    const only = /^status:(\w+)$/.exec(settings.filter.trim());
+    if (only) return `No task is in the state “${statusLabel(only[1] as Status)}”.`;
+    return `Nothing matches “${settings.filter}”.`;
   }
 
-  #paintRows(): void {
-    const { scrollTop, clientHeight } = this.#scroller;
-    const count = this.#keys.length;
-    const span = visibleSpan(scrollTop, clientHeight, this.#rowHeight, count, OVERSCAN);
-    this.#grow(span.end - span.first);
-    const now = this.#feed.clock.now();
-    const used = new Set<number>();
-    for (let index = span.first; index < span.end; index += 1) {
-      // A row keeps its line while it stays in the window, so focus and running animations survive.
-      const slot = index % this.#pool.length;
-      const view = this.#pool[slot];
-      const row = this.#rows.get(this.#keys[index] ?? "");
-      if (!view || !row) continue;
-      used.add(slot);
-      view.place(index, this.#rowHeight);
-      view.show(row, now);
-      view.node.tabIndex = index === this.#active ? 0 : -1;
-      view.cancel.tabIndex = index === this.#active ? 0 : -1;
-      view.node.hidden = false;
-    }
-    for (const [slot, view] of this.#pool.entries()) {
-      if (used.has(slot) || view.node.hidden) continue;
-      view.node.hidden = true;
-      view.clear();
-    }
+  #paintLines(): void {
+    const { scrollTop } = this.#scroller;
+    const span = this.#geometry.visible(scrollTop, this.#scroller.clientHeight, OVERSCAN);
+    this.#pool.show(span, this.#geometry, this.#keys.active);
+    this.#panels.show(span, this.#geometry);
+    this.#look(span);
   }
 
-  #grow(wanted: number): void {
-    if (wanted <= this.#pool.length) return;
-    // Growing changes which line a row takes, so it is done generously and rarely.
-    const size = Math.max(wanted, 12);
-    while (this.#pool.length < size) {
-      const view = new RowView((key) =>
-        this.#channel.send({ kind: "action", action: "cancel", key }),
-      );
-      view.node.hidden = true;
-      this.#pool.push(view);
-      this.#body.append(view.node);
-    }
+  /** Tells the kernel which rows are looked at: their servers are asked first. */
+  #look(span: Span): void {
+    clearTimeout(this.#looking);
+    this.#looking = setTimeout(() => {
+      const { lines } = this.#context;
+      const numbers: number[] = [];
+      for (let index = span.first; index < span.end; index += 1) {
+        const line = lines.at(index);
+        if (line >= 0) numbers.push(line);
+      }
+      const rows = toRanges(numbers);
+      if (String(rows) === this.#looked) return;
+      this.#looked = String(rows);
+      this.#channel.send({ kind: "visible", rows });
+    }, LOOKING);
   }
 
   #tick(wanted: boolean): void {
@@ -190,62 +285,23 @@ export class TableView {
   }
 
   #tickRows(): void {
-    const now = this.#feed.clock.now();
-    for (const view of this.#pool) {
-      const row = view.key === null ? undefined : this.#rows.get(view.key);
-      if (row && isLive(row)) view.tick(row, now);
+    const { rows, feed } = this.#context;
+    const now = feed.clock.now();
+    for (const view of this.#pool.shown) {
+      const row = view.n === null ? undefined : rows.get(view.n);
+      if (row) view.tick(row, now);
     }
+    this.#panels.tick();
   }
 
-  #focused(event: FocusEvent): void {
-    const index = this.#indexOf(event.target);
-    if (index === null || index === this.#active) return;
-    this.#active = index;
-    this.#schedule();
-  }
-
-  #indexOf(target: EventTarget | null): number | null {
-    const node = target instanceof Element ? target.closest("[aria-rowindex]") : null;
-    return node ? Number(node.getAttribute("aria-rowindex")) - 2 : null;
-  }
-
-  #key(event: KeyboardEvent): void {
-    const from = this.#indexOf(event.target);
-    if (from === null || event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(this.#viewport() / this.#rowHeight) - 1);
-    const last = this.#keys.length - 1;
-    const moves: Record<string, number> = {
-      ArrowUp: from - 1,
-      ArrowDown: from + 1,
-      PageUp: from - page,
-      PageDown: from + page,
-      Home: 0,
-      End: last,
-    };
-    const to = moves[event.key];
-    if (to !== undefined) this.#focusRow(Math.min(last, Math.max(0, to)));
-    else if (event.key === "ArrowRight") this.#line(from)?.cancel.focus();
-    else if (event.key === "ArrowLeft") this.#line(from)?.node.focus();
-    else return;
-    event.preventDefault();
-    // The notebook has plans of its own for these keys.
-    event.stopPropagation();
-  }
-
-  #focusRow(index: number): void {
-    this.#active = index;
+  #reveal(line: number): void {
     const { scrollTop } = this.#scroller;
-    this.#scroller.scrollTop = scrollTo(index, scrollTop, this.#viewport(), this.#rowHeight);
-    this.#paintRows();
-    this.#line(index)?.node.focus({ preventScroll: true });
+    this.#scroller.scrollTop = this.#geometry.reveal(line, scrollTop, this.#viewport);
+    this.#paintLines();
   }
 
-  #viewport(): number {
+  get #viewport(): number {
     const header = this.#scroller.firstElementChild as HTMLElement;
     return this.#scroller.clientHeight - header.offsetHeight;
-  }
-
-  #line(index: number): RowView | undefined {
-    return this.#pool[index % this.#pool.length];
   }
 }

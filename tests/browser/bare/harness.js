@@ -4,6 +4,7 @@ class MockModel {
   constructor(state, { live = true, answers = true } = {}) {
     this.state = { layout: { comm_live: live }, ...state };
     this.sent = [];
+    this.saved = [];
     this.answers = answers;
     this.listeners = [];
   }
@@ -12,6 +13,8 @@ class MockModel {
     const owner = {};
     return {
       get: (name) => this.state[name],
+      set: (name, value) => this.set(name, value),
+      save_changes: () => this.saved.push({ ...this.state }),
       send: (content) => this.receive(content),
       on: (event, callback) => this.listeners.push({ event, callback, owner }),
       off: (event, callback) => {
@@ -72,6 +75,10 @@ window.open_widget = async (name, state, options = {}) => {
     widget.render({
       model: model.proxy(),
       el,
+      // anywidget finds other widgets by this; the page's other widgets only show their name.
+      host: {
+        getWidget: async (ref) => ({ render: async ({ el }) => el.append(`widget ${ref}`) }),
+      },
       signal: AbortSignal.any([life.signal, view.signal]),
     });
     const entry = {
@@ -107,6 +114,31 @@ window.task = (key, more = {}) => ({
   ...more,
 });
 
+// Rows as the columns of a table's message (Patch of MESSAGES.md), the first of them at a place.
+window.patch = (rows, first = 0) => {
+  const places = rows.map((row, index) => row.n ?? first + index);
+  const columns = {};
+  const variables = {};
+  for (const [place, { key, n, updated, questions, variables: own, ...row }] of rows.entries()) {
+    if (questions) row.questions = questions.map((each) => [each.key, each.message]);
+    for (const [name, value] of Object.entries(row)) {
+      columns[name] ??= { at: [], values: [] };
+      columns[name].at.push(place);
+      columns[name].values.push(value);
+    }
+    for (const [name, value] of Object.entries(own ?? {})) {
+      variables[name] ??= { at: [], values: [] };
+      variables[name].at.push(place);
+      variables[name].values.push(value);
+    }
+  }
+  return { rows: places, columns, variables };
+};
+
+window.COLUMNS = [
+  ...["server", "tool", "status", "progress", "message", "duration", "age", "ttl", "variables"],
+];
+
 // Every text on the page whose contrast with what is behind it is below WCAG AA.
 window.low_contrast = () => {
   const parse = (text) => (text.match(/[\d.]+%?/g) ?? []).map(Number);
@@ -124,6 +156,8 @@ window.low_contrast = () => {
   for (const node of document.querySelectorAll(".pmcp *")) {
     const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
     if (!own || node.disabled || node.offsetParent === null) continue;
+    // Shown only under the pointer.
+    if (getComputedStyle(node).opacity === "0") continue;
     const layers = [];
     for (let at = node; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
     layers.unshift("white");

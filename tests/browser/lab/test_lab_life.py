@@ -86,7 +86,7 @@ def test_a_server_that_dies_says_so_on_its_row_only(notebook: Open) -> None:
     )
     for index in range(4):
         book.run(index)
-    grid = book.cell(2).get_by_role("grid")
+    grid = book.cell(2).get_by_role("treegrid")
     trouble = "Server 'fragile' stopped. out of cheese. It is back, but does not know this task any more."
     fallen = grid.get_by_role("row").filter(has_text="collapse")
     expect(fallen.get_by_role("img", name=trouble)).to_be_visible(timeout=20_000)

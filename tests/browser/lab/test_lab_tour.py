@@ -34,7 +34,7 @@ def test_the_tour_runs_from_top_to_bottom(notebook: Open, picture: Callable[[str
 
     table = tour.cell(at["table"])
     table.scroll_into_view_if_needed()
-    expect(table.get_by_role("grid")).to_be_visible()
+    expect(table.get_by_role("treegrid")).to_be_visible()
     # train from the card, three more, and the question; what is started later joins by itself
     expect(table.locator('[role=row][data-status="completed"]')).to_have_count(5, timeout=15_000)
     expect(table.locator('[role=row][data-status="failed"]')).to_have_count(1)

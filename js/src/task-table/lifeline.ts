@@ -1,0 +1,27 @@
+import { knownStatus, type Moment, type Status } from "../shared/task";
+import type { TableRow } from "./rows";
+
+/** A part of a task's life in one status, in milliseconds. */
+export interface Stretch {
+  status: Status;
+  length: number;
+}
+
+/** How long a task was in which status, one after the other. */
+export function lifeline(row: TableRow, history: Moment[], now: number): Stretch[] {
+  const end = row.ended ?? now;
+  const stretches: Stretch[] = [];
+  for (let index = 0; index < history.length; index += 1) {
+    const moment = history[index] as Moment;
+    const status = knownStatus(moment.status);
+    const begin = index === 0 ? Math.min(row.started, moment.time) : moment.time;
+    const length = Math.max(0, (history[index + 1]?.time ?? end) - begin);
+    const last = stretches[stretches.length - 1];
+    if (last?.status === status) last.length += length;
+    else stretches.push({ status, length });
+  }
+  if (stretches.length === 0) {
+    stretches.push({ status: knownStatus(row.status), length: Math.max(0, end - row.started) });
+  }
+  return stretches;
+}

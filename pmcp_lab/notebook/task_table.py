@@ -1,0 +1,428 @@
+"""The live table of tasks: which rows there are, when their changes are sent, and what its views may ask.
+
+How rows become columns is in `sheet`, how they look in `js/src/task-table`, and the contract between the
+two in `js/MESSAGES.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import traitlets as t
+
+from pmcp_lab.client import Server, Task, servers, views
+from pmcp_lab.client.activity import on_task
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.errors import LabError
+from pmcp_lab.notebook.live import built, now
+from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
+from pmcp_lab.notebook.sheet import Sheet
+from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
+
+COLUMNS = ("server", "tool", "set", "status", "progress", "message", "age", "duration", "ttl", "variables", "id")
+DEFAULT_COLUMNS = ("server", "tool", "status", "progress", "message", "duration", "age", "ttl", "variables")
+GROUPS = ("server", "tool", "status", "set")
+VARIABLE = "variables."
+
+FIRST = 300
+"""Rows that come with the model itself, so that something is painted at once."""
+CHUNK = 10_000
+"""Rows of one message, of those that come after."""
+SLICE = 500
+"""Rows that are read without letting the loop do something else."""
+MOST = 5_000
+"""Changed rows of one delta; the others wait for the next."""
+HISTORY = 500
+"""Moments of a row's life that an expanded row shows."""
+RESULT = 4_000
+"""Characters of a result that an expanded row shows."""
+CANCELLING = 16
+"""Cancellations under way at a time."""
+
+
+class TaskTable(TaskWidget):
+    """A live table of tasks.
+
+    Its rows move while cells run. What a person does to the view (sort, filter, group, columns, open rows,
+    selection) is in traits, so it survives a page reload and can be set from code as well.
+
+    Args:
+        tasks: A server, some tasks, or None for every task of every connection. Tasks started later on the servers
+            shown join by themselves; so do those of anything with a method `on_task(listener)`, which is to call
+            the listener with each new task and to return how to stop that.
+        filter: As the trait.
+        group_by: As the trait.
+        columns: As the trait.
+        sort: As the trait.
+    """
+
+    _esm = built("task-table.js")
+    _css = built("task-table.css")
+
+    filter = t.Unicode("").tag(sync=True)
+    """Words that a row must have, in any of its texts; `status:failed,cancelled`, `server:…`, `tool:…`, `set:…`
+    name the field. "" shows all."""
+    group_by = t.Enum([None, *GROUPS], default_value=None, allow_none=True).tag(sync=True)
+    """"server", "tool", "status", "set" or None."""
+    columns = t.List(t.Unicode(), list(DEFAULT_COLUMNS)).tag(sync=True)
+    """The columns, in order: any of `COLUMNS`, and `variables.NAME` for one variable of its own."""
+    sort = t.Unicode("").tag(sync=True)
+    """A column to sort by, "-" before it for descending; "" is the order of starting."""
+
+    _expanded = t.List(t.Int()).tag(sync=True)
+    _folded = t.List(t.Unicode()).tag(sync=True)
+    _selected = t.List(t.Int()).tag(sync=True)
+    """First and last row of each stretch of selected rows, alternating."""
+
+    def __init__(
+        self,
+        tasks: Server | Iterable[Task] | None = None,
+        *,
+        filter: str = "",  # noqa: A002 - the trait's name
+        group_by: str | None = None,
+        columns: Iterable[str] = DEFAULT_COLUMNS,
+        sort: str = "",
+    ) -> None:
+        self._server = tasks if isinstance(tasks, Server) else None
+        given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
+        self._joining = given is None
+        joins = on_task if given is None else getattr(tasks, "on_task", None)
+        numbered = {task.number: task for task in (self._present() if given is None else given)}
+        self._tasks: list[Task] = sorted(numbered.values(), key=operator.attrgetter("number"))
+        self._places = {task.number: place for place, task in enumerate(self._tasks)}
+        self._sheet = Sheet()
+        self._loaded = 0
+        self._settled = 0
+        self._loading: asyncio.Task[None] | None = None
+        self._moved: dict[int, Task] = {}
+        self._views: dict[str, bool] | None = None
+        self._open: set[int] = set()
+        self._told: dict[int, int] = {}
+        self._fresh: set[int] = set()
+        self._cards: dict[int, Any] = {}
+        self._preferring: set[Any] = set()
+        self._cancelling = asyncio.Semaphore(CANCELLING)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._following = 0
+        self._loaded = min(FIRST, len(self._tasks))
+        super().__init__(filter=filter, group_by=group_by, columns=list(columns), sort=sort)
+        self._follow_up_to(self._loaded)
+        if joins is not None:
+            self._stops.append(joins(self._joined))
+        runtime().call_soon(self._catch_up)
+
+    def _present(self) -> list[Task]:
+        shown = servers().values() if self._server is None else [self._server]
+        return [task for server in shown for task in server.tasks]
+
+    def _catch_up(self) -> None:
+        """What happened while the table was made: rows that moved before they were followed, tasks that came."""
+        for place in range(min(FIRST, self._loaded)):
+            self._moved[place] = self._tasks[place]
+        self._wake()
+        if self._joining:
+            for task in self._present():
+                self._add(task)
+
+    # --- for people ---
+
+    @property
+    def selected(self) -> list[Task]:
+        """The tasks that are selected in the table. Can be set."""
+        with self._lock:
+            return [self._tasks[place] for place in spread(self._selected, len(self._tasks))]
+
+    @selected.setter
+    def selected(self, tasks: Iterable[Task]) -> None:
+        with self._lock:
+            self._selected = ranges(self._places[task.number] for task in tasks if task.number in self._places)
+
+    @property
+    def df(self) -> Any:
+        """The table as a pandas DataFrame, one row per task, whatever is filtered."""
+        import pandas as pd
+
+        columns = ["server", "tool", "task_id", "status", "progress", "message", "started", "ended", "variables"]
+        rows = [
+            (
+                task.server.name,
+                task.tool,
+                task.id,
+                task.status,
+                task.progress,
+                task.message,
+                pd.Timestamp(task.started, unit="ms", tz="UTC"),
+                pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
+                dict(task.variables),
+            )
+            for task in self.shown()
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        return f"<TaskTable {tally(self.shown()) or 'no tasks yet'}>"
+
+    @t.validate("columns")
+    def _known_columns(self, proposal: Any) -> list[str]:
+        names: list[str] = list(proposal["value"])
+        for name in names:
+            if name not in COLUMNS and not name.startswith(VARIABLE):
+                raise t.TraitError(f"there is no column {name!r}; there are {', '.join(COLUMNS)} and variables.NAME")
+        return names
+
+    # --- rows ---
+
+    def shown(self) -> list[Task]:
+        with self._lock:
+            return list(self._tasks)
+
+    def _joined(self, task: Task) -> None:
+        if self._server is None or task.server is self._server:
+            runtime().call_soon(self._add, task)
+
+    def _add(self, task: Task) -> None:
+        with self._lock:
+            if task.number in self._places:
+                return
+            place = self._places[task.number] = len(self._tasks)
+            self._tasks.append(task)
+            if self._loaded == place:
+                self._loaded += 1
+                self._follow_up_to(place + 1)
+        self._changed(task)
+
+    def _follow_up_to(self, end: int) -> None:
+        """A row is followed before it is first read, and no sooner than that: with very many, it would be felt."""
+        while self._following < end:
+            self.follow(self._tasks[self._following])
+            self._following += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        with self._lock:
+            return {"seq": self._seq, "now": now(), "state": self.state()}
+
+    def state(self) -> dict[str, Any]:
+        """As of the last delta: what changed since then is in the next."""
+        first = self._tasks[:FIRST]
+        return {
+            "total": len(self._tasks),
+            "patch": self._sheet.whole(0, first) if first else None,
+            "details": [self._detail(place, 0, self._told[place]) for place in sorted(self._open & self._told.keys())],
+            **({"title": f"Tasks of {self._server.name}"} if self._server else {}),
+        }
+
+    # --- deltas ---
+
+    def _changed(self, task: Task) -> None:
+        self._moved[self._places[task.number]] = task
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._flushing and self._watched:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    @property
+    def _watched(self) -> bool:
+        """Whether somebody may be looking. Before any view said hello, that has to be assumed."""
+        return self._views is None or any(self._views.values())
+
+    def _flush(self) -> None:
+        with self._lock:
+            due = [place for place in self._moved if place < self._loaded] if self._watched else []
+            del due[MOST:]
+            details = (self._fresh | (self._open & set(due))) if self._watched else set()
+            if not due and not details:
+                self._flushing = False
+                self._settle()
+                return
+            self._fresh.clear()
+            due.sort()
+            patch = self._sheet.patch([(place, self._moved.pop(place)) for place in due])
+            if patch is not None or details:
+                self._seq += 1
+                message = {"kind": "delta", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch}
+                if details:
+                    message["details"] = [self._tell(place) for place in sorted(details)]
+                self.post(message)
+        asyncio.get_running_loop().call_later(PAUSE, self._flush)
+
+    def _settle(self) -> None:
+        """When all tasks have ended, have their end in the model's state: that is what a saved notebook keeps."""
+        if self._seq == self._settled or len(self._tasks) > TALLY_LIMIT:
+            return
+        if all(task.done() for task in self._tasks):
+            self._settled = self._seq
+            self._origin.copy().run(self.send_state, "_state")
+
+    async def _load(self) -> None:
+        """Send the rows that did not come with the model."""
+        while self._loaded < len(self._tasks):
+            first = self._loaded
+            end = min(first + CHUNK, len(self._tasks))
+            for start in range(first, end, SLICE):
+                with self._lock:
+                    stop = min(start + SLICE, end)
+                    self._follow_up_to(stop)
+                    self._sheet.refresh(start, self._tasks[start:stop])
+                await asyncio.sleep(0)
+            with self._lock:
+                if self._loaded != first:
+                    continue  # somebody asked for earlier ones meanwhile
+                patch = self._sheet.whole(first, self._tasks[first:end])
+                self.post({"kind": "rows", "now": now(), "total": len(self._tasks), "patch": patch})
+                self._loaded = end
+            self._wake()
+            await asyncio.sleep(PAUSE)
+
+    # --- what views say ---
+
+    def _arrived(self, widget: object, content: Any, buffers: object) -> None:
+        asleep = isinstance(content, dict) and content.get("kind") == "sleep"
+        if asleep and threading.current_thread() is threading.main_thread():
+            return  # without subshells, the view could not wake the table up again while a cell runs
+        super()._arrived(widget, content, buffers)
+
+    def greet(self, view: str, seq: object) -> None:
+        self._views = {**(self._views or {}), view: True}
+        with self._lock:
+            if seq == self._seq:
+                self.post({"kind": "welcome", "to": view, "seq": self._seq, "now": now()})
+            else:
+                self._loaded = min(self._loaded, FIRST)
+                self.post({"kind": "state", "to": view, **self.snapshot()})
+        self._wake()
+
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        match kind:
+            case "more" if isinstance(rows := content.get("rows"), int):
+                self._more(rows)
+            case "sleep" | "bye":
+                self._part(view, kind == "bye")
+            case "visible":
+                self._prefer(self._places_in(content))
+            case "raw":
+                for place in self._places_in(content):
+                    self.post({"kind": "raw", "to": view, "row": place, "text": raw_text(self._tasks[place])})
+            case "action" if content.get("action") == "cancel":
+                for place in self._places_in(content):
+                    if not self._tasks[place].done():
+                        self._start(self._cancel(self._tasks[place]))
+            case "action" if content.get("action") == "card":
+                for place in self._places_in(content):
+                    self.post({"kind": "card", "to": view, "row": place, "model": self._card(place).model_id})
+
+    def _more(self, rows: int) -> None:
+        self._loaded = min(self._loaded, max(0, rows))
+        if self._loading is None or self._loading.done():
+            self._loading = self._start(self._load())
+
+    def _part(self, view: str, gone: bool) -> None:
+        if self._views is None or view not in self._views:
+            return
+        if gone:
+            del self._views[view]
+        else:
+            self._views[view] = False
+
+    def _places_in(self, content: dict[str, Any]) -> list[int]:
+        stretches = content.get("rows")
+        valid = isinstance(stretches, list) and all(type(each) is int for each in stretches)
+        return spread(stretches, len(self._tasks)) if valid and isinstance(stretches, list) else []
+
+    def _card(self, place: int) -> Any:
+        if place not in self._cards:
+            self._cards[place] = self._origin.copy().run(views.required().task, self._tasks[place])
+        return self._cards[place]
+
+    def _prefer(self, places: list[int]) -> None:
+        """Tell each connection which of its tasks are being looked at, none of them included."""
+        visible: dict[Any, list[str]] = {connection: [] for connection in self._preferring}
+        for place in places:
+            task = self._tasks[place]
+            if task.id is not None:
+                visible.setdefault(task.server.connection, []).append(task.id)
+        for connection, ids in visible.items():
+            watcher = getattr(connection, "watcher", None)
+            if watcher is not None:
+                watcher.prefer(ids)
+        self._preferring = {connection for connection, ids in visible.items() if ids}
+
+    def _start(self, job: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    def _end_jobs(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+
+    async def _cancel(self, task: Task) -> None:
+        async with self._cancelling:
+            try:
+                await task.server.connection.follower.cancel(task)
+            except LabError as error:
+                task.trouble = f"could not be cancelled: {error.message}"
+                task.touch()
+
+    # --- expanded rows ---
+
+    @t.observe("_expanded")
+    def _expansion(self, _change: Any) -> None:
+        runtime().call_soon(self._expand)
+
+    def _expand(self) -> None:
+        with self._lock:
+            now_open = {place for place in self._expanded if 0 <= place < len(self._tasks)}
+            self._fresh |= now_open - self._open
+            for place in self._open - now_open:
+                self._told.pop(place, None)
+            self._open = now_open
+        self._wake()
+
+    def _tell(self, place: int) -> dict[str, Any]:
+        """What an expanded row has to say that its views were not told yet."""
+        begin, end = self._told.get(place, 0), len(self._tasks[place].moments)
+        self._told[place] = end
+        return self._detail(place, begin, end)
+
+    def _detail(self, place: int, begin: int, end: int) -> dict[str, Any]:
+        task = self._tasks[place]
+        begin = max(begin, end - HISTORY)
+        outcome = task.outcome
+        return {
+            "row": place,
+            "from": begin,
+            "history": moments(task.moments[begin:end]),
+            "variables": variables(task),
+            "arguments": task.arguments,
+            "result": outcome.preview(RESULT) if outcome is not None else None,
+        }
+
+    def close(self) -> None:
+        runtime().call_soon(self._end_jobs)
+        for card in self._cards.values():
+            card.close()
+        super().close()
+
+
+def ranges(places: Iterable[int]) -> list[int]:
+    """Numbers as stretches: first and last of each, alternating."""
+    found: list[int] = []
+    for place in sorted(set(places)):
+        if found and found[-1] == place - 1:
+            found[-1] = place
+        else:
+            found += [place, place]
+    return found
+
+
+def spread(stretches: Sequence[int], limit: int) -> list[int]:
+    """The numbers below `limit` in stretches made by `ranges`."""
+    pairs = zip(stretches[::2], stretches[1::2], strict=False)
+    return [place for first, last in pairs for place in range(max(0, first), min(last + 1, limit))]
