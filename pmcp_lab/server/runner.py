@@ -176,13 +176,11 @@ class TaskRunner:
                 raise InvalidTransition(task_id, current.status, TaskStatus.WORKING)
             return replace(
                 current,
-                status=TaskStatus.WORKING,
                 message=f"attempt {attempt} of {self._attempts}: the process that ran it ended",
                 progress=None,
                 job=replace(current.job, context={**current.job.context, "attempt": attempt}),
+                # Its questions stay: an answer that comes now is there when the same is asked again.
                 variables={**current.variables, "attempt": attempt},
-                # What nobody waits for any more; the answered ones need not be asked again.
-                questions={name: asked for name, asked in current.questions.items() if name in current.answers},
             )
 
         self._count(tool, "retried")

@@ -5,14 +5,18 @@ Progress becomes the task's, questions go through its record; everything else go
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import isfunction
 from types import MethodType
 from typing import Any, TypeVar
 
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.session import ServerSession
-from mcp.shared.exceptions import NoBackChannelError
+from mcp.shared.exceptions import MCPError, NoBackChannelError
 from pydantic import BaseModel
 
+from pmcp_lab.errors import LabError, TaskCancelled
 from pmcp_lab.protocol.meta import fraction
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Job, TaskContext
@@ -48,7 +52,8 @@ class TaskSession:
         if self.task is None or request.method not in ("elicitation/create", "sampling/createMessage"):
             raise NoBackChannelError(request.method)
         body = request.model_dump(by_alias=True, mode="json", exclude_none=True)
-        response = await self.task.ask({"method": body["method"], "params": body.get("params") or {}})
+        with _in_words_of_the_sdk():
+            response = await self.task.ask({"method": body["method"], "params": body.get("params") or {}})
         return result_type.model_validate(response, by_name=False)
 
     async def send_notification(self, notification: Any, related_request_id: Any = None) -> None:
@@ -63,9 +68,21 @@ class TaskSession:
 
     async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         if self.task is not None:
-            await self.task.update(progress=fraction(progress, total), message=message)
+            with _in_words_of_the_sdk():
+                await self.task.update(progress=fraction(progress, total), message=message)
         elif self._session is not None:
             await self._session.report_progress(progress, total, message)
+
+
+@contextmanager
+def _in_words_of_the_sdk() -> Iterator[None]:
+    """Errors that the SDK lets through, where it would take this package's for a crash of the tool."""
+    try:
+        yield
+    except TaskCancelled as error:
+        raise MCPError(error.code, error.message) from error
+    except LabError as error:
+        raise ToolError(error.message) from error
 
 
 def later_request(job: Job, session: TaskSession) -> Request:

@@ -229,7 +229,7 @@ class StoredContext(TaskContext):
         self._asks = asks
         self._convert = convert
         self._idle = idle
-        self._asked = 0
+        self._asked: set[str] = set()
 
     @property
     def variables(self) -> Variables:
@@ -281,13 +281,14 @@ class StoredContext(TaskContext):
 
     async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
         check_askable(request, self._asks)
-        self._asked += 1
-        key = key or key_of(request, self._asked)
+        key = key or key_of(request, len(self._asked) + 1)
+        self._asked.add(key)
         if key in self._record.answers:
             return self._record.answers[key]
         async with self._idle(), self._store.watch(self.owner, self._id) as feed:
             try:
                 if key not in self._record.questions:
+                    await self._withdraw_stale()
                     self._record = await self._store.ask(self.owner, self._id, key, request)
                 async for record in feed:
                     self._record = record
@@ -299,6 +300,19 @@ class StoredContext(TaskContext):
         if status is TaskStatus.CANCELLED:
             raise TaskCancelled(f"task {self._id} was cancelled while it waited for an answer", self._id)
         raise LabError(f"task {self._id} became {status} while it waited for an answer")
+
+    async def _withdraw_stale(self) -> None:
+        """Take back what an earlier attempt asked and this one does not: nobody waits for it any more."""
+        stale = self._record.open_questions.keys() - self._asked
+        if not stale:
+            return
+
+        def change(record: TaskRecord) -> TaskRecord:
+            kept = {key: asked for key, asked in record.questions.items() if key not in stale or key in record.answers}
+            after = replace(record, questions=kept)
+            return after if after.open_questions or not record.live else replace(after, status=TaskStatus.WORKING)
+
+        self._record = await self._store.change(self.owner, self._id, change)
 
     def _over(self, error: LabError) -> TaskCancelled:
         return TaskCancelled(f"task {self._id} is over: {error}", self._id)

@@ -1,4 +1,4 @@
-"""A task server that is killed and started again: `python -m tests.servers.mortal STORE [--stdio]`, its leases short."""
+"""A task server with short leases, to be killed: `python -m tests.servers.mortal STORE [--stdio]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loopback servers for the unit tests."""
+"""Loopback servers and a store for the unit tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import http.server
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from pmcp_lab.tasks import TaskStore, open_store
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,11 @@ def plain_http() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[TaskStore]:
+    """A store that outlives processes."""
+    opened = open_store(f"sqlite:///{tmp_path}/tasks.db")
+    yield opened
+    await opened.close()

@@ -81,9 +81,7 @@ async def started(peer: ModernPeer, *tools: str) -> list[str]:
     """Tasks of these tools, once each says that it runs."""
     made = [await peer.task(tool) for tool in tools]
     for task_id in made:
-        async with asyncio.timeout(10):
-            while "pid" not in (await peer.call("tasks/get", task_id))["_meta"]:
-                await asyncio.sleep(0.02)
+        await peer.shows(task_id, "pid")
     return made
 
 
@@ -119,7 +117,7 @@ async def test_another_server_answers_cancels_and_takes_over(store: str) -> None
             await other.call("tasks/cancel", unwanted)
             async with asyncio.timeout(5):
                 # Its tool looks at nothing: it is ended after the two seconds of grace.
-                while (await mine.tool("cancelled"))["structuredContent"] == {"result": 0}:
+                while (await mine.tool("cancelled"))["structuredContent"] == {"result": 0}:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.05)
 
             [again] = await started(mine, "again")
