@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.middleware.auth_context import auth_context_var, get_access_token
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, StoreError
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.server import TaskContext, Tasks
+from pmcp_lab.server import Counts, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, Limits, TaskRecord, TaskStore
 from tests.unit.jsonrpc import modern
 from tests.unit.test_server_life import settled
@@ -106,8 +107,7 @@ async def test_by_policy(store: TaskStore) -> None:
     assert (failed.status, failed.message) == (TaskStatus.FAILED, "the process that ran it ended")
     assert (await ended(store, unstarted)).status is TaskStatus.COMPLETED, "it can't have been half done"
     assert process.runs == [("again", 2), ("once", 1)]
-    total = process.tasks.stats().total
-    assert (total.retried, total.completed, total.failed) == (1, 2, 1)
+    await settled(lambda: process.tasks.stats().total == Counts(completed=2, failed=1, retried=1))
 
 
 async def test_attempts_are_bounded(store: TaskStore) -> None:
@@ -241,7 +241,9 @@ async def test_what_is_recovered_has_nobodys_credentials_and_a_context(store: Ta
     record = await left_behind(store, "whoami", protocol="2026-07-28")
     process = Process(store)
     process.tasks.attach(process.server)
+    token = auth_context_var.set(SimpleNamespace(access_token="ann"))  # type: ignore[arg-type]
     process.tasks.start()
+    auth_context_var.reset(token)
     done = await ended(store, record)
     assert done.result["structuredContent"] == {"result": ["None", "p", "None"]}
     assert done.message == "half"
