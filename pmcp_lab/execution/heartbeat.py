@@ -17,7 +17,7 @@ _AT_ONCE = 32
 
 
 class Heartbeat:
-    """Renews leases three times per period, on the event loop that made it.
+    """Renews leases three times per period, on the event loop it is used on.
 
     Args:
         runner: The name they are held under.
@@ -34,7 +34,6 @@ class Heartbeat:
         self._seconds = seconds
         self._lost = lost
         self._held: set[TaskKey] = set()
-        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -52,12 +51,12 @@ class Heartbeat:
 
     def _wait(self) -> None:
         # In a context of its own: a request's would live as long as there is something to do.
-        self._timer = self._loop.call_later(self._seconds / 3, self._start, context=Context())
+        self._timer = asyncio.get_running_loop().call_later(self._seconds / 3, self._start, context=Context())
 
     def _start(self) -> None:
         self._timer = None
         if self._held:
-            self._beating = self._loop.create_task(self._beat(), name="heartbeat of tasks")
+            self._beating = asyncio.create_task(self._beat(), name="heartbeat of tasks")
 
     async def _beat(self) -> None:
         self._wait()

@@ -19,7 +19,7 @@ from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
-from pmcp_lab.errors import LabError
+from pmcp_lab.errors import LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
@@ -36,7 +36,7 @@ from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
 from pmcp_lab.server.tracing import trace_context
 from pmcp_lab.server.upkeep import Upkeep
-from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks import LOCAL, WAITING, Job, Limits, Owner, TaskRecord, TaskStore, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class Tasks(Declarations):
     async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner = LOCAL) -> TaskRecord:
         """Run one task to its end in this process: for the consumer of a queue, or a serverless function.
 
-        Needs no server. A task that is over, or that another process runs, is left alone.
+        Needs no server. A task that is over is left alone, so a message may be delivered twice.
 
         Args:
             task: What `QueueExecutor` published, or a task's id.
@@ -169,11 +169,18 @@ class Tasks(Declarations):
 
         Raises:
             TaskNotFound: There is no such task.
-            LabError: `task` is no task's message.
+            LeaseLost: Another process runs it, or did and is not missed yet: let the queue deliver it again later.
+            LabError: `task` is no task's message, or its tool is not declared here.
         """
         key = key_of(task, owner)
         await self.run(key, asyncio.Event())
-        return await self.store.get(*key)
+        record = await self.store.get(*key)
+        if record.live:
+            if record.job is None or record.job.tool not in self._tools:
+                raise LabError(f"task {record.task_id} is for a tool that is not declared here")
+            if record.lease is not None and record.lease.runner != WAITING:
+                raise LeaseLost(record.task_id, "this process", record.lease.runner)
+        return record
 
     def stats(self) -> Stats:
         """How many tasks this process runs and has run, by tool."""

@@ -28,14 +28,12 @@ from pmcp_lab.tasks import WAITING, Job, Lease, Owner, TaskRecord, TaskStore
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 from pmcp_lab.tasks.context import StoredContext, attempt_of
 from pmcp_lab.tasks.owner import owner_key
+from pmcp_lab.tasks.patience import patiently
 
 logger = logging.getLogger(__name__)
 
 _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
-
-_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds between attempts to write how a task ended."""
 
 
 class TaskRunner:
@@ -68,6 +66,9 @@ class TaskRunner:
         loop = asyncio.get_running_loop()
         here = self._loops.get(loop)
         if here is None:
+            # Their tasks keep them alive, and a serverless process may see one per invocation.
+            for closed in [one for one in self._loops if one.is_closed()]:
+                del self._loops[closed]
             here = self._loops[loop] = Here(self.store, self.lease, self._lost)
         return here
 
@@ -112,7 +113,7 @@ class TaskRunner:
         prepared = here.prepared.pop(key, None)
         run: Run | None = None
         try:
-            found = await self._claim(key, here)
+            found = await patiently(lambda: self._claim(key, here), key[1])
             if found is not None:
                 record, tool = found
                 run = here.running[key] = Run(record, tool, cancelled)
@@ -276,21 +277,14 @@ class TaskRunner:
         return status, lambda: store.complete(owner, task_id, _plain(result), message=message)
 
     async def _settle(self, record: TaskRecord, status: str, write: Callable[[], Awaitable[Any]]) -> str:
-        """Write how the task ended, which must not be lost when the storage is away for a while."""
-        for pause in (*_PAUSES, None):
-            try:
-                await write()
-                break
-            except (InvalidTransition, TaskNotFound):
-                raise
-            except StoreError as error:
-                if pause is None:
-                    raise
-                logger.warning("how task %s ended was not stored yet: %s", record.task_id, error, extra=told(record))
-                await asyncio.sleep(pause)
-            except LabError as error:
-                await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
-                return "failed"
+        """Write how the task ended; how it did, when that can't be written as it is."""
+        try:
+            await patiently(write, record.task_id)
+        except (InvalidTransition, TaskNotFound, StoreError):
+            raise
+        except LabError as error:
+            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
+            return "failed"
         return status
 
     # --- stopping them ---

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ from pmcp_lab.errors import InvalidTransition, LabError, TaskCancelled, TaskNotF
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.in_thread import InThread
 from pmcp_lab.tasks.owner import Owner
+from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.questions import Answer, answered, check_askable, form, key_of, link, sampled, sampling
 from pmcp_lab.tasks.record import TaskRecord
 from pmcp_lab.tasks.store import TaskStore
@@ -236,10 +237,7 @@ class StoredContext(TaskContext):
         return Variables(self._record.variables)
 
     async def refresh(self) -> Variables:
-        try:
-            self._record = await self._store.get(self.owner, self._id)
-        except TaskNotFound as error:
-            raise self._over(error) from error
+        await self._write(lambda: self._store.get(self.owner, self._id))
         return self.variables
 
     async def update(
@@ -249,20 +247,14 @@ class StoredContext(TaskContext):
         progress: float | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> None:
-        try:
-            self._record = await self._store.update(
-                self.owner, self._id, message=message, progress=progress, variables=variables
-            )
-        except (InvalidTransition, TaskNotFound) as error:
-            raise self._over(error) from error
+        await self._write(
+            lambda: self._store.update(self.owner, self._id, message=message, progress=progress, variables=variables)
+        )
 
     async def require_input(self, message: str) -> None:
-        try:
-            self._record = await self._store.update(
-                self.owner, self._id, status=TaskStatus.INPUT_REQUIRED, message=message
-            )
-        except (InvalidTransition, TaskNotFound) as error:
-            raise self._over(error) from error
+        await self._write(
+            lambda: self._store.update(self.owner, self._id, status=TaskStatus.INPUT_REQUIRED, message=message)
+        )
 
     async def resume(self) -> None:
         def change(record: TaskRecord) -> TaskRecord:
@@ -285,21 +277,33 @@ class StoredContext(TaskContext):
         self._asked.add(key)
         if key in self._record.answers:
             return self._record.answers[key]
-        async with self._idle(), self._store.watch(self.owner, self._id) as feed:
+        async with self._idle():
             try:
-                if key not in self._record.questions:
-                    await self._withdraw_stale()
-                    self._record = await self._store.ask(self.owner, self._id, key, request)
-                async for record in feed:
-                    self._record = record
-                    if key in record.answers:
-                        return record.answers[key]
+                await patiently(lambda: self._wait_for(key, request), self._id)
             except (InvalidTransition, TaskNotFound) as error:
                 raise self._over(error) from error
+        if key in self._record.answers:
+            return self._record.answers[key]
         status = self._record.status
         if status is TaskStatus.CANCELLED:
             raise TaskCancelled(f"task {self._id} was cancelled while it waited for an answer", self._id)
         raise LabError(f"task {self._id} became {status} while it waited for an answer")
+
+    async def _wait_for(self, key: str, request: Mapping[str, Any]) -> None:
+        """Ask, unless that was done, until there is an answer or the task is over."""
+        async with self._store.watch(self.owner, self._id) as feed:
+            async for self._record in feed:
+                if key in self._record.answers:
+                    return
+                if key not in self._record.questions and self._record.live:
+                    await self._withdraw_stale()
+                    await self._store.ask(self.owner, self._id, key, request)
+
+    async def _write(self, write: Callable[[], Awaitable[TaskRecord]]) -> None:
+        try:
+            self._record = await patiently(write, self._id)
+        except (InvalidTransition, TaskNotFound) as error:
+            raise self._over(error) from error
 
     async def _withdraw_stale(self) -> None:
         """Take back what an earlier attempt asked and this one does not: nobody waits for it any more."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mcp.server.mcpserver import MCPServer
 
-from pmcp_lab.errors import LabError, TaskNotFound
+from pmcp_lab.errors import LabError, LeaseLost, TaskNotFound
 from pmcp_lab.execution import QueueExecutor
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import TaskContext, Tasks
@@ -60,11 +60,16 @@ async def test_of_several_consumers_one_runs_it(sqlite_store: TaskStore) -> None
     async with modern(consumers[0].server) as peer:
         await peer.task("work")
         [message] = consumers[0].published
+        running = [asyncio.create_task(consumer.tasks.run_task(message)) for consumer in consumers]
+        late, _ = await asyncio.wait(running, timeout=5, return_when=asyncio.FIRST_COMPLETED)
         for consumer in consumers:
             consumer.go.set()
-        records = await asyncio.gather(*(consumer.tasks.run_task(message) for consumer in consumers))
+        results = await asyncio.gather(*running, return_exceptions=True)
     assert sum(consumer.runs for consumer in consumers) == 1
-    assert TaskStatus.COMPLETED in {record.status for record in records}
+    [record] = [result for result in results if not isinstance(result, BaseException)]
+    assert record.status is TaskStatus.COMPLETED
+    assert {type(result) for result in results if result is not record} == {LeaseLost}, "the queue must not forget it"
+    assert late
 
 
 async def test_a_consumer_learns_of_a_cancellation_and_goes_on(sqlite_store: TaskStore) -> None:
@@ -128,5 +133,8 @@ async def test_messages_that_are_none(sqlite_store: TaskStore) -> None:
     for message in ({}, {"owner": "local", "taskId": "x"}, {"owner": ["local"]}):
         with pytest.raises(LabError, match="a task's message is"):
             await tasks.run_task(message)
+    record = await sqlite_store.create(LOCAL, job=Job(tool="elsewhere"))
+    with pytest.raises(LabError, match="a tool that is not declared here"):
+        await tasks.run_task(record.task_id)
     with pytest.raises(TaskNotFound):
         await tasks.run_task("no-such-task")

@@ -249,24 +249,32 @@ async def test_what_is_recovered_has_nobodys_credentials_and_a_context(store: Ta
     assert done.message == "half"
 
 
-async def test_an_end_is_written_when_the_storage_is_back(store: TaskStore) -> None:
-    class Away(type(store.backend)):  # type: ignore[misc]
-        """The same backend, which can't be written to for a moment."""
+async def test_a_running_task_waits_for_its_storage(store: TaskStore, caplog: pytest.LogCaptureFixture) -> None:
+    refused: set[tuple[str, ...]] = set()
 
-        refuses = 0
+    class Away(type(store.backend)):  # type: ignore[misc]
+        """The same backend, which can't be written to once per kind of write."""
 
         async def replace(self, record: TaskRecord, *, expected: int) -> None:
-            if record.status is TaskStatus.COMPLETED and self.refuses:
-                self.refuses -= 1
+            kind = (record.status, *record.variables, *record.questions)
+            if kind not in refused:
+                refused.add(kind)
+                # The second time it had worked, and only the word of it was lost.
+                if record.questions:
+                    await super().replace(record, expected=expected)
                 raise StoreError("the storage is away")
             await super().replace(record, expected=expected)
 
     store.backend.__class__ = Away
-    store.backend.refuses = 1  # type: ignore[attr-defined]
     process = Process(store)
     async with modern(process.server) as peer:
         done = await peer.until(await peer.task("again"), "completed")
-    assert done["result"]["structuredContent"] == {"result": [1, 1]}
+        assert done["result"]["structuredContent"] == {"result": [1, 1]}
+        assert "next attempt in 0.1 s: the storage is away" in caplog.text
+        task = await peer.until(await peer.task("confirm"), "input_required")
+        await asyncio.sleep(0.2)
+        assert len((await peer.call("tasks/get", task["taskId"]))["inputRequests"]) == 1
+        await process.tasks.executor.cancel((LOCAL, task["taskId"]))
 
 
 async def test_a_task_the_executor_refuses_has_failed(store: TaskStore) -> None:
