@@ -12,7 +12,7 @@ from pmcp_lab.errors import LabError
 from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.server.tool import Prepared, TaskTool
 from pmcp_lab.server.wrapped import WrappedTool
-from pmcp_lab.tasks import TaskRecord, TaskStore
+from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
 
 Tool = TaskTool | WrappedTool
 
@@ -65,6 +65,7 @@ class Here:
     Attributes:
         name: What leases are held under: unique among everything that ever runs tasks.
         waiting: Tools of the tasks that were submitted and have not started.
+        birth_lease: That of new tasks, and until when (the loop's time) it is used.
         prepared: Their calls, as the request left them; a task of another process has none.
     """
 
@@ -75,4 +76,5 @@ class Here:
         self.prepared: dict[TaskKey, Prepared] = {}
         self.running: dict[TaskKey, Run] = {}
         self.turns: dict[str, asyncio.Semaphore] = {}
+        self.birth_lease: tuple[float, Lease] | None = None
         self.background: list[asyncio.Task[None]] = []

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import Context
 from dataclasses import replace
 from datetime import timedelta
@@ -76,8 +76,13 @@ class TaskRunner:
 
     def birth_lease(self) -> Lease:
         """For a task that is about to be submitted, so that it is missed when this process ends before that."""
-        runner = self.here.name if self.in_process else WAITING
-        return Lease(runner=runner, until=self.store.now() + timedelta(seconds=self.lease))
+        here, moment = self.here, asyncio.get_running_loop().time()
+        if here.birth_lease is None or moment > here.birth_lease[0]:
+            runner = here.name if self.in_process else WAITING
+            lease = Lease(runner=runner, until=self.store.now() + timedelta(seconds=self.lease))
+            # A burst of tasks shares it: making one takes longer than it should.
+            here.birth_lease = (moment + self.lease / 100, lease)
+        return here.birth_lease[1]
 
     async def submit(self, record: TaskRecord, prepared: Prepared | None = None) -> None:
         """Have a task run that this process, or nobody, holds.
@@ -196,7 +201,9 @@ class TaskRunner:
                 _WATCHED_AFTER, self._start_watching, run, here, context=Context()
             )
         try:
-            async with self._turn(run, here):
+            limit = run.tool.policy.concurrency
+            async with nullcontext() if limit is None else self._turn(run, here, limit):
+                run.has_turn = True
                 if not run.cancelled.is_set():
                     await self._work(run, prepared)
         except asyncio.CancelledError:
@@ -205,23 +212,18 @@ class TaskRunner:
             raise
 
     @asynccontextmanager
-    async def _turn(self, run: Run, here: Here) -> AsyncIterator[None]:
+    async def _turn(self, run: Run, here: Here, limit: int) -> AsyncIterator[None]:
         """Among the tasks of the same tool."""
-        limit = run.tool.policy.concurrency
-        if limit is None:
-            run.has_turn = True
-            yield
-            return
-        turns = here.turns.setdefault(run.tool.name, asyncio.Semaphore(limit))
+        turns, taken = here.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
         try:
             if turns.locked():
                 async with idle():
-                    run.has_turn = await turns.acquire()
+                    taken = await turns.acquire()
             else:
-                run.has_turn = await turns.acquire()
+                taken = await turns.acquire()
             yield
         finally:
-            if run.has_turn:
+            if taken:
                 turns.release()
 
     async def _work(self, run: Run, prepared: Prepared | None) -> None:
@@ -235,7 +237,7 @@ class TaskRunner:
             idle=idle,
         )
         call, task = CURRENT_CALL.set(None), CURRENT_TASK.set(context)
-        logger.debug("task %s starts: tool %r", record.task_id, tool.name, extra=told(record))
+        _say(logging.DEBUG, record, "starts")
         try:
             with run_span(tool.name, record.task_id, context.attempt, job.context) as span:
                 status, write = await self._called(run, prepared, job, context)
@@ -250,9 +252,7 @@ class TaskRunner:
             CURRENT_CALL.reset(call)
             CURRENT_TASK.reset(task)
         self._count(tool, status)
-        level = logging.INFO if status == "failed" else logging.DEBUG
-        if logger.isEnabledFor(level):
-            logger.log(level, "task %s %s: tool %r", record.task_id, status, tool.name, extra=told(record))
+        _say(logging.INFO if status == "failed" else logging.DEBUG, record, status)
 
     async def _called(
         self, run: Run, prepared: Prepared | None, job: Job, context: StoredContext
@@ -350,6 +350,13 @@ class TaskRunner:
             if tool.not_stoppable:
                 tools.setdefault(name, Counts()).not_stoppable = tool.not_stoppable
         return Stats(tools)
+
+
+def _say(level: int, record: TaskRecord, what: str) -> None:
+    if logger.isEnabledFor(level):
+        about = told(record)
+        text = "task %s of owner %s, tool %r: %s"
+        logger.log(level, text, record.task_id, about["owner_hash"], about["tool"], what, extra=about)
 
 
 def told(record: TaskRecord) -> dict[str, str]:

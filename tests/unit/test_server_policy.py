@@ -13,7 +13,7 @@ from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, NoOpTracerProvider, SpanContext, TraceFlags
 
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks
@@ -245,6 +245,7 @@ def tracer(monkeypatch: pytest.MonkeyPatch) -> Tracer:
     """What an installed OpenTelemetry SDK would be; the API alone, which `mcp` brings, records nothing."""
     made = Tracer()
     monkeypatch.setattr("pmcp_lab.server.tracing._tracer", made)
+    monkeypatch.setattr("pmcp_lab.server.tracing.get_tracer_provider", NoOpTracerProvider)
     return made
 
 
