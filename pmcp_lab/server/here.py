@@ -65,6 +65,8 @@ class Here:
     Attributes:
         name: What leases are held under: unique among everything that ever runs tasks.
         waiting: Tools of the tasks that were submitted and have not started.
+        starting: Tasks that are being run, from the first moment on.
+        running: Those of them that are claimed.
         birth_lease: That of new tasks, and until when (the loop's time) it is used.
         prepared: Their calls, as the request left them; a task of another process has none.
     """
@@ -74,6 +76,7 @@ class Here:
         self.heartbeat = Heartbeat(store, self.name, lease, lambda key, error: lost(self, key, error))
         self.waiting: dict[TaskKey, str] = {}
         self.prepared: dict[TaskKey, Prepared] = {}
+        self.starting: set[TaskKey] = set()
         self.running: dict[TaskKey, Run] = {}
         self.turns: dict[str, asyncio.Semaphore] = {}
         self.birth_lease: tuple[float, Lease] | None = None

@@ -112,8 +112,9 @@ class TaskRunner:
     async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
         """Run one task to its end. Does nothing when it is over or somebody else runs it."""
         here = self.here
-        if key in here.running:
+        if key in here.starting or key in here.running:
             return
+        here.starting.add(key)
         here.waiting.pop(key, None)
         prepared = here.prepared.pop(key, None)
         run: Run | None = None
@@ -133,8 +134,8 @@ class TaskRunner:
                 raise
             # This runner stopped the work, and whoever called goes on.
             run.task.uncancel()
-            self._count(run.tool, "cancelled")
         finally:
+            here.starting.discard(key)
             here.heartbeat.drop(key)
             here.running.pop(key, None)
             if run is not None:
@@ -172,8 +173,8 @@ class TaskRunner:
             message = "the process that ran it ended"
             if tool.policy.on_lost == "retry":
                 message += f", {self._attempts} times in a row"
-            self._count(tool, "failed")
             await self.store.fail(owner, task_id, {"code": INTERNAL_ERROR, "message": message})
+            self._count(tool, "failed")
             logger.warning("task %s failed: %s", task_id, message, extra=told(record))
             return None
 
@@ -189,8 +190,8 @@ class TaskRunner:
                 variables={**current.variables, "attempt": attempt},
             )
 
-        self._count(tool, "retried")
         taken = await self.store.change(owner, task_id, again)
+        self._count(tool, "retried")
         logger.warning("task %s is run again, attempt %d", task_id, attempt, extra=told(record))
         return taken
 
@@ -204,10 +205,14 @@ class TaskRunner:
             limit = run.tool.policy.concurrency
             async with nullcontext() if limit is None else self._turn(run, here, limit):
                 run.has_turn = True
-                if not run.cancelled.is_set():
+                if run.cancelled.is_set():
+                    self._count(run.tool, "cancelled")
+                else:
                     await self._work(run, prepared)
         except asyncio.CancelledError:
-            if not run.taken:
+            if run.taken:
+                self._count(run.tool, "cancelled")
+            else:
                 await self.give_up(run.record, run.tool, here)
             raise
 
@@ -294,14 +299,16 @@ class TaskRunner:
         key = (record.owner, record.task_id)
         try:
             if self.durable and (not started or tool.policy.on_lost == "retry"):
-                await self.store.leases.offer(*key, here.name)
+                offered = await self.store.leases.offer(*key, here.name)
+                if not offered.live:
+                    self._count(tool, offered.status)
             else:
                 message = "the server was stopped before the task was done"
                 await self.store.fail(*key, {"code": INTERNAL_ERROR, "message": message})
                 self._count(tool, "failed")
-        except (InvalidTransition, TaskNotFound):
+        except (InvalidTransition, TaskNotFound) as error:
             # It was over already: that is why it was stopped.
-            return
+            self._count(tool, _status_in(error))
         except StoreError as error:
             logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=told(record))
 

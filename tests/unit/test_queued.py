@@ -72,6 +72,16 @@ async def test_of_several_consumers_one_runs_it(sqlite_store: TaskStore) -> None
     assert late
 
 
+async def test_a_message_that_comes_twice_at_once(sqlite_store: TaskStore) -> None:
+    consumer = Consumer(sqlite_store)
+    consumer.go.set()
+    async with modern(consumer.server) as peer:
+        await peer.task("work")
+    runs = (consumer.tasks.run_task(consumer.published[0]) for _ in range(3))
+    await asyncio.gather(*runs, return_exceptions=True)
+    assert consumer.runs == 1
+
+
 async def test_a_consumer_learns_of_a_cancellation_and_goes_on(sqlite_store: TaskStore) -> None:
     web, consumer = Consumer(sqlite_store), Consumer(sqlite_store)
     async with modern(web.server) as peer:
