@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import anyio
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.extension import MethodBinding
 from mcp.server.mcpserver import require_client_extension
@@ -251,21 +252,26 @@ class Tasks(Declarations):
             return prepared
         context = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
         try:
-            record = await self.store.create(
-                owner_of(ctx),
-                ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
-                poll_interval=tool.policy.poll_interval_ms,
-                job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
-                lease=self._runner.birth_lease(),
-            )
-            try:
-                await self._runner.submit(record, prepared)
-            except LabError as error:
-                await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
-                raise
+            # The request is cancelled when its caller leaves; what is stored has to be run all the same.
+            with anyio.CancelScope(shield=True):
+                record = await self.store.create(
+                    owner_of(ctx),
+                    ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
+                    poll_interval=tool.policy.poll_interval_ms,
+                    job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
+                    lease=self._runner.birth_lease(),
+                )
+                await self._submit(record, prepared)
         except LabError as error:
             raise as_mcp_error(error) from error
         return record
+
+    async def _submit(self, record: TaskRecord, prepared: Prepared) -> None:
+        try:
+            await self._runner.submit(record, prepared)
+        except LabError as error:
+            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
+            raise
 
     async def _create_legacy(
         self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext, exchange: _Exchange

@@ -13,6 +13,7 @@ from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.server.tool import Prepared, TaskTool
 from pmcp_lab.server.wrapped import WrappedTool
 from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
+from pmcp_lab.tasks.context import StoredContext
 
 Tool = TaskTool | WrappedTool
 
@@ -25,6 +26,7 @@ class Run:
         enforcing: The timer that ends what was asked to stop.
         enforced: That timer has fired.
         watching: What tells of changes by other processes, or the timer that will start it.
+        context: What its tool sees, once it is called.
         has_turn: It is past its tool's `concurrency`.
     """
 
@@ -38,6 +40,7 @@ class Run:
         self.enforced = False
         self.watching: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.has_turn = False
+        self.context: StoredContext | None = None
 
     def stop(self, grace: float, *, taken: bool = False) -> None:
         """Ask the work to stop, and end it after `grace` seconds, unless somebody did before."""

@@ -233,7 +233,7 @@ class TaskRunner:
 
     async def _work(self, run: Run, prepared: Prepared | None) -> None:
         record, tool, job = run.record, run.tool, run.record.job or Job(tool=run.tool.name)
-        context = StoredContext(
+        context = run.context = StoredContext(
             self.store,
             record,
             run.cancelled,
@@ -314,8 +314,8 @@ class TaskRunner:
 
     def _lost(self, here: Here, key: TaskKey, error: LabError) -> None:
         run = here.running.get(key)
-        # A tool that completes its task early may go on.
-        if run is not None and _status_in(error) != "completed":
+        # A tool that ended its task early may go on.
+        if run is not None and not (run.context is not None and run.context.ended):
             run.stop(self._grace, taken=isinstance(error, LeaseLost))
 
     def _start_watching(self, run: Run, here: Here) -> None:

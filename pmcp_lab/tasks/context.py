@@ -231,6 +231,8 @@ class StoredContext(TaskContext):
         self._convert = convert
         self._idle = idle
         self._asked: set[str] = set()
+        self.ended = False
+        """Whether the tool ended its task itself, by `complete` or `fail`."""
 
     @property
     def variables(self) -> Variables:
@@ -265,10 +267,12 @@ class StoredContext(TaskContext):
         self._record = await self._store.change(self.owner, self._id, change)
 
     async def complete(self, result: Any) -> None:
+        self.ended = True
         self._record = await self._store.complete(self.owner, self._id, self._convert(result))
 
     async def fail(self, message: str, *, code: int = LabError.code, data: Any = None) -> None:
         error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+        self.ended = True
         self._record = await self._store.fail(self.owner, self._id, error)
 
     async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
