@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from pmcp_lab.server import TaskContext, Tasks
 
-LEASE = 0.9
+LEASE = 1.5
 """Seconds."""
 
 

@@ -21,7 +21,7 @@ from pmcp_lab.tasks import LOCAL, WAITING, open_store
 from tests.unit.jsonrpc import ModernPeer, modern
 
 ROOT = Path(__file__).parents[2]
-LEASE = 0.9
+LEASE = 1.5
 """As in `tests.servers.mortal`."""
 
 
@@ -56,6 +56,9 @@ class Mortal:
         self.process.communicate(timeout=20)
 
 
+pytestmark = pytest.mark.timeout(180)
+"""Each starts two or three servers, which takes its time where many tests run at once."""
+
 Start = Callable[..., Mortal]
 
 
@@ -72,9 +75,11 @@ def processes(store: str) -> Iterator[Start]:
         started.append(Mortal(store, *options))
         return started[-1]
 
-    yield start
-    for mortal in started:
-        mortal.end()
+    try:
+        yield start
+    finally:
+        for mortal in started:
+            mortal.end()
 
 
 async def started(peer: ModernPeer, *tools: str) -> list[str]:
