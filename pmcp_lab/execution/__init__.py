@@ -1,6 +1,19 @@
 """Who runs a task's work. The store is the truth; an executor only answers "run this task somewhere"."""
 
 from pmcp_lab.execution.executor import Executor, Runner, TaskKey
-from pmcp_lab.execution.local import AsyncioExecutor
+from pmcp_lab.execution.heartbeat import Heartbeat
+from pmcp_lab.execution.local import AsyncioExecutor, idle
+from pmcp_lab.execution.queued import QueueExecutor, key_of
+from pmcp_lab.execution.recovery import keep_recovering
 
-__all__ = ["AsyncioExecutor", "Executor", "Runner", "TaskKey"]
+__all__ = [
+    "AsyncioExecutor",
+    "Executor",
+    "Heartbeat",
+    "QueueExecutor",
+    "Runner",
+    "TaskKey",
+    "idle",
+    "keep_recovering",
+    "key_of",
+]

@@ -12,11 +12,18 @@ TaskKey = tuple[Owner, str]
 """The owner and the id of a task: all that travels to whoever runs it."""
 
 Runner = Callable[[TaskKey, asyncio.Event], Awaitable[None]]
-"""Runs one task to its end. The event is set when it should stop. Writes to the store; returns nothing."""
+"""Runs one task to its end. The event is set when it should stop. Writes to the store; returns nothing.
+
+Running a task again that is over, or that somebody else runs, does nothing: deliver at least once.
+"""
 
 
 class Executor(Protocol):
-    """Somewhere tasks can run."""
+    """Somewhere tasks can run.
+
+    One that runs what is submitted in the submitting process, and nowhere else, says so with an attribute
+    `in_process = True`: its tasks are leased to the process from birth.
+    """
 
     def bind(self, run: Runner) -> None:
         """Say what running a task means. Called once, before anything is submitted."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -15,10 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class _Work:
-    def __init__(self, key: TaskKey) -> None:
+    def __init__(self, key: TaskKey, context: Context) -> None:
         self.key = key
+        self.context = context
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+        self.away = 0
+        self.has_slot = False
 
 
 class _Loop:
@@ -26,23 +32,30 @@ class _Loop:
 
     def __init__(self) -> None:
         self.work: dict[TaskKey, _Work] = {}
-        self.waiting: deque[_Work] = deque()
+        self.waiting: deque[_Work | asyncio.Future[None]] = deque()
         self.running = 0
+
+
+_CURRENT: ContextVar[tuple[AsyncioExecutor, _Loop, _Work] | None] = ContextVar("pmcp_lab_current_work", default=None)
 
 
 class AsyncioExecutor:
     """Runs tasks as asyncio tasks of their own, never inside a request's scope: a dropped call stops nothing.
 
+    Each runs in the context (`contextvars`) of whoever submitted it, however long it had to wait.
+
     Args:
-        concurrency: Tasks that run at the same time; the others wait in order.
+        concurrency: Tasks that run at the same time; the others wait in order. Who waits for an answer does not count.
         grace: Seconds between asking a task to stop and cancelling it. Code in a worker thread can only be asked.
     """
+
+    in_process = True
 
     def __init__(self, *, concurrency: int = 256, grace: float = 2.0) -> None:
         if concurrency < 1:
             raise ValueError("concurrency must be at least 1")
+        self.grace = grace
         self._concurrency = concurrency
-        self._grace = grace
         self._run: Runner | None = None
         self._closed = False
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
@@ -54,7 +67,7 @@ class AsyncioExecutor:
         if self._closed or self._run is None:
             raise LabError("the server is shutting down and takes no more tasks")
         here = self._here()
-        work = _Work(key)
+        work = _Work(key, copy_context())
         here.work[key] = work
         here.waiting.append(work)
         self._fill(here)
@@ -62,47 +75,109 @@ class AsyncioExecutor:
     async def cancel(self, key: TaskKey) -> None:
         here = self._here()
         work = here.work.get(key)
-        if work is None:
+        if work is None or work.cancelled.is_set():
             return
         work.cancelled.set()
         # What still waits gets its turn, finds its record cancelled and is done.
         if work.task is not None:
-            asyncio.get_running_loop().call_later(self._grace, work.task.cancel)
+            asyncio.get_running_loop().call_later(self.grace, work.task.cancel)
 
     async def close(self, timeout: float = 5.0) -> None:
         self._closed = True
         here = self._here()
-        here.waiting.clear()
+        waiting, here.waiting = here.waiting, deque(one for one in here.waiting if not isinstance(one, _Work))
+        for work in waiting:
+            if isinstance(work, _Work):
+                del here.work[work.key]
         tasks = [work.task for work in here.work.values() if work.task is not None]
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=timeout)
-        for work in tuple(here.work.values()):
-            work.cancelled.set()
         for task in late:
             task.cancel()
+        # After that: a tool that stops tidily now would look as if it had done its work. A thread still hears of it.
+        for work in tuple(here.work.values()):
+            work.cancelled.set()
         if late:
-            await asyncio.wait(late, timeout=self._grace)
+            await asyncio.wait(late, timeout=self.grace)
 
     def _here(self) -> _Loop:
         return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
 
     def _fill(self, here: _Loop) -> None:
         while here.waiting and here.running < self._concurrency:
-            work = here.waiting.popleft()
+            next_one = here.waiting.popleft()
+            if isinstance(next_one, asyncio.Future):
+                if not next_one.done():
+                    here.running += 1
+                    next_one.set_result(None)
+                continue
             here.running += 1
-            work.task = asyncio.create_task(self._work(work), name=f"task {work.key[1]}")
+            next_one.has_slot = True
+            next_one.task = asyncio.create_task(
+                self._work(here, next_one), name=f"task {next_one.key[1]}", context=next_one.context
+            )
             # A callback and not `finally`: a task that is cancelled before its first step never gets there.
-            work.task.add_done_callback(partial(self._done, here, work))
+            next_one.task.add_done_callback(partial(self._done, here, next_one))
 
-    async def _work(self, work: _Work) -> None:
+    async def _work(self, here: _Loop, work: _Work) -> None:
         assert self._run is not None
+        _CURRENT.set((self, here, work))
         try:
             await self._run(work.key, work.cancelled)
         except Exception:
             logger.exception("the runner of task %s raised", work.key[1])
 
     def _done(self, here: _Loop, work: _Work, _: asyncio.Task[None]) -> None:
-        here.running -= 1
-        del here.work[work.key]
+        if work.has_slot:
+            here.running -= 1
+        here.work.pop(work.key, None)
         self._fill(here)
+
+    def _leave(self, here: _Loop, work: _Work) -> None:
+        work.away += 1
+        if work.has_slot:
+            work.has_slot = False
+            here.running -= 1
+            self._fill(here)
+
+    async def _return(self, here: _Loop, work: _Work) -> None:
+        work.away -= 1
+        if work.away or work.has_slot:
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        here.waiting.append(turn)
+        self._fill(here)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                here.running -= 1
+                self._fill(here)
+            raise
+        work.has_slot = True
+
+
+@asynccontextmanager
+async def idle() -> AsyncIterator[None]:
+    """While inside, the current task leaves its place to another one: it waits for somebody outside.
+
+    Does nothing outside of an `AsyncioExecutor`.
+    """
+    current = _CURRENT.get()
+    if current is None:
+        yield
+        return
+    executor, here, work = current
+    executor._leave(here, work)  # noqa: SLF001 - the other half of the class above
+    try:
+        yield
+    except asyncio.CancelledError:
+        # It is being stopped: no turn to wait for.
+        work.away -= 1
+        raise
+    except BaseException:
+        await executor._return(here, work)  # noqa: SLF001
+        raise
+    else:
+        await executor._return(here, work)  # noqa: SLF001

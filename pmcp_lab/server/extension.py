@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 
+import anyio
 from mcp.server.context import CallNext, HandlerResult
-from mcp.server.extension import Extension, MethodBinding, ToolBinding
-from mcp.server.mcpserver import MCPServer, require_client_extension
+from mcp.server.extension import MethodBinding
+from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
-from pmcp_lab.errors import InvalidTransition, LabError, TaskCancelled, TaskNotFound
-from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey
+from pmcp_lab.errors import LabError, LeaseLost
+from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of
 from pmcp_lab.protocol import legacy, modern
-from pmcp_lab.protocol.meta import TASKS_EXTENSION, VARIABLES_EXTENSION
+from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
+from pmcp_lab.server.declaring import Declarations
 from pmcp_lab.server.delivery import report
+from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
-from pmcp_lab.server.request import Request, can_be_asked, is_legacy, is_modern, owner_of, takes_tasks
-from pmcp_lab.server.tool import CURRENT_CALL, Call, Captured, Support, TaskTool, text_of
-from pmcp_lab.tasks import Job, Limits, TaskRecord, TaskStore, open_store
-from pmcp_lab.tasks.context import StoredContext
-from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.server.request import Request, is_legacy, is_modern, owner_of, questions_of, takes_tasks
+from pmcp_lab.server.runner import TaskRunner
+from pmcp_lab.server.stats import Stats
+from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
+from pmcp_lab.server.tracing import trace_context
+from pmcp_lab.server.upkeep import Upkeep
+from pmcp_lab.tasks import LOCAL, WAITING, Job, Limits, Owner, TaskRecord, TaskStore, open_store
 
 logger = logging.getLogger(__name__)
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _NO_MIDDLEWARE = (
     "this server can't answer task requests of 2025-11-25 clients: "
@@ -51,25 +56,32 @@ class _Exchange:
 _EXCHANGE: ContextVar[_Exchange | None] = ContextVar("pmcp_lab_exchange", default=None)
 
 
-class Tasks(Extension):
-    """Durable tasks on an `MCPServer`, for 2025-11-25 and 2026-07-28 clients at once.
+class Tasks(Declarations):
+    """Durable tasks on an MCP server, for 2025-11-25 and 2026-07-28 clients at once.
 
     ```python
-    tasks = Tasks("memory://")
+    tasks = Tasks("sqlite:///tasks.db")
 
     @tasks.tool(support="optional")
     async def train(epochs: int, task: TaskContext) -> dict[str, int]: ...
 
-    server = MCPServer("lab", extensions=[tasks], middleware=[tasks])
+    server = MCPServer("lab", extensions=[tasks], middleware=[tasks], lifespan=tasks.lifespan)
     ```
+
+    Whoever runs a task holds a lease on it. When its process ends, another one that shares the store, or the next
+    one, fails the task or runs it again (`on_lost`), at most one and a third `lease` later.
 
     Args:
         store: A URL (see `pmcp_lab.tasks.open_store`) or a store.
         executor: Who runs the work; in this process by default.
         limits: For a store given by URL.
+        lease: Seconds a process that runs a task is believed to live without a word from it.
+        attempts: How often a task of a tool with `on_lost="retry"` is started at most.
+        drain: Seconds that running tasks are left to finish when the server is asked to end.
 
     Raises:
         StoreError: The URL can't be opened.
+        TypeError, ValueError: An argument can't be used.
     """
 
     identifier = TASKS_EXTENSION
@@ -80,98 +92,109 @@ class Tasks(Extension):
         *,
         executor: Executor | None = None,
         limits: Limits | None = None,
+        lease: float = 15.0,
+        attempts: int = 3,
+        drain: float = 5.0,
     ) -> None:
+        _check_numbers(lease=lease, attempts=attempts, drain=drain)
+        if not isinstance(store, str | TaskStore):
+            raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not {store!r}")
         if isinstance(store, TaskStore) and limits is not None:
             raise ValueError("a store brings its own limits; give them to the store")
+        missing = [name for name in ("bind", "submit", "cancel", "close") if executor and not hasattr(executor, name)]
+        if missing:
+            raise TypeError(f"executor {executor!r} is none: it has no {', '.join(missing)}")
+        super().__init__()
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
+        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=lease, attempts=attempts)
+        self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
+        self._drain = drain
         self.executor.bind(self.run)
-        self._methods = TaskMethods(self.store, self.executor)
-        self._tools: dict[str, TaskTool] = {}
-        self._consumed = False
-        self._server: MCPServer[Any] | None = None
-        self._captured: dict[str, dict[str, Any]] = {}
+        self._methods = TaskMethods(self.store, self.executor, self._client_writes)
+        self._serving = 0
         self._reports: set[asyncio.Task[None]] = set()
-
-    def tool(
-        self,
-        name: str | None = None,
-        *,
-        support: Support = "optional",
-        ttl: str | int | None = None,
-        poll_interval: str | int | None = None,
-        **options: Any,
-    ) -> Callable[[F], F]:
-        """Register a tool that can run as a task.
-
-        A parameter annotated `TaskContext` receives the task and is not part of the tool's input schema. The
-        same function runs without a task when none is asked for and `support` is not "required".
-
-        Args:
-            support: "forbidden", "optional" or "required".
-            ttl: How long its tasks are kept unless the client asks otherwise: milliseconds or "1h".
-            poll_interval: Milliseconds or "500ms" clients are asked to leave between polls.
-            options: As for `MCPServer.tool`: title, description, annotations, icons, meta, structured_output.
-
-        Raises:
-            LabError: The server was already built from this extension; call `attach(server)` first.
-            TypeError, ValueError: The function's annotations or an argument can't be used.
-        """
-        if callable(name):
-            raise TypeError("use @tasks.tool() with parentheses")
-        kept, polled = milliseconds(ttl), milliseconds(poll_interval)
-
-        def register(fn: F) -> F:
-            given = options if name is None else {"name": name, **options}
-            tool = TaskTool(fn, support=support, ttl=kept, poll_interval=polled, options=given)
-            if tool.name in self._tools:
-                raise ValueError(f"there already is a task tool named {tool.name!r}")
-            if self._consumed:
-                if self._server is None:
-                    raise LabError(
-                        f"tool {tool.name!r} comes too late: declare it above MCPServer(..., extensions=[tasks]), "
-                        "or call tasks.attach(server) before"
-                    )
-                self._server.add_tool(tool.entry, **tool.options)
-            self._tools[tool.name] = tool
-            return fn
-
-        return register
-
-    def attach(self, server: MCPServer[Any]) -> MCPServer[Any]:
-        """Add this object to the server's middleware if it is not there, and let tools be declared from now on.
-
-        Args:
-            server: One that was built with `extensions=[tasks]`.
-        """
-        if not any(present is self for present in server.middleware):
-            server.middleware.append(self)
-        self._server = server
-        return server
-
-    def tools(self) -> Sequence[ToolBinding]:
-        self._consumed = True
-        return [
-            ToolBinding(tool.entry, tool.options.get("meta"), {k: v for k, v in tool.options.items() if k != "meta"})
-            for tool in self._tools.values()
-        ]
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
 
+    # --- running ---
+
+    def start(self) -> None:
+        """Begin to look for lost and expired tasks, on the running event loop.
+
+        The first request does that too; a process that only runs tasks calls it. Stops at `close`.
+        """
+        self._upkeep.start()
+
     async def close(self, timeout: float = 5.0) -> None:
-        """Let running tasks finish for `timeout` seconds, then stop them and close the store."""
-        await self.executor.close(timeout)
+        """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it.
+
+        What is stopped has failed, with a message that says so. The store is closed.
+        """
+        await self._upkeep.close(timeout)
         for reporting in tuple(self._reports):
             reporting.cancel()
         await self.store.close()
+
+    @asynccontextmanager
+    async def lifespan(self, server: object = None) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG002
+        """`start` and `close` with a server that is a process of its own: `MCPServer(..., lifespan=tasks.lifespan)`.
+
+        Without it an HTTP server that ends leaves its tasks to be found when their leases have run out.
+        """
+        self._serving += 1
+        self.start()
+        try:
+            yield {}
+        finally:
+            self._serving -= 1
+            if self._serving == 0:
+                await self.close(self._drain)
+
+    async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
+        """Run one task to its end: what an executor calls, in the process that took the request or another."""
+        await self._runner.run(key, cancelled)
+
+    async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner = LOCAL) -> TaskRecord:
+        """Run one task to its end in this process: for the consumer of a queue, or a serverless function.
+
+        Needs no server. A task that is over is left alone, so a message may be delivered twice.
+
+        Args:
+            task: What `QueueExecutor` published, or a task's id.
+            owner: Of a task that is given by its id.
+
+        Returns:
+            The record as it is afterwards.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            LeaseLost: Another process runs it, or did and is not missed yet: let the queue deliver it again later.
+            LabError: `task` is no task's message, or its tool is not declared here.
+        """
+        key = key_of(task, owner)
+        await self.run(key, asyncio.Event())
+        record = await self.store.get(*key)
+        if record.live:
+            if record.job is None or record.job.tool not in self._tools:
+                raise LabError(f"task {record.task_id} is for a tool that is not declared here")
+            if record.lease is not None and record.lease.runner != WAITING:
+                raise LeaseLost(record.task_id, "this process", record.lease.runner)
+        return record
+
+    def stats(self) -> Stats:
+        """How many tasks this process runs and has run, by tool."""
+        return self._runner.stats()
+
+    # --- serving ---
 
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: Request, call_next: CallNext
     ) -> HandlerResult:
         """Decide whether this call becomes a task: by the client's wish (2025-11-25) or the tool's (2026-07-28)."""
         tool = self._tools.get(params.name)
-        support = tool.support if tool is not None else "forbidden"
+        support = tool.policy.support if tool is not None else "forbidden"
         # `task` also reaches handlers of modern connections, where it must be ignored.
         if is_legacy(ctx) and params.task is not None:
             exchange = _EXCHANGE.get()
@@ -197,13 +220,14 @@ class Tasks(Extension):
 
     async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """The middleware half."""
+        self.start()
         match ctx.method:
             case "initialize":
-                return self._advertise_legacy(await call_next(ctx))
+                return advertise_legacy(await call_next(ctx))
             case "server/discover":
-                return _advertise_variables(await call_next(ctx))
+                return advertise_variables(await call_next(ctx))
             case "tools/list" if is_legacy(ctx):
-                return self._mark_tools(await call_next(ctx))
+                return mark_tools(await call_next(ctx), self._tools)
             case "tools/call" if is_legacy(ctx):
                 exchange = _Exchange()
                 token = _EXCHANGE.set(exchange)
@@ -217,70 +241,40 @@ class Tasks(Extension):
             case _:
                 return await call_next(ctx)
 
-    async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
-        """Run one task to its end: what an executor calls, in the process that took the request or another."""
-        owner, task_id = key
-        arguments = self._captured.pop(task_id, None)
-        try:
-            record = await self.store.get(owner, task_id)
-            if record.live:
-                await self._work(record, arguments, cancelled)
-        except (InvalidTransition, TaskNotFound):
-            # Cancelled, expired or completed by the tool itself: the record has the last word.
-            logger.debug("task %s was over before its work was", task_id)
-
-    async def _work(self, record: TaskRecord, arguments: dict[str, Any] | None, cancelled: asyncio.Event) -> None:
-        owner, task_id, job = record.owner, record.task_id, record.job
-        tool = None if job is None else self._tools.get(job.tool)
-        if tool is None or job is None:
-            name = "" if job is None else job.tool
-            await self.store.fail(owner, task_id, {"code": INTERNAL_ERROR, "message": f"no tool {name!r} here"})
-            return
-        CURRENT_CALL.set(None)
-        context = StoredContext(self.store, record, cancelled, can_ask=bool(job.context.get("canAsk", True)))
-        try:
-            result = await tool.run(tool.validated(job.arguments) if arguments is None else arguments, context)
-            # A client that only reads the status should still learn what went wrong.
-            message = text_of(result) if result.is_error else None
-            await self.store.complete(owner, task_id, _plain(result), message=message)
-        except TaskCancelled:
-            await self.store.cancel(owner, task_id)
-        except MCPError as error:
-            raw = {"code": error.code, "message": error.message}
-            await self.store.fail(owner, task_id, raw | ({} if error.data is None else {"data": error.data}))
-        except (InvalidTransition, TaskNotFound):
-            raise
-        except LabError as error:
-            await self.store.fail(owner, task_id, {"code": error.code, "message": error.message})
-
-    async def _create(self, tool: TaskTool, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Any:
+    async def _create(self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Any:
         """The record of a new task, or the result of a call that ended before its tool could start."""
+        self.start()
         wanted = params.task.ttl if params.task is not None and is_legacy(ctx) else None
         if wanted is not None and wanted < 0:
             raise MCPError(INVALID_PARAMS, f"task.ttl can't be negative: {wanted}")
-        capture = CURRENT_CALL.set(Call(tool.name))
+        prepared = await tool.capture(params, ctx, call)
+        if not isinstance(prepared, Prepared):
+            return prepared
+        context = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
         try:
-            return await call(ctx)
-        except Captured as captured:
-            arguments = captured.arguments
-        finally:
-            CURRENT_CALL.reset(capture)
-        context: dict[str, Any] = {"protocol": ctx.protocol_version, "canAsk": can_be_asked(ctx)}
-        try:
-            record = await self.store.create(
-                owner_of(ctx),
-                ttl=self._granted(tool.ttl if wanted is None else wanted),
-                poll_interval=tool.poll_interval,
-                job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
-            )
-            self._captured[record.task_id] = arguments
-            await self.executor.submit((record.owner, record.task_id))
+            # The request is cancelled when its caller leaves; what is stored has to be run all the same.
+            with anyio.CancelScope(shield=True):
+                record = await self.store.create(
+                    owner_of(ctx),
+                    ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
+                    poll_interval=tool.policy.poll_interval_ms,
+                    job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
+                    lease=self._runner.birth_lease(),
+                )
+                await self._submit(record, prepared)
         except LabError as error:
             raise as_mcp_error(error) from error
         return record
 
+    async def _submit(self, record: TaskRecord, prepared: Prepared) -> None:
+        try:
+            await self._runner.submit(record, prepared)
+        except LabError as error:
+            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
+            raise
+
     async def _create_legacy(
-        self, tool: TaskTool, params: CallToolRequestParams, ctx: Request, call: CallNext, exchange: _Exchange
+        self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext, exchange: _Exchange
     ) -> HandlerResult:
         made = await self._create(tool, params, ctx, call)
         if not isinstance(made, TaskRecord):
@@ -294,7 +288,7 @@ class Tasks(Extension):
         return CallToolResult(content=[])
 
     async def _create_modern(
-        self, tool: TaskTool, params: CallToolRequestParams, ctx: Request, call: CallNext
+        self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext
     ) -> HandlerResult:
         made = await self._create(tool, params, ctx, call)
         return modern.encode_created(made.state()) if isinstance(made, TaskRecord) else made
@@ -304,39 +298,20 @@ class Tasks(Extension):
         longest = self.store.limits.max_ttl
         return ttl if ttl is None or longest is None else min(ttl, longest)
 
+    def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
+        tool = None if record.job is None else self._tools.get(record.job.tool)
+        return False if tool is None else tool.policy.check_client_writes(variables)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
 
-    def _advertise_legacy(self, result: HandlerResult) -> HandlerResult:
-        if not isinstance(result, dict) or result.get("protocolVersion") != legacy.VERSION:
-            return result
-        capabilities = dict(result.get("capabilities") or {})
-        capabilities["tasks"] = legacy.CAPABILITY
-        # A handshake result has no room for extensions.
-        capabilities["experimental"] = {**(capabilities.get("experimental") or {}), VARIABLES_EXTENSION: {}}
-        return {**result, "capabilities": capabilities}
 
-    def _mark_tools(self, result: HandlerResult) -> HandlerResult:
-        if not isinstance(result, dict):
-            return result
-        marked = []
-        for raw in result.get("tools") or []:
-            tool = self._tools.get(raw.get("name"))
-            if tool is not None and tool.support != "forbidden":
-                raw = {**raw, "execution": {**(raw.get("execution") or {}), "taskSupport": tool.support}}
-            marked.append(raw)
-        return {**result, "tools": marked}
-
-
-def _advertise_variables(result: HandlerResult) -> HandlerResult:
-    if not isinstance(result, dict) or "capabilities" not in result:
-        return result
-    capabilities = dict(result["capabilities"] or {})
-    capabilities["extensions"] = {**(capabilities.get("extensions") or {}), VARIABLES_EXTENSION: {}}
-    return {**result, "capabilities": capabilities}
-
-
-def _plain(result: CallToolResult) -> dict[str, Any]:
-    return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+def _check_numbers(**numbers: Any) -> None:
+    least_of = {"lease": 0.1, "attempts": 1, "drain": 0}
+    for name, value in numbers.items():
+        least = least_of[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+            unit = "" if name == "attempts" else " seconds"
+            raise ValueError(f"{name} is a number of at least {least}{unit}, not {value!r}")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from mcp.server.context import ServerRequestContext
-from mcp.server.elicitation import AcceptedElicitation, elicit_with_validation
 from mcp.shared.exceptions import NoBackChannelError
-from pydantic import BaseModel
+from mcp.shared.message import ServerMessageMetadata
+from mcp_types import CreateMessageResult, ElicitResult, server_request_adapter
+from pydantic import ValidationError
 
 from pmcp_lab.errors import LabError
-from pmcp_lab.tasks import Answer, Limits, TaskContext, Variables
+from pmcp_lab.tasks import Limits, TaskContext, Variables
+from pmcp_lab.tasks.questions import answerable, check_askable
 from pmcp_lab.tasks.variables import merge
 
-M = TypeVar("M", bound=BaseModel)
-
 _LIMITS = Limits()
+
+_NO_TASK = "there is no task"
 
 
 class InlineContext(TaskContext):
@@ -58,28 +60,34 @@ class InlineContext(TaskContext):
         self._progress = self._progress if progress is None else float(progress)
         await self._request.session.report_progress(self._progress, 1.0, message)
 
-    async def elicit(self, message: str, schema: type[M]) -> Answer[M]:
+    async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:  # noqa: ARG002
         if self._request is None:
             raise LabError("nobody can be asked: the tool was not called by a client")
-        capabilities = self._request.session.client_capabilities
-        if capabilities is None or capabilities.elicitation is None:
-            raise LabError("the client can't be asked: it did not declare elicitation")
+        session = self._request.session
+        check_askable(request, answerable(session.client_capabilities))
+        kind = CreateMessageResult if request["method"] == "sampling/createMessage" else ElicitResult
         try:
-            answer = await elicit_with_validation(
-                self._request.session, message, schema, related_request_id=self._request.request_id
+            response = await session.send_request(
+                server_request_adapter.validate_python(dict(request), by_name=False),
+                kind,
+                metadata=ServerMessageMetadata(related_request_id=self._request.request_id),
             )
         except NoBackChannelError:
             raise LabError(
                 "this connection can't carry a question in the middle of a call; call the tool as a task"
             ) from None
-        except ValueError as error:
-            raise LabError(str(error)) from error
-        if isinstance(answer, AcceptedElicitation):
-            return Answer("accept", answer.data)
-        return Answer(answer.action)
+        except ValidationError:
+            raise LabError(f"the client's answer to {request['method']} is not one") from None
+        return response.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    async def require_input(self, message: str) -> None:  # noqa: ARG002
+        raise LabError(f"{_NO_TASK} that could wait: ask with `await task.elicit(...)`")
+
+    async def resume(self) -> None:
+        raise LabError(f"{_NO_TASK} that could go on")
 
     async def complete(self, result: Any) -> None:  # noqa: ARG002
-        raise LabError("there is no task to complete: return the result instead")
+        raise LabError(f"{_NO_TASK} to complete: return the result instead")
 
-    async def fail(self, message: str) -> None:
-        raise LabError(message)
+    async def fail(self, message: str, *, code: int = LabError.code, data: Any = None) -> None:
+        raise LabError(message, code=code, data=data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -32,6 +32,10 @@ Handler = Callable[[Any, Request, P], Awaitable[Body]]
 
 LEGACY = frozenset({legacy.VERSION})
 MODERN = frozenset({modern.VERSION})
+
+
+ClientWrites = Callable[[TaskRecord, Mapping[str, Any]], bool]
+"""Whether the client may write these variables whoever wrote them before; raises `VariableError` when it may not."""
 
 
 class UpdateParams(RequestParams):
@@ -68,9 +72,10 @@ def as_mcp_error(error: LabError) -> MCPError:
 class TaskMethods:
     """Handlers that read and write the store; each answers in the caller's generation."""
 
-    def __init__(self, store: TaskStore, executor: Executor) -> None:
+    def __init__(self, store: TaskStore, executor: Executor, client_writes: ClientWrites) -> None:
         self._store = store
         self._executor = executor
+        self._client_writes = client_writes
         self._questions = Questions(store)
 
     def bindings(self) -> list[MethodBinding]:
@@ -122,8 +127,9 @@ class TaskMethods:
     @speaks_jsonrpc
     async def set_variables(self, ctx: Request, params: SetVariablesParams) -> Body:
         _admit(ctx, params.task_id)
-        record = await self._store.set_variables(owner_of(ctx), params.task_id, params.variables, by_client=True)
-        return _encode(ctx, record)
+        owner, task_id, variables = owner_of(ctx), params.task_id, params.variables
+        free = self._client_writes(await self._store.get(owner, task_id), variables)
+        return _encode(ctx, await self._store.set_variables(owner, task_id, variables, by_client=not free))
 
 
 def _admit(ctx: Request, task_id: str) -> None:

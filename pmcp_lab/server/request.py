@@ -15,6 +15,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pmcp_lab.protocol import legacy
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.tasks import Owner, resolve_owner
+from pmcp_lab.tasks.questions import answerable
 
 Request = ServerRequestContext[Any, Any]
 
@@ -49,12 +50,10 @@ def takes_tasks(ctx: Request) -> bool:
     return capabilities is not None and TASKS_EXTENSION in (capabilities.extensions or {})
 
 
-def can_be_asked(ctx: Request) -> bool:
-    """Whether a task made now could put a question to this client."""
-    capabilities = ctx.session.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
-        return False
-    return is_modern(ctx) or ctx.session.can_send_request
+def questions_of(ctx: Request) -> list[str]:
+    """The kinds of questions a task made now could put to this client."""
+    # A connection of 2025-11-25 has to carry them itself.
+    return answerable(ctx.session.client_capabilities) if is_modern(ctx) or ctx.session.can_send_request else []
 
 
 def check_task_name(ctx: Request, task_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A tool that can run as a task.
+"""A tool that can run as a task, declared with `@tasks.tool()`.
 
 The SDK calls the tool's *entry*: a coroutine function with the tool's own signature minus its `TaskContext`.
 When a task is wanted, the entry doesn't run the tool but raises `Captured`: by then the SDK has validated the
@@ -7,17 +7,21 @@ arguments and every inner interceptor and dependency has had its say, exactly as
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+import threading
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
+import anyio
 import anyio.to_thread
-from mcp.server.mcpserver import Context
+from mcp.server.context import CallNext, HandlerResult
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import (
     ResourceError,
     ToolError,
@@ -26,17 +30,17 @@ from mcp.server.mcpserver.exceptions import (
 )
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, CallToolResult, InputRequiredResult, TextContent
+from mcp_types import INTERNAL_ERROR, CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent
 from pydantic import ValidationError
 
 from pmcp_lab.errors import LabError, TaskCancelled
 from pmcp_lab.server.inline import InlineContext
-from pmcp_lab.tasks import TaskContext
+from pmcp_lab.server.policy import Policy
+from pmcp_lab.server.request import Request
+from pmcp_lab.server.task_session import TaskSession, later_request
+from pmcp_lab.tasks import Job, TaskContext
 
 logger = logging.getLogger(__name__)
-
-Support = Literal["forbidden", "optional", "required"]
-"""Whether a tool can, or must, run as a task (`execution.taskSupport`, MCP 2025-11-25)."""
 
 
 class Captured(MCPError):
@@ -48,6 +52,13 @@ class Captured(MCPError):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that has passed every check and only has to be run."""
+
+    run: Callable[[TaskContext], Awaitable[CallToolResult]]
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """How the current `tools/call` of one tool is to be run: with this context, or captured when it has none."""
 
@@ -56,6 +67,18 @@ class Call:
 
 
 CURRENT_CALL: ContextVar[Call | None] = ContextVar("pmcp_lab_current_call", default=None)
+CURRENT_TASK: ContextVar[TaskContext | None] = ContextVar("pmcp_lab_current_task", default=None)
+
+
+def current_task() -> TaskContext:
+    """The task that is being worked for, where no parameter can be annotated with `TaskContext`.
+
+    In a call that is no task, and outside of calls, it is the context of none.
+    """
+    task, call = CURRENT_TASK.get(), CURRENT_CALL.get()
+    if task is None and call is not None:
+        task = call.context
+    return task or InlineContext(None)
 
 
 def _resolved(fn: Callable[..., Any]) -> tuple[inspect.Signature, str | None]:
@@ -84,79 +107,114 @@ def text_of(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
+def failed(tool: str, text: str | None = None) -> CallToolResult:
+    """The result of a tool that reports an error, in the SDK's words."""
+    line = f"Error executing tool {tool}" + (f": {text}" if text else "")
+    return CallToolResult(content=[TextContent(type="text", text=line)], is_error=True)
+
+
+def failed_by(tool: str, error: Exception) -> CallToolResult:
+    """The result of a tool that raised this, which is logged without a word of arguments and results."""
+    if isinstance(error, ToolError | ResourceError | LabError) and not isinstance(
+        error, UnexpectedToolError | UnexpectedResourceError
+    ):
+        # The text is a result.
+        logger.info("Tool %r failed: %s", tool, type(error).__name__)
+        return failed(tool, str(error))
+    if isinstance(error, ValidationError):
+        # Pydantic quotes what it could not validate.
+        where = sorted({f"{'.'.join(map(str, problem['loc']))}: {problem['type']}" for problem in error.errors()})
+        logger.error("Tool %r raised an unexpected ValidationError of %s (%s)", tool, error.title, "; ".join(where))
+    else:
+        # As in the SDK, a crash keeps its own words on the server.
+        logger.error("Tool %r raised an unexpected exception", tool, exc_info=error)
+    return failed(tool)
+
+
 class TaskTool:
     """One registered tool.
 
     Args:
         fn: Async, or plain (then it runs in a worker thread).
-        ttl: Milliseconds its tasks are kept unless the client asks otherwise; None is the store's default.
-        poll_interval: Milliseconds; None is the store's.
         options: What `MCPServer.add_tool` takes besides the function.
     """
 
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        *,
-        support: Support,
-        ttl: int | None = None,
-        poll_interval: int | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        if support not in typing.get_args(Support):
-            raise ValueError(f"support is one of {', '.join(typing.get_args(Support))}, not {support!r}")
-        self.support = support
-        self.ttl = ttl
-        self.poll_interval = poll_interval
+    def __init__(self, fn: Callable[..., Any], policy: Policy, options: Mapping[str, Any] | None = None) -> None:
+        self.policy = policy
         self.options = dict(options or {})
+        self.server: MCPServer[Any] | None = None
         self._fn = fn
         self._signature, self._context_parameter = _resolved(fn)
         self.entry = self._make_entry()
         self._tool = Tool.from_function(self.entry, **self.options)
         self.name = self._tool.name
+        self._left = 0
+        self._lock = threading.Lock()
 
-    async def run(self, arguments: Mapping[str, Any], context: TaskContext) -> CallToolResult:
+    @property
+    def not_stoppable(self) -> int:
+        """How many threads still run for tasks that are over."""
+        return self._left
+
+    async def capture(self, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Prepared | HandlerResult:  # noqa: ARG002
+        """The call, ready to be run later; or its result, when it ended before the tool could start."""
+        session: TaskSession | None = None
+        if self._tool.context_kwarg is not None:
+            session = TaskSession(ctx.session)
+            ctx = replace(ctx, session=session)  # type: ignore[arg-type]
+        token = CURRENT_CALL.set(Call(self.name))
+        try:
+            return await call(ctx)
+        except Captured as captured:
+            return Prepared(partial(self._run, captured.arguments, session))
+        finally:
+            CURRENT_CALL.reset(token)
+
+    def prepare(self, job: Job) -> Prepared:
+        """The call again, in another process than the request's or after it.
+
+        Raises:
+            ToolError: The arguments don't fit, or the tool needs something only a request has.
+        """
+        if self._tool.resolved_params:
+            raise ToolError(f"tool {self.name!r} has dependencies that need the request it was called with")
+        try:
+            arguments = self._tool.fn_metadata.validate_arguments(dict(job.arguments))
+        except ValidationError as error:
+            fields = ", ".join(sorted({".".join(map(str, problem["loc"])) for problem in error.errors()}))
+            raise ToolError(f"the arguments don't fit the tool any more ({fields})") from error
+        session: TaskSession | None = None
+        if self._tool.context_kwarg is not None:
+            session = TaskSession(None)
+            arguments |= {
+                self._tool.context_kwarg: Context(request_context=later_request(job, session), mcp_server=self.server)
+            }
+        return Prepared(partial(self._run, arguments, session))
+
+    def convert(self, value: Any) -> CallToolResult:
+        """What the tool returns as the result a plain `tools/call` would have."""
+        result = self._tool.fn_metadata.convert_result(value)
+        if isinstance(result, InputRequiredResult):
+            raise ToolError("a tool can't return questions once its task runs; use `await task.elicit(...)`")
+        return result
+
+    async def _run(
+        self, arguments: Mapping[str, Any], session: TaskSession | None, context: TaskContext
+    ) -> CallToolResult:
         """Run the tool on validated arguments and convert what it returns, as a plain `tools/call` would.
 
         Raises:
             MCPError: The tool raised one: a protocol error.
             TaskCancelled: The tool stopped because its task is over.
         """
+        if session is not None:
+            session.task = context
         try:
-            result = self._tool.fn_metadata.convert_result(await self._call(arguments, context))
-            if isinstance(result, InputRequiredResult):
-                raise ToolError("a tool can't return questions once its task runs; use `await task.elicit(...)`")
-            return result
+            return self.convert(await self._call(arguments, context))
         except (MCPError, TaskCancelled):
             raise
-        except (UnexpectedToolError, UnexpectedResourceError):
-            logger.exception("Tool %r raised an unexpected exception", self.name)
-            return self._failed(None)
-        except (ToolError, ResourceError, LabError) as error:
-            logger.info("Tool %r failed: %r", self.name, str(error))
-            return self._failed(str(error))
-        except Exception:
-            # As in the SDK, a crash keeps its own words on the server.
-            logger.exception("Tool %r raised an unexpected exception", self.name)
-            return self._failed(None)
-
-    def validated(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments as they came from the wire, ready for `run` in another process than the request's.
-
-        Raises:
-            ToolError: They don't fit, or the tool needs something only a request has.
-        """
-        if self._tool.resolved_params:
-            raise ToolError(f"tool {self.name!r} has dependencies that need the request it was called with")
-        try:
-            ready = self._tool.fn_metadata.validate_arguments(dict(arguments))
-        except ValidationError as error:
-            raise ToolError(str(error)) from error
-        return ready | ({self._tool.context_kwarg: Context()} if self._tool.context_kwarg else {})
-
-    def _failed(self, text: str | None) -> CallToolResult:
-        line = f"Error executing tool {self.name}" + (f": {text}" if text else "")
-        return CallToolResult(content=[TextContent(type="text", text=line)], is_error=True)
+        except Exception as error:
+            return failed_by(self.name, error)
 
     async def _call(self, arguments: Mapping[str, Any], context: TaskContext) -> Any:
         ready = dict(arguments)
@@ -164,8 +222,39 @@ class TaskTool:
             ready[self._context_parameter] = context
         if inspect.iscoroutinefunction(self._fn):
             return await self._fn(**ready)
-        result = await anyio.to_thread.run_sync(partial(self._fn, **ready))
+        result = await self._in_thread(partial(self._fn, **ready), context)
         return await result if inspect.isawaitable(result) else result
+
+    async def _in_thread(self, work: Callable[[], Any], context: TaskContext) -> Any:
+        ended, left = threading.Event(), False
+
+        def run() -> Any:
+            try:
+                return work()
+            finally:
+                with self._lock:
+                    ended.set()
+                    if left:
+                        self._left -= 1
+
+        try:
+            # Tasks are bounded by their executor: they must not take the threads that the server itself needs.
+            limiter = None if context.task_id is None else anyio.CapacityLimiter(1)
+            return await anyio.to_thread.run_sync(run, abandon_on_cancel=context.task_id is not None, limiter=limiter)
+        except asyncio.CancelledError:
+            with self._lock:
+                if not ended.is_set():
+                    left = True
+                    self._left += 1
+            if left:
+                logger.warning(
+                    "task %s is over, but its tool %r runs in a thread, which can't be stopped: it goes on until it "
+                    "returns or looks at task.is_cancelled",
+                    context.task_id,
+                    self.name,
+                    extra={"task_id": context.task_id, "tool": self.name},
+                )
+            raise
 
     def _make_entry(self) -> Callable[..., Any]:
         async def entry(**arguments: Any) -> Any:

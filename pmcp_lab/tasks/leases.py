@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 100
 
+WAITING: Final = "waiting"
+"""The runner of a task that nobody has started: whoever comes first may claim it."""
+
 
 class Leases:
     """Leases on the tasks of a store. They change neither `updated` nor what a client sees.
@@ -42,7 +45,7 @@ class Leases:
 
         def change(record: TaskRecord) -> TaskRecord:
             held = record.lease
-            if held is not None and held.runner != runner and held.until >= self._store.now():
+            if held is not None and held.runner not in (runner, WAITING) and held.until >= self._store.now():
                 raise LeaseLost(task_id, runner, held.runner)
             return self._leased(record, runner, seconds)
 
@@ -75,6 +78,23 @@ class Leases:
             if record.lease is None or record.lease.runner != runner:
                 return record
             return replace(record, lease=None)
+
+        return await self._store.change(owner, task_id, change, silent=True)
+
+    async def offer(self, owner: Owner, task_id: str, runner: str, seconds: float = 0) -> TaskRecord:
+        """Let anybody claim the task, which the runner holds; nothing happens when it does not.
+
+        Args:
+            seconds: How long until it counts as lost if nobody does; 0 for at once.
+
+        Raises:
+            TaskNotFound: It is gone.
+        """
+
+        def change(record: TaskRecord) -> TaskRecord:
+            if not record.live or record.lease is None or record.lease.runner != runner:
+                return record
+            return self._leased(record, WAITING, seconds)
 
         return await self._store.change(owner, task_id, change, silent=True)
 

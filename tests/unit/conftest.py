@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pmcp_lab.tasks import Limits, TaskStore
+from pmcp_lab.tasks import Limits, TaskStore, open_store
 from tests.unit.backend_cases import CASES, BackendCase, Clock
 
 
@@ -75,3 +75,11 @@ async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[T
     case: BackendCase = request.param
     async with case.make() as backend:
         yield TaskStore(backend, Limits(tasks_per_owner=5, max_ttl=10_000_000), clock=clock)
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[TaskStore]:
+    """A store that outlives processes."""
+    opened = open_store(f"sqlite:///{tmp_path}/tasks.db")
+    yield opened
+    await opened.close()

@@ -25,6 +25,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import (
     CallToolResult,
+    CreateMessageResult,
     ElicitRequestParams,
     ElicitResult,
     JSONRPCError,
@@ -226,6 +227,13 @@ class ModernPeer:
                     return task
                 await asyncio.sleep(0.02)
 
+    async def shows(self, task_id: str, variable: str) -> Json:
+        """The task, once it has this variable: its tool has come that far."""
+        async with asyncio.timeout(20):
+            while variable not in (task := await self.call("tasks/get", task_id)).get("_meta", {}):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            return task
+
 
 async def _never_asked(context: Any, params: ElicitRequestParams) -> ElicitResult:
     raise AssertionError("questions of modern tasks travel in tasks/get")
@@ -237,9 +245,16 @@ async def modern(
     *,
     tasks: bool = True,
     elicitation: Callable[..., Awaitable[ElicitResult]] | None = _never_asked,
+    sampling: Callable[..., Awaitable[CreateMessageResult]] | None = None,
 ) -> AsyncIterator[ModernPeer]:
     """A connected modern peer; `target` is whatever `mcp.Client` takes."""
     extensions = [TasksClient()] if tasks else []
     transport = stdio_client(target) if isinstance(target, StdioServerParameters) else target
-    async with Client(transport, mode="2026-07-28", extensions=extensions, elicitation_callback=elicitation) as client:
+    async with Client(
+        transport,
+        mode="2026-07-28",
+        extensions=extensions,
+        elicitation_callback=elicitation,
+        sampling_callback=sampling,
+    ) as client:
         yield ModernPeer(client)

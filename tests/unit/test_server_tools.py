@@ -55,7 +55,7 @@ def lab(*, middleware: bool = True, extensions: list[Extension] | None = None, *
 
     @tasks.tool()
     def threaded(n: int, task: TaskContext) -> str:
-        task.update_from_thread(progress=0.5, variables={"thread": threading.current_thread().name})
+        task.in_thread.update(progress=0.5, variables={"thread": threading.current_thread().name})
         return "x" * n
 
     @tasks.tool(name="both", title="Both", meta={"k": 1})

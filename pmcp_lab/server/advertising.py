@@ -1,0 +1,46 @@
+"""What a server says of its tasks where the SDK has no place for it: results of the handshake, of discovery, of
+`tools/list`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcp.server.context import HandlerResult
+
+from pmcp_lab.protocol import legacy
+from pmcp_lab.protocol.meta import VARIABLES_EXTENSION
+from pmcp_lab.server.here import Tool
+
+
+def advertise_legacy(result: HandlerResult) -> HandlerResult:
+    """`capabilities.tasks` in the result of a 2025-11-25 handshake."""
+    if not isinstance(result, dict) or result.get("protocolVersion") != legacy.VERSION:
+        return result
+    capabilities = dict(result.get("capabilities") or {})
+    capabilities["tasks"] = legacy.CAPABILITY
+    # A handshake result has no room for extensions.
+    capabilities["experimental"] = {**(capabilities.get("experimental") or {}), VARIABLES_EXTENSION: {}}
+    return {**result, "capabilities": capabilities}
+
+
+def advertise_variables(result: HandlerResult) -> HandlerResult:
+    """The extension for writing variables, beside the one that the SDK advertises."""
+    if not isinstance(result, dict) or "capabilities" not in result:
+        return result
+    capabilities = dict(result["capabilities"] or {})
+    capabilities["extensions"] = {**(capabilities.get("extensions") or {}), VARIABLES_EXTENSION: {}}
+    return {**result, "capabilities": capabilities}
+
+
+def mark_tools(result: HandlerResult, tools: Mapping[str, Tool]) -> HandlerResult:
+    """`execution.taskSupport` of each tool that can be a task, in a 2025-11-25 `tools/list`."""
+    if not isinstance(result, dict):
+        return result
+    marked = []
+    for raw in result.get("tools") or []:
+        tool = tools.get(raw.get("name"))
+        if tool is not None and tool.policy.support != "forbidden":
+            raw = {**raw, "execution": {**(raw.get("execution") or {}), "taskSupport": tool.policy.support}}
+        marked.append(raw)
+    return {**result, "tools": marked}

@@ -1,0 +1,55 @@
+"""Tasks on the SDK's lowlevel `Server`, which takes no extensions: the same contributions, put there one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.server.context import HandlerResult
+from mcp.server.extension import Extension, MethodBinding, RequestHandler, compose_tool_call_handler
+from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    METHOD_NOT_FOUND,
+    CallToolRequestParams,
+    SubscriptionsListenRequestParams,
+)
+
+from pmcp_lab.errors import LabError
+from pmcp_lab.server.request import Request
+from pmcp_lab.server.wrapped import LowlevelHost
+
+
+def extend(server: Server[Any], extension: Extension) -> LowlevelHost:
+    """Add the extension's methods and interceptor to the server, and advertise it.
+
+    Raises:
+        LabError: The server has no handler of `tools/call`, or one of the methods already.
+    """
+    called = server.get_request_handler("tools/call")
+    if called is None:
+        raise LabError(f"server {server.name!r} has no tools yet: give it on_call_tool before tasks.attach(server)")
+    for method in extension.methods():
+        if server.get_request_handler(method.method) is not None:
+            raise LabError(f"server {server.name!r} already answers {method.method}: tasks can't be added to it")
+        server.add_request_handler(method.method, method.params_type, _of_its_versions(method))
+    server.add_request_handler(
+        "tools/call", CallToolRequestParams, compose_tool_call_handler([extension], called.handler)
+    )
+    if server.get_request_handler("subscriptions/listen") is None:
+        listening = ListenHandler(InMemorySubscriptionBus())
+        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listening)
+    server.extensions[extension.identifier] = extension.settings()
+    return LowlevelHost(server, called.handler)
+
+
+def _of_its_versions(method: MethodBinding) -> RequestHandler:
+    if method.protocol_versions is None:
+        return method.handler
+
+    async def gated(ctx: Request, params: Any) -> HandlerResult:
+        if ctx.protocol_version not in (method.protocol_versions or ()):
+            raise MCPError(METHOD_NOT_FOUND, "Method not found", method.method)
+        return await method.handler(ctx, params)
+
+    return gated

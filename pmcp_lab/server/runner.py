@@ -1,0 +1,396 @@
+"""Runs tasks: claims one, calls its tool, writes how it ended. Who calls `run`, and where, is up to `execution`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from contextvars import Context
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, CallToolResult
+from opentelemetry.trace import StatusCode
+
+from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
+from pmcp_lab.execution import Executor, TaskKey, idle
+from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.server.here import Here, Run, Tool
+from pmcp_lab.server.stats import Counts, Stats
+from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
+from pmcp_lab.server.tracing import run_span
+from pmcp_lab.tasks import WAITING, Job, Lease, Owner, TaskRecord, TaskStore
+from pmcp_lab.tasks.backends.memory import MemoryBackend
+from pmcp_lab.tasks.context import StoredContext, attempt_of
+from pmcp_lab.tasks.owner import owner_key
+from pmcp_lab.tasks.patience import patiently
+
+logger = logging.getLogger(__name__)
+
+_WATCHED_AFTER = 0.2
+"""Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
+
+
+class TaskRunner:
+    """Everything between a record and its tool.
+
+    Args:
+        tools: By name; may grow.
+        lease: Seconds a task is believed to be run without a word from its process.
+        attempts: How often a task of a tool with `on_lost="retry"` is started at most.
+    """
+
+    def __init__(
+        self, store: TaskStore, executor: Executor, tools: Mapping[str, Tool], *, lease: float, attempts: int
+    ) -> None:
+        self.store = store
+        self.executor = executor
+        self.lease = lease
+        self.in_process = bool(getattr(executor, "in_process", False))
+        self.durable = not isinstance(store.backend, MemoryBackend)
+        """Whether somebody can still read the store when this process has ended."""
+        self._tools = tools
+        self._attempts = attempts
+        self._grace = float(getattr(executor, "grace", 2.0))
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
+        self._ended: dict[str, Counts] = {}
+
+    @property
+    def here(self) -> Here:
+        """The running loop's."""
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            # Their tasks keep them alive, and a serverless process may see one per invocation.
+            for closed in [one for one in self._loops if one.is_closed()]:
+                del self._loops[closed]
+            here = self._loops[loop] = Here(self.store, self.lease, self._lost)
+        return here
+
+    # --- making tasks ---
+
+    def birth_lease(self) -> Lease:
+        """For a task that is about to be submitted, so that it is missed when this process ends before that."""
+        here, moment = self.here, asyncio.get_running_loop().time()
+        if here.birth_lease is None or moment > here.birth_lease[0]:
+            runner = here.name if self.in_process else WAITING
+            lease = Lease(runner=runner, until=self.store.now() + timedelta(seconds=self.lease))
+            # A burst of tasks shares it: making one takes longer than it should.
+            here.birth_lease = (moment + self.lease / 100, lease)
+        return here.birth_lease[1]
+
+    async def submit(self, record: TaskRecord, prepared: Prepared | None = None) -> None:
+        """Have a task run that this process, or nobody, holds.
+
+        Raises:
+            LabError: The executor does not take it.
+        """
+        here, key = self.here, (record.owner, record.task_id)
+        if self.in_process:
+            here.waiting[key] = "" if record.job is None else record.job.tool
+            if prepared is not None:
+                here.prepared[key] = prepared
+            here.heartbeat.hold(key)
+        try:
+            await self.executor.submit(key)
+        except BaseException as error:
+            here.waiting.pop(key, None)
+            here.prepared.pop(key, None)
+            here.heartbeat.drop(key)
+            if isinstance(error, LabError) or not isinstance(error, Exception):
+                raise
+            logger.exception("task %s could not be queued", record.task_id, extra=told(record))
+            raise LabError("the task could not be queued") from error
+
+    # --- running them ---
+
+    async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
+        """Run one task to its end. Does nothing when it is over or somebody else runs it."""
+        here = self.here
+        if key in here.starting or key in here.running:
+            return
+        here.starting.add(key)
+        here.waiting.pop(key, None)
+        prepared = here.prepared.pop(key, None)
+        run: Run | None = None
+        try:
+            found = await patiently(lambda: self._claim(key, here), key[1])
+            if found is not None:
+                record, tool = found
+                run = here.running[key] = Run(record, tool, cancelled)
+                await self._run(run, prepared, here)
+        except (InvalidTransition, TaskNotFound, LeaseLost) as error:
+            # Cancelled, expired, completed by the tool itself or taken: the record has the last word.
+            logger.debug("task %s was over before its work was: %s", key[1], type(error).__name__)
+            if run is not None:
+                self._count(run.tool, _status_in(error))
+        except asyncio.CancelledError:
+            if run is None or not run.enforced or run.task is None:
+                raise
+            # This runner stopped the work, and whoever called goes on.
+            run.task.uncancel()
+        finally:
+            here.starting.discard(key)
+            here.heartbeat.drop(key)
+            here.running.pop(key, None)
+            if run is not None:
+                run.over()
+
+    async def _claim(self, key: TaskKey, here: Here) -> tuple[TaskRecord, Tool] | None:
+        record = await self.store.get(*key)
+        if not record.live:
+            return None
+        name = "" if record.job is None else record.job.tool
+        tool = self._tools.get(name)
+        if tool is None:
+            if record.lease is not None and record.lease.runner == here.name:
+                await self.store.fail(*key, {"code": INTERNAL_ERROR, "message": f"no tool {name!r} here"})
+            # Otherwise somebody else may have it.
+            logger.warning("task %s is for a tool this process does not have: %r", key[1], name, extra=told(record))
+            return None
+        if record.lease is None or record.lease.runner != here.name:
+            left = record.lease is not None and record.lease.runner != WAITING
+            record = await self.store.leases.claim(*key, here.name, self.lease)
+            here.heartbeat.hold(key)
+            if left:
+                taken = await self.take_over(record, tool)
+                return None if taken is None else (taken, tool)
+        return record, tool
+
+    async def take_over(self, record: TaskRecord, tool: Tool) -> TaskRecord | None:
+        """Count another attempt at a task that was claimed from a process that ended; None when it failed for good.
+
+        Raises:
+            InvalidTransition, TaskNotFound: It is over.
+        """
+        owner, task_id, attempt = record.owner, record.task_id, attempt_of(record) + 1
+        if tool.policy.on_lost == "fail" or attempt > self._attempts:
+            message = "the process that ran it ended"
+            if tool.policy.on_lost == "retry":
+                message += f", {self._attempts} times in a row"
+            await self.store.fail(owner, task_id, {"code": INTERNAL_ERROR, "message": message})
+            self._count(tool, "failed")
+            logger.warning("task %s failed: %s", task_id, message, extra=told(record))
+            return None
+
+        def again(current: TaskRecord) -> TaskRecord:
+            if not current.live or current.job is None:
+                raise InvalidTransition(task_id, current.status, TaskStatus.WORKING)
+            return replace(
+                current,
+                message=f"attempt {attempt} of {self._attempts}: the process that ran it ended",
+                progress=None,
+                job=replace(current.job, context={**current.job.context, "attempt": attempt}),
+                # Its questions stay: an answer that comes now is there when the same is asked again.
+                variables={**current.variables, "attempt": attempt},
+            )
+
+        taken = await self.store.change(owner, task_id, again)
+        self._count(tool, "retried")
+        logger.warning("task %s is run again, attempt %d", task_id, attempt, extra=told(record))
+        return taken
+
+    async def _run(self, run: Run, prepared: Prepared | None, here: Here) -> None:
+        if self.durable:
+            # In a context of its own: what is in this one belongs to the tool and its caller.
+            run.watching = asyncio.get_running_loop().call_later(
+                _WATCHED_AFTER, self._start_watching, run, here, context=Context()
+            )
+        try:
+            limit = run.tool.policy.concurrency
+            async with nullcontext() if limit is None else self._turn(run, here, limit):
+                run.has_turn = True
+                if run.cancelled.is_set():
+                    self._count(run.tool, "cancelled")
+                else:
+                    await self._work(run, prepared)
+        except asyncio.CancelledError:
+            if run.taken:
+                self._count(run.tool, "cancelled")
+            else:
+                await self.give_up(run.record, run.tool, here)
+            raise
+
+    @asynccontextmanager
+    async def _turn(self, run: Run, here: Here, limit: int) -> AsyncIterator[None]:
+        """Among the tasks of the same tool."""
+        turns, taken = here.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
+        try:
+            if turns.locked():
+                async with idle():
+                    taken = await turns.acquire()
+            else:
+                taken = await turns.acquire()
+            yield
+        finally:
+            if taken:
+                turns.release()
+
+    async def _work(self, run: Run, prepared: Prepared | None) -> None:
+        record, tool, job = run.record, run.tool, run.record.job or Job(tool=run.tool.name)
+        context = run.context = StoredContext(
+            self.store,
+            record,
+            run.cancelled,
+            asks=frozenset(job.context.get("asks", ())),
+            convert=lambda value: _plain(_result(tool, value)),
+            idle=idle,
+        )
+        call, task = CURRENT_CALL.set(None), CURRENT_TASK.set(context)
+        _say(logging.DEBUG, record, "starts")
+        try:
+            with run_span(tool.name, record.task_id, context.attempt, job.context) as span:
+                status, write = await self._called(run, prepared, job, context)
+                span.set_attribute("mcp.task.status", status)
+                if status == "failed":
+                    span.set_attribute("error.type", "tool_error")
+                    span.set_status(StatusCode.ERROR)
+                if run.taken:
+                    return
+                status = await self._settle(record, status, write)
+        finally:
+            CURRENT_CALL.reset(call)
+            CURRENT_TASK.reset(task)
+        self._count(tool, status)
+        _say(logging.INFO if status == "failed" else logging.DEBUG, record, status)
+
+    async def _called(
+        self, run: Run, prepared: Prepared | None, job: Job, context: StoredContext
+    ) -> tuple[str, Callable[[], Awaitable[Any]]]:
+        """Call the tool; how the task ends, and what writes that."""
+        store, owner, task_id, tool = self.store, run.record.owner, run.record.task_id, run.tool
+        try:
+            result = await (prepared or tool.prepare(job)).run(context)
+        except TaskCancelled:
+            return "cancelled", lambda: store.cancel(owner, task_id)
+        except MCPError as error:
+            raw = {"code": error.code, "message": error.message}
+            raw |= {} if error.data is None else {"data": error.data}
+            return "failed", lambda: store.fail(owner, task_id, raw)
+        except (InvalidTransition, TaskNotFound):
+            raise
+        except Exception as error:
+            result = failed_by(tool.name, error)
+        # A client that only reads the status should still learn what went wrong.
+        message = text_of(result) if result.is_error else None
+        status = "failed" if result.is_error else "completed"
+        return status, lambda: store.complete(owner, task_id, _plain(result), message=message)
+
+    async def _settle(self, record: TaskRecord, status: str, write: Callable[[], Awaitable[Any]]) -> str:
+        """Write how the task ended; how it did, when that can't be written as it is."""
+        try:
+            await patiently(write, record.task_id)
+        except (InvalidTransition, TaskNotFound, StoreError):
+            raise
+        except LabError as error:
+            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
+            return "failed"
+        return status
+
+    # --- stopping them ---
+
+    async def give_up(self, record: TaskRecord, tool: Tool, here: Here, *, started: bool = True) -> None:
+        """Do with an unfinished task what is right when this process ends."""
+        key = (record.owner, record.task_id)
+        try:
+            if self.durable and (not started or tool.policy.on_lost == "retry"):
+                offered = await self.store.leases.offer(*key, here.name)
+                if not offered.live:
+                    self._count(tool, offered.status)
+            else:
+                message = "the server was stopped before the task was done"
+                await self.store.fail(*key, {"code": INTERNAL_ERROR, "message": message})
+                self._count(tool, "failed")
+        except (InvalidTransition, TaskNotFound) as error:
+            # It was over already: that is why it was stopped.
+            self._count(tool, _status_in(error))
+        except StoreError as error:
+            logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=told(record))
+
+    def _lost(self, here: Here, key: TaskKey, error: LabError) -> None:
+        run = here.running.get(key)
+        # A tool that ended its task early may go on.
+        if run is not None and not (run.context is not None and run.context.ended):
+            run.stop(self._grace, taken=isinstance(error, LeaseLost))
+
+    def _start_watching(self, run: Run, here: Here) -> None:
+        run.watching = asyncio.create_task(self._watch(run, here), name=f"watch of task {run.record.task_id}")
+
+    async def _watch(self, run: Run, here: Here) -> None:
+        key = (run.record.owner, run.record.task_id)
+        last = run.record
+        try:
+            async with self.store.watch(*key) as feed:
+                async for record in feed:
+                    last = record
+            self._lost(here, key, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
+        except TaskNotFound as error:
+            self._lost(here, key, error)
+        except StoreError as error:
+            # The heartbeat tells too, only later.
+            logger.debug("task %s is not watched any more: %s", key[1], error)
+
+    # --- counting them ---
+
+    def _count(self, tool: Tool, what: str) -> None:
+        counts = self._ended.setdefault(tool.name, Counts())
+        if what:
+            setattr(counts, what, getattr(counts, what) + 1)
+
+    def stats(self) -> Stats:
+        tools = {name: replace(counts) for name, counts in self._ended.items()}
+        for here in tuple(self._loops.values()):
+            for name in tuple(here.waiting.values()):
+                tools.setdefault(name, Counts()).waiting += 1
+            for run in tuple(here.running.values()):
+                counts = tools.setdefault(run.tool.name, Counts())
+                if run.has_turn:
+                    counts.running += 1
+                else:
+                    counts.waiting += 1
+        for name, tool in self._tools.items():
+            if tool.not_stoppable:
+                tools.setdefault(name, Counts()).not_stoppable = tool.not_stoppable
+        return Stats(tools)
+
+
+def _say(level: int, record: TaskRecord, what: str) -> None:
+    if logger.isEnabledFor(level):
+        about = told(record)
+        text = "task %s of owner %s, tool %r: %s"
+        logger.log(level, text, record.task_id, about["owner_hash"], about["tool"], what, extra=about)
+
+
+def told(record: TaskRecord) -> dict[str, str]:
+    """What a log record says about a task besides its message: nothing of what is in it."""
+    return {
+        "task_id": record.task_id,
+        "owner_hash": owner_hash(record.owner),
+        "tool": "" if record.job is None else record.job.tool,
+    }
+
+
+def owner_hash(owner: Owner) -> str:
+    """Tells owners apart without naming them."""
+    return hashlib.sha256(owner_key(owner).encode()).hexdigest()[:8]
+
+
+def _status_in(error: LabError) -> str:
+    """The status an error says the task has; "" when it says none."""
+    return str(error.current) if isinstance(error, InvalidTransition) else ""
+
+
+def _result(tool: Tool, value: Any) -> CallToolResult:
+    """What a tool completes its task with: a result as it is, or what it could have returned."""
+    if isinstance(value, Mapping) and isinstance(value.get("content"), list):
+        return CallToolResult.model_validate(value, by_name=False)
+    return tool.convert(value)
+
+
+def _plain(result: CallToolResult) -> dict[str, Any]:
+    return result.model_dump(by_alias=True, mode="json", exclude_none=True)

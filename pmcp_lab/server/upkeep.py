@@ -1,0 +1,133 @@
+"""What a process does for the tasks of a store beside running them: finding lost ones, deleting expired ones, and
+handing back what it has not finished when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+
+from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
+from pmcp_lab.execution import TaskKey, keep_recovering
+from pmcp_lab.server.here import Here, Tool
+from pmcp_lab.server.runner import TaskRunner, told
+from pmcp_lab.tasks import WAITING, TaskRecord, reap
+
+logger = logging.getLogger(__name__)
+
+_QUEUED = 20
+"""Lease periods a task that was submitted once more may wait for somebody who runs it."""
+
+
+class Upkeep:
+    """Per event loop, from the first time anything is served until `close`.
+
+    Args:
+        tools: By name; may grow.
+        drain: Seconds running tasks are left to finish when the process is asked to end.
+    """
+
+    def __init__(self, runner: TaskRunner, tools: dict[str, Tool], *, drain: float) -> None:
+        self._runner = runner
+        self._tools = tools
+        self._drain = drain
+        self._closed = False
+        self._ending: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, on the running event loop; does nothing the second time."""
+        here = self._runner.here
+        if here.background or self._closed:
+            return
+        self._spawn(here, reap(self._runner.store), "reaper of tasks")
+        if self._runner.durable:
+            # Three looks per lease: a lost task is found within one and a third of them.
+            every = self._runner.lease / 3
+            self._spawn(here, keep_recovering(self._runner.store, self.recover, every=every), "recovery of tasks")
+            self._hear_termination()
+
+    def _spawn(self, here: Here, work: Coroutine[Any, Any, None], name: str) -> None:
+        # In an empty context: what is recovered must not run with the credentials of the request that came first.
+        here.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
+
+    async def recover(self, record: TaskRecord) -> bool:
+        """Have a lost task run again or failed, by its tool's policy; false when this one has no say."""
+        here, key = self._runner.here, (record.owner, record.task_id)
+        tool = self._tools.get("" if record.job is None else record.job.tool)
+        if tool is None or record.lease is None or key in here.running:
+            return False
+        if here.heartbeat.holds(key):
+            # Not lost but late: this process slept, or the storage was away.
+            return False
+        try:
+            return await self._recover(record, tool, here)
+        except (InvalidTransition, LeaseLost, TaskNotFound):
+            return False
+        except LabError as error:
+            logger.warning("task %s was not recovered: %s", record.task_id, error, extra=told(record))
+            return False
+
+    async def _recover(self, record: TaskRecord, tool: Tool, here: Here) -> bool:
+        runner, key = self._runner, (record.owner, record.task_id)
+        left = record.lease is not None and record.lease.runner != WAITING
+        claimed = await runner.store.leases.claim(*key, here.name, runner.lease)
+        if left and await runner.take_over(claimed, tool) is None:
+            return True
+        if not runner.in_process:
+            await runner.store.leases.offer(*key, here.name, runner.lease * _QUEUED)
+        try:
+            await runner.submit(claimed)
+        except LabError as error:
+            # It stays lost, and is found again.
+            logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=told(record))
+        return True
+
+    async def close(self, timeout: float) -> None:
+        """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it."""
+        self._closed = True
+        here = self._runner.here
+        for work in here.background:
+            work.cancel()
+        if self._runner.durable:
+            for run in tuple(here.running.values()):
+                if run.tool.policy.on_lost == "retry" and run.task is not None:
+                    run.task.cancel()
+        await self._runner.executor.close(timeout)
+        await asyncio.gather(*(self._never_started(key, here) for key in tuple(here.waiting)))
+
+    async def _never_started(self, key: TaskKey, here: Here) -> None:
+        tool = self._tools.get(here.waiting.pop(key, ""))
+        here.prepared.pop(key, None)
+        here.heartbeat.drop(key)
+        with suppress(TaskNotFound):
+            record = await self._runner.store.get(*key)
+            if tool is not None and record.live:
+                await self._runner.give_up(record, tool, here, started=False)
+
+    def _hear_termination(self) -> None:
+        """Leave nothing half done on SIGTERM where nobody else takes care of that: a server on stdio.
+
+        An HTTP server has handlers of its own: there `Tasks.lifespan` is what is told.
+        """
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            # Windows has no such thing.
+            with suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+
+    def _terminate(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(), context=Context())
+
+    async def _end(self) -> None:
+        try:
+            await self.close(self._drain)
+        finally:
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
