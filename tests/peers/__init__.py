@@ -41,3 +41,6 @@ class Peer:
 EVERYTHING = Peer("server-everything", "stdio", "streamableHttp")
 # An MCP App that needs no network: `get-budget-data` with its `ui://` page.
 BUDGET_ALLOCATOR = Peer("server-budget-allocator", "--stdio")
+
+# The official conformance suite: `server --url … --requirements <revision>`.
+CONFORMANCE = Peer("conformance", "--help")
