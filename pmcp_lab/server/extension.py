@@ -289,7 +289,7 @@ class Tasks(Extension):
                 raise MCPError(INVALID_PARAMS, text_of(made))
             return made  # type: ignore[no-any-return]
         token = (ctx.meta or {}).get("progress_token")
-        self._spawn(report(ctx.session, self.store, made, token))
+        self._spawn(report(ctx.session, self._methods.questions, made, token))
         exchange.created = legacy.encode_created(made.state())
         return CallToolResult(content=[])
 

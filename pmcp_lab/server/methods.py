@@ -71,7 +71,7 @@ class TaskMethods:
     def __init__(self, store: TaskStore, executor: Executor) -> None:
         self._store = store
         self._executor = executor
-        self._questions = Questions(store)
+        self.questions = Questions(store)
 
     def bindings(self) -> list[MethodBinding]:
         both = LEGACY | MODERN
@@ -91,7 +91,7 @@ class TaskMethods:
 
     @speaks_jsonrpc
     async def result(self, ctx: Request, params: GetTaskPayloadRequestParams) -> Body:
-        record = await self._questions.carry_until_done(ctx, owner_of(ctx), params.task_id)
+        record = await self.questions.carry_until_done(ctx, owner_of(ctx), params.task_id)
         return _outcome(record)
 
     @speaks_jsonrpc

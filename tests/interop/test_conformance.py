@@ -1,4 +1,4 @@
-"""The official conformance suite against a full server on `Tasks`: what both revisions require, and the tasks extension.
+"""The official conformance suite against a full server on `Tasks`: both revisions, and the tasks extension.
 
 `--requirements` also runs what a revision does not score: the `tasks-*` scenarios are among that of 2026-07-28.
 """

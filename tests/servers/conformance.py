@@ -1,7 +1,7 @@
 """What the official conformance suite wants of a server: tools, prompts and resources by the names it calls.
 
 Task tools are in `conformance_tasks`; what `MCPServer` has no decorator for is in `Handshake`, at the end.
-Run as a script it serves streamable HTTP on a free port and prints the URL.
+Run as a module it serves streamable HTTP on a free port and prints the URL, or stdio when asked to.
 """
 
 from __future__ import annotations
@@ -484,6 +484,9 @@ async def complete(ref: Any, argument: Any, context: Any) -> Completion:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--stdio"]:
+        server.run("stdio")
+        return
     app = server.streamable_http_app()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
