@@ -26,8 +26,9 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from pmcp_lab.errors import InvalidTransition, LabError, TaskNotFound
-from pmcp_lab.protocol import legacy
+from pmcp_lab.protocol import TaskState, legacy
 from pmcp_lab.protocol.meta import RELATED_TASK
+from pmcp_lab.server.compat import wrapped
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
 
@@ -158,7 +159,24 @@ class Questions:
             await self._store.fail(owner, task_id, {"code": code, "message": message})
 
 
-async def report(session: ServerSession, questions: Questions, record: TaskRecord, token: str | int | None) -> None:
+def _progress(token: str | int, state: TaskState) -> ServerNotification:
+    params = {
+        "progressToken": token,
+        "progress": state.progress,
+        "total": 1,
+        "_meta": {RELATED_TASK: {"taskId": state.task_id}},
+    }
+    return notification("notifications/progress", params | ({"message": state.message} if state.message else {}))
+
+
+async def report(
+    session: ServerSession,
+    questions: Questions,
+    record: TaskRecord,
+    token: str | int | None,
+    *,
+    pmcp_compat: bool = False,
+) -> None:
     """Tell the connection that made a task how it goes, until it ends: `notifications/tasks/status`, and
     `notifications/progress` with the token of the call that made it. What it asks and nobody fetches is pushed.
 
@@ -172,10 +190,11 @@ async def report(session: ServerSession, questions: Questions, record: TaskRecor
                 if current.seq == record.seq:
                     continue
                 state = current.state()
-                await session.send_notification(notification(legacy.STATUS, legacy.encode_task(state)))
+                task = legacy.encode_task(state)
+                await session.send_notification(notification(legacy.STATUS, wrapped(task) if pmcp_compat else task))
                 if token is not None and state.progress is not None and (told is None or state.progress > told):
                     told = state.progress
-                    await session.send_progress_notification(token, told, 1.0, state.message)
+                    await session.send_notification(_progress(token, state))
                 for key, request in current.open_questions.items():
                     if key not in pushed:
                         pushed.add(key)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 from mcp.server.context import CallNext, HandlerResult
@@ -21,12 +22,13 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallTool
 from pmcp_lab.errors import InvalidTransition, LabError, TaskCancelled, TaskNotFound
 from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey
 from pmcp_lab.protocol import legacy, modern
-from pmcp_lab.protocol.meta import TASKS_EXTENSION, VARIABLES_EXTENSION
+from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION, VARIABLES_EXTENSION
+from pmcp_lab.server import compat
 from pmcp_lab.server.delivery import report
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
-from pmcp_lab.server.request import Request, can_be_asked, is_legacy, is_modern, owner_of, takes_tasks
+from pmcp_lab.server.request import Anonymous, Request, can_be_asked, is_legacy, is_modern, owner_of, takes_tasks
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Captured, Support, TaskTool, text_of
 from pmcp_lab.tasks import Job, Limits, TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.context import StoredContext
@@ -67,6 +69,9 @@ class Tasks(Extension):
         store: A URL (see `pmcp_lab.tasks.open_store`) or a store.
         executor: Who runs the work; in this process by default.
         limits: For a store given by URL.
+        anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
+            `pmcp_lab.server.request.Anonymous`.
+        pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
 
     Raises:
         StoreError: The URL can't be opened.
@@ -80,13 +85,17 @@ class Tasks(Extension):
         *,
         executor: Executor | None = None,
         limits: Limits | None = None,
+        anonymous: Anonymous = "session",
+        pmcp_compat: bool = False,
     ) -> None:
         if isinstance(store, TaskStore) and limits is not None:
             raise ValueError("a store brings its own limits; give them to the store")
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
         self.executor.bind(self.run)
-        self._methods = TaskMethods(self.store, self.executor)
+        self._owner_of = partial(owner_of, anonymous=anonymous)
+        self._pmcp_compat = pmcp_compat
+        self._methods = TaskMethods(self.store, self.executor, self._owner_of, pmcp_compat=pmcp_compat)
         self._tools: dict[str, TaskTool] = {}
         self._consumed = False
         self._server: MCPServer[Any] | None = None
@@ -100,6 +109,8 @@ class Tasks(Extension):
         support: Support = "optional",
         ttl: str | int | None = None,
         poll_interval: str | int | None = None,
+        client_result: bool = False,
+        immediate_response: str | None = None,
         **options: Any,
     ) -> Callable[[F], F]:
         """Register a tool that can run as a task.
@@ -111,6 +122,8 @@ class Tasks(Extension):
             support: "forbidden", "optional" or "required".
             ttl: How long its tasks are kept unless the client asks otherwise: milliseconds or "1h".
             poll_interval: Milliseconds or "500ms" clients are asked to leave between polls.
+            client_result: Whether its client may finish the task, by `tasks/cancel` with a result (PMCP).
+            immediate_response: What a 2025-11-25 client may tell its model while the task runs.
             options: As for `MCPServer.tool`: title, description, annotations, icons, meta, structured_output.
 
         Raises:
@@ -124,6 +137,7 @@ class Tasks(Extension):
         def register(fn: F) -> F:
             given = options if name is None else {"name": name, **options}
             tool = TaskTool(fn, support=support, ttl=kept, poll_interval=polled, options=given)
+            tool.client_result, tool.immediate_response = client_result, immediate_response
             if tool.name in self._tools:
                 raise ValueError(f"there already is a task tool named {tool.name!r}")
             if self._consumed:
@@ -213,7 +227,7 @@ class Tasks(Extension):
                     _EXCHANGE.reset(token)
                 return result if exchange.created is None else exchange.created
             case "subscriptions/listen":
-                return await listen(ctx, call_next, self.store)
+                return await listen(ctx, call_next, self.store, self._owner_of)
             case _:
                 return await call_next(ctx)
 
@@ -266,9 +280,11 @@ class Tasks(Extension):
         finally:
             CURRENT_CALL.reset(capture)
         context: dict[str, Any] = {"protocol": ctx.protocol_version, "canAsk": can_be_asked(ctx)}
+        if tool.client_result:
+            context[compat.CLIENT_RESULT] = True
         try:
             record = await self.store.create(
-                owner_of(ctx),
+                self._owner_of(ctx),
                 ttl=self._granted(tool.ttl if wanted is None else wanted),
                 poll_interval=tool.poll_interval,
                 job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
@@ -289,8 +305,11 @@ class Tasks(Extension):
                 raise MCPError(INVALID_PARAMS, text_of(made))
             return made  # type: ignore[no-any-return]
         token = (ctx.meta or {}).get("progress_token")
-        self._spawn(report(ctx.session, self._methods.questions, made, token))
-        exchange.created = legacy.encode_created(made.state())
+        self._spawn(report(ctx.session, self._methods.questions, made, token, pmcp_compat=self._pmcp_compat))
+        meta = compat.related(made.task_id) if self._pmcp_compat else {}
+        if tool.immediate_response is not None:
+            meta[IMMEDIATE_RESPONSE] = tool.immediate_response
+        exchange.created = legacy.encode_created(made.state(), meta)
         return CallToolResult(content=[])
 
     async def _create_modern(
@@ -315,7 +334,8 @@ class Tasks(Extension):
         capabilities = dict(result.get("capabilities") or {})
         capabilities["tasks"] = legacy.CAPABILITY
         # A handshake result has no room for extensions.
-        capabilities["experimental"] = {**(capabilities.get("experimental") or {}), VARIABLES_EXTENSION: {}}
+        experimental = {VARIABLES_EXTENSION: {}, legacy.PMCP_CAPABILITY: legacy.CAPABILITY}
+        capabilities["experimental"] = {**(capabilities.get("experimental") or {}), **experimental}
         return {**result, "capabilities": capabilities}
 
     def _mark_tools(self, result: HandlerResult) -> HandlerResult:

@@ -16,7 +16,7 @@ from pmcp_lab.errors import TaskNotFound
 from pmcp_lab.protocol import modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.server.delivery import notification
-from pmcp_lab.server.request import Request, owner_of
+from pmcp_lab.server.request import OwnerOf, Request
 from pmcp_lab.tasks import Owner, TaskStore
 
 
@@ -42,7 +42,7 @@ class _Acknowledging:
             self.acknowledged.set()
 
 
-async def listen(ctx: Request, call_next: CallNext, store: TaskStore) -> HandlerResult:
+async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: OwnerOf) -> HandlerResult:
     """Serve the stream, with the tasks it asked for besides what the SDK delivers.
 
     Raises:

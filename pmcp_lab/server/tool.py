@@ -108,6 +108,8 @@ class TaskTool:
         self.support = support
         self.ttl = ttl
         self.poll_interval = poll_interval
+        self.client_result = False
+        self.immediate_response: str | None = None
         self.options = dict(options or {})
         self._fn = fn
         self._signature, self._context_parameter = _resolved(fn)

@@ -132,9 +132,10 @@ async def legacy(
     answer: Answer | None = None,
     capabilities: Json | None = None,
     version: str = "2025-11-25",
+    token: str | None = None,
 ) -> AsyncIterator[Peer]:
-    """A connected legacy peer; `target` is a URL or a command."""
-    headers = {"mcp-protocol-version": version}
+    """A connected legacy peer; `target` is a URL or a command, `token` a bearer token."""
+    headers = {"mcp-protocol-version": version, **({"authorization": f"Bearer {token}"} if token else {})}
     declared = ({"elicitation": {}} if answer else {}) if capabilities is None else capabilities
     async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
         if isinstance(target, str):
