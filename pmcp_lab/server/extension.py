@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.extension import Extension, MethodBinding, ToolBinding
 from mcp.server.mcpserver import MCPServer, require_client_extension
@@ -283,14 +284,16 @@ class Tasks(Extension):
         if tool.client_result:
             context[compat.CLIENT_RESULT] = True
         try:
-            record = await self.store.create(
-                self._owner_of(ctx),
-                ttl=self._granted(tool.ttl if wanted is None else wanted),
-                poll_interval=tool.poll_interval,
-                job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
-            )
-            self._captured[record.task_id] = arguments
-            await self.executor.submit((record.owner, record.task_id))
+            # The request is cancelled when its caller leaves; what is stored has to be run all the same.
+            with anyio.CancelScope(shield=True):
+                record = await self.store.create(
+                    self._owner_of(ctx),
+                    ttl=self._granted(tool.ttl if wanted is None else wanted),
+                    poll_interval=tool.poll_interval,
+                    job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
+                )
+                self._captured[record.task_id] = arguments
+                await self.executor.submit((record.owner, record.task_id))
         except LabError as error:
             raise as_mcp_error(error) from error
         return record

@@ -132,6 +132,7 @@ class TaskMethods:
     @speaks_jsonrpc
     async def update(self, ctx: Request, params: UpdateParams) -> Body:
         _admit(ctx, params.task_id)
+        self._store.check_incoming("the answers", params.input_responses)
         await self._store.answer(self._owner_of(ctx), params.task_id, params.input_responses)
         return {}
 

@@ -97,7 +97,7 @@ class TaskStore:
             poll_interval: Milliseconds; None takes the store's.
 
         Raises:
-            LimitExceeded: The owner may not create tasks, has too many, or asks for too long a ttl.
+            LimitExceeded: The owner may not create tasks, has too many, asks for too long a ttl or sends too much.
             VariableError: The variables are not allowed.
         """
         if not self.limits.allow_anonymous and anonymous(owner):
@@ -107,6 +107,8 @@ class TaskStore:
             raise LimitExceeded(
                 f"TTL of {granted} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
             )
+        if job is not None and job.arguments:
+            self.check_incoming("the arguments", job.arguments)
         now = self.now()
         record = TaskRecord(
             task_id=new_task_id(),
@@ -317,6 +319,20 @@ class TaskStore:
             return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
         return await self.change(owner, task_id, change)
+
+    def check_incoming(self, what: str, value: Any) -> None:
+        """Whether a client may send so much.
+
+        Raises:
+            LimitExceeded: It is too big or nested too deeply (-32602).
+        """
+        try:
+            size = len(compact_json(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LimitExceeded(f"{what} can't be written as JSON: {error}", code=INVALID_PARAMS) from None
+        if size > self.limits.argument_bytes:
+            limit = self.limits.argument_bytes
+            raise LimitExceeded(f"{what} take {size} bytes; at most {limit} are allowed", code=INVALID_PARAMS)
 
     async def list(self, owner: Owner, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """The owner's tasks, newest first.
