@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult
@@ -18,6 +18,9 @@ from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.server.delivery import notification
 from pmcp_lab.server.request import OwnerOf, Request
 from pmcp_lab.tasks import Owner, TaskStore
+
+MOST: Final = 1_000
+"""Tasks one stream listens to; each costs a watcher."""
 
 
 class _Acknowledging:
@@ -46,7 +49,7 @@ async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: 
     """Serve the stream, with the tasks it asked for besides what the SDK delivers.
 
     Raises:
-        MCPError: `taskIds` without the tasks extension (-32021), or not a list of text (-32602).
+        MCPError: `taskIds` without the tasks extension (-32021), or not a list of text, or too long a one (-32602).
     """
     wanted = ((ctx.params or {}).get("notifications") or {}).get("taskIds")
     if wanted is None:
@@ -54,6 +57,8 @@ async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: 
     require_client_extension(ctx, TASKS_EXTENSION)
     if not isinstance(wanted, list) or not all(isinstance(task_id, str) for task_id in wanted):
         raise MCPError(INVALID_PARAMS, "notifications.taskIds must be a list of task ids")
+    if len(wanted) > MOST:
+        raise MCPError(INVALID_PARAMS, f"a listener may name at most {MOST} tasks, not {len(wanted)}")
     owner = owner_of(ctx)
     honoured: list[str] = []
     for task_id in dict.fromkeys(wanted):

@@ -60,7 +60,10 @@ def owner_of(ctx: Request, anonymous: Anonymous = "session") -> Owner:
         return LOCAL
     if anonymous == "refuse":
         raise MCPError(INVALID_REQUEST, "tasks need credentials on this server: authenticate first")
-    return resolve_owner(session_id=None if is_modern(ctx) else _header(ctx, "mcp-session-id"))
+    # Without sessions the header is whatever the caller made up: a quota for each would be none at all.
+    # There, no connection remembers a handshake.
+    has_session = not is_modern(ctx) and ctx.session.client_params is not None
+    return resolve_owner(session_id=_header(ctx, "mcp-session-id") if has_session else None)
 
 
 def takes_tasks(ctx: Request) -> bool:

@@ -492,7 +492,7 @@ def main() -> None:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listening])
+        uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=0)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -36,4 +36,6 @@ if __name__ == "__main__":
         listening.bind(("127.0.0.1", int(sys.argv[2])))
         listening.listen()
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
-        uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error")).run(sockets=[listening])
+        uvicorn.Server(
+            uvicorn.Config(server.streamable_http_app(), log_level="error", timeout_graceful_shutdown=0)
+        ).run(sockets=[listening])

@@ -15,7 +15,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
 
-from pmcp_lab.server import TaskContext, Tasks
+from pmcp_lab.server import Limits, TaskContext, Tasks
 from pmcp_lab.server.request import Anonymous
 from tests.unit.jsonrpc import RpcError, legacy, serve
 from tests.unit.modern_http import Modern, rpc
@@ -61,9 +61,9 @@ def lab(store: str, *, auth: bool = True, anonymous: Anonymous = "session") -> t
 
 
 @asynccontextmanager
-async def served(store: str, **options: Any) -> AsyncIterator[str]:
+async def served(store: str, *, json_response: bool = False, **options: Any) -> AsyncIterator[str]:
     tasks, server = lab(store, **options)
-    async with serve(server) as url:
+    async with serve(server, json_response=json_response) as url:
         yield url
     await tasks.close(0)
 
@@ -164,8 +164,11 @@ async def test_clients_without_a_subject(store: str, http: httpx2.AsyncClient) -
 # --- callers without credentials ------------------------------------------------------------------------
 
 
-async def test_anonymous_sessions_are_apart_and_end_with_the_session(store: str, http: httpx2.AsyncClient) -> None:
-    async with served(store, auth=False) as url:
+@pytest.mark.parametrize("json_response", [False, True])
+async def test_anonymous_sessions_are_apart_and_end_with_the_session(
+    store: str, http: httpx2.AsyncClient, json_response: bool
+) -> None:
+    async with served(store, auth=False, json_response=json_response) as url:
         async with legacy(url) as one, legacy(url) as two:
             task_id = await one.task("wait")
             with pytest.raises(RpcError, match="not found"):
@@ -183,6 +186,29 @@ async def test_anonymous_callers_may_share_one_owner(store: str, http: httpx2.As
         async with legacy(two) as peer:
             assert [task["taskId"] for task in (await peer.call("tasks/list"))["tasks"]] == [task_id]
         assert (await Modern(http, url, None).get(task_id))["result"]["status"] == "working"
+
+
+async def test_a_made_up_session_is_none(http: httpx2.AsyncClient) -> None:
+    tasks = Tasks(limits=Limits(tasks_per_owner=3))
+
+    @tasks.tool()
+    async def wait(task: TaskContext) -> None:
+        await task.cancelled.wait()
+
+    server: MCPServer[Any] = MCPServer("stateless", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
+    params = {"name": "wait", "arguments": {}, "task": {}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    async with serve(server, stateless_http=True) as url:
+        answers = []
+        for number in range(5):
+            headers = {
+                "accept": "application/json, text/event-stream",
+                "mcp-protocol-version": "2025-11-25",
+                "mcp-session-id": f"made-up-{number}",
+            }
+            answers.append(rpc(await http.post(url, json=body, headers=headers)))
+        assert ["result" in answer for answer in answers] == [True, True, True, False, False]
+    await tasks.close(0)
 
 
 async def test_anonymous_callers_can_be_refused(store: str, http: httpx2.AsyncClient) -> None:

@@ -256,6 +256,10 @@ async def test_bursts_are_heard_as_their_end() -> None:
         assert heard[-1]["_meta"]["n"] == 499
 
 
+def repr_of(value: Any) -> str:
+    return repr(value)[:20]
+
+
 async def test_many_tasks_on_one_stream() -> None:
     lab = Lab()
     async with lab.peer() as peer:
@@ -270,8 +274,8 @@ async def test_many_tasks_on_one_stream() -> None:
                     ended.add(params["taskId"])
 
 
-@pytest.mark.parametrize("wanted", ["x", {"a": 1}, [1], [None], 3])
-async def test_task_ids_that_are_no_list_of_text(wanted: Any) -> None:
+@pytest.mark.parametrize("wanted", ["x", {"a": 1}, [1], [None], 3, ["x"] * 1_001], ids=repr_of)
+async def test_task_ids_that_are_no_list_of_text_or_too_many(wanted: Any) -> None:
     async with Lab().peer() as peer:
         answer = rpc(await peer.post("subscriptions/listen", notifications={"taskIds": wanted}))
         assert answer["error"]["code"] == -32602
