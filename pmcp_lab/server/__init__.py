@@ -5,7 +5,8 @@ it looks like in JSON in `pmcp_lab.protocol`.
 """
 
 from pmcp_lab.server.extension import Tasks
+from pmcp_lab.server.request import Anonymous
 from pmcp_lab.server.tool import Support
 from pmcp_lab.tasks import Answer, Limits, TaskContext
 
-__all__ = ["Answer", "Limits", "Support", "TaskContext", "Tasks"]
+__all__ = ["Anonymous", "Answer", "Limits", "Support", "TaskContext", "Tasks"]

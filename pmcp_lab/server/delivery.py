@@ -105,8 +105,8 @@ class Questions:
 
     async def _ask(self, ctx: Request, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]) -> None:
         while (other := self._asking.get((task_id, key))) is not None:
-            if other.related is None:
-                # What was pushed may have gone to a stream that nobody reads.
+            if other.related is None and ctx.request is not None:
+                # Over HTTP, what was pushed may have gone to a stream that nobody reads.
                 other.scope.cancel()
             await other.done.wait()
         if not await self._open(owner, task_id, key):

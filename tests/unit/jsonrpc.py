@@ -113,8 +113,12 @@ class Peer:
                     self.requests.append(request.model_dump(mode="json"))
                     reply = None if self._answer is None else self._answer(self.requests[-1])
                     if reply is not None:
-                        body = JSONRPCResponse(jsonrpc="2.0", id=request.id, result=reply)
-                        await self._write.send(SessionMessage(body))
+                        await self.reply(self.requests[-1], reply)
+
+    async def reply(self, request: Json, result: Json) -> None:
+        """Answer one of the server's requests."""
+        body = JSONRPCResponse(jsonrpc="2.0", id=request["id"], result=result)
+        await self._write.send(SessionMessage(body))
 
     async def shake_hands(self, capabilities: Json, version: str) -> None:
         info = {"name": "tests", "version": "1"}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from typing import Any
 
 import pytest
+from mcp import StdioServerParameters
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import Limits, TaskContext, Tasks
+from tests.servers import environment
 from tests.unit.jsonrpc import Json, RpcError, legacy, serve
 from tests.unit.test_server_life import settled
 from tests.unit.test_server_tools import refused
@@ -241,6 +244,20 @@ async def test_a_pushed_question_is_taken_over_by_tasks_result() -> None:
         result = await peer.call("tasks/result", {"taskId": task_id})
         assert result["structuredContent"] == {"result": True}
         assert len(asked) == 2
+
+
+async def test_a_question_pushed_over_stdio_is_asked_once() -> None:
+    command = StdioServerParameters(
+        command=sys.executable, args=["-m", "tests.servers.conformance", "--stdio"], env=environment()
+    )
+    async with legacy(command, answer=lambda _: None) as peer:
+        task_id = await peer_task(peer, "confirm_delete", {"filename": "b.txt"})
+        await settled(lambda: peer.requests)
+        waiting = asyncio.create_task(peer.call("tasks/result", {"taskId": task_id}))
+        assert (await peer.call("tasks/get", {"taskId": task_id}))["status"] == "input_required"
+        await peer.reply(peer.requests[0], {"action": "accept", "content": {"confirm": True}})
+        assert (await waiting)["content"][0]["text"] == "deleted b.txt"
+        assert len(peer.requests) == 1
 
 
 async def test_progress_lasts_as_long_as_the_task() -> None:

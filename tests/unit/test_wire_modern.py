@@ -178,6 +178,25 @@ async def test_a_task_can_be_got_wherever_as_soon_as_it_is_named(tmp_path: Path)
     await two.tasks.close()
 
 
+async def test_a_question_can_be_answered_at_another_server(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'tasks.db'}"
+    one, two = Lab(store, anonymous="local"), Lab(store, anonymous="local")
+    async with one.peer() as here, two.peer() as there:
+        task_id = await here.task("confirm")
+        task = await there.until(task_id, "input_required")
+        await there.about(
+            "tasks/update", task_id, inputResponses={k: {"action": "decline"} for k in task["inputRequests"]}
+        )
+        assert (await there.until(task_id, "completed"))["result"]["structuredContent"] == {"result": 1}
+        # And in the other generation, where the question comes to who waits for the result.
+        task_id = await here.task("confirm")
+        async with legacy(there.url, answer=lambda _: {"action": "cancel"}) as old:
+            result = await old.call("tasks/result", {"taskId": task_id})
+            assert result["structuredContent"] == {"result": 1}
+    await one.tasks.close()
+    await two.tasks.close()
+
+
 async def test_keys_are_never_used_twice() -> None:
     lab = Lab()
     async with lab.peer() as peer:
