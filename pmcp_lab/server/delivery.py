@@ -201,6 +201,6 @@ async def report(
                         pushing.start_soon(questions.push, session, current, key, request)
                 if current.live:
                     await asyncio.sleep(_BETWEEN_NOTIFICATIONS)
-        except TaskNotFound:
-            pass
+        except LabError as error:
+            logger.debug("task %s is not reported any more: %s", record.task_id, error)
         pushing.cancel_scope.cancel()
