@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -29,7 +28,7 @@ from pmcp_lab.server.delivery import report
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
-from pmcp_lab.server.request import Anonymous, Request, can_be_asked, is_legacy, is_modern, owner_of, takes_tasks
+from pmcp_lab.server.request import Anonymous, Request, can_be_asked, is_legacy, is_modern, owners, takes_tasks
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Captured, Support, TaskTool, text_of
 from pmcp_lab.tasks import Job, Limits, TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.context import StoredContext
@@ -94,7 +93,7 @@ class Tasks(Extension):
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
         self.executor.bind(self.run)
-        self._owner_of = partial(owner_of, anonymous=anonymous)
+        self._owner_of = owners(anonymous)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(self.store, self.executor, self._owner_of, pmcp_compat=pmcp_compat)
         self._tools: dict[str, TaskTool] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import principal_components
@@ -46,24 +46,32 @@ def _header(ctx: Request, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def owner_of(ctx: Request, anonymous: Anonymous = "session") -> Owner:
-    """OAuth subject, else OAuth client; a caller without credentials is who the policy says.
+def owners(anonymous: Anonymous) -> OwnerOf:
+    """Whose a request is: OAuth subject, else OAuth client; a caller without credentials is who the policy says.
+
+    The function raises `MCPError` (-32600) where callers without credentials are refused.
 
     Raises:
-        MCPError: Callers without credentials are refused (-32600).
+        ValueError: There is no such policy.
     """
-    token = get_access_token()
-    if token is not None:
-        client_id, issuer, subject = principal_components(token)
-        return resolve_owner(subject, client_id, issuer=issuer)
-    if ctx.request is None or anonymous == "local":
-        return LOCAL
-    if anonymous == "refuse":
-        raise MCPError(INVALID_REQUEST, "tasks need credentials on this server: authenticate first")
-    # Without sessions the header is whatever the caller made up: a quota for each would be none at all.
-    # There, no connection remembers a handshake.
-    has_session = not is_modern(ctx) and ctx.session.client_params is not None
-    return resolve_owner(session_id=_header(ctx, "mcp-session-id") if has_session else None)
+    if anonymous not in get_args(Anonymous):
+        raise ValueError(f"anonymous is one of {', '.join(get_args(Anonymous))}, not {anonymous!r}")
+
+    def owner_of(ctx: Request) -> Owner:
+        token = get_access_token()
+        if token is not None:
+            client_id, issuer, subject = principal_components(token)
+            return resolve_owner(subject, client_id, issuer=issuer)
+        if ctx.request is None or anonymous == "local":
+            return LOCAL
+        if anonymous == "refuse":
+            raise MCPError(INVALID_REQUEST, "tasks need credentials on this server: authenticate first")
+        # Without sessions the header is whatever the caller made up: a quota for each would be none at all.
+        # There, no connection remembers a handshake.
+        has_session = not is_modern(ctx) and ctx.session.client_params is not None
+        return resolve_owner(session_id=_header(ctx, "mcp-session-id") if has_session else None)
+
+    return owner_of
 
 
 def takes_tasks(ctx: Request) -> bool:

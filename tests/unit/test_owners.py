@@ -17,7 +17,7 @@ from pydantic import AnyHttpUrl
 
 from pmcp_lab.server import Limits, TaskContext, Tasks
 from pmcp_lab.server.request import Anonymous
-from tests.unit.jsonrpc import RpcError, legacy, serve
+from tests.unit.jsonrpc import RpcError, legacy, modern, serve
 from tests.unit.modern_http import Modern, rpc
 
 PEOPLE = {  # by token: who the client is, who vouches, for whom
@@ -227,6 +227,15 @@ async def test_anonymous_callers_can_be_refused(store: str, http: httpx2.AsyncCl
                 await peer.tool("quick", task={})
             with pytest.raises(RpcError, match="authenticate"):
                 await peer.call("tasks/list")
+    # Where there is no HTTP, nobody is anonymous.
+    _, server = lab("memory://", auth=False, anonymous="refuse")
+    async with modern(server) as near:
+        await near.until(await near.task("quick"), "completed")
+
+
+def test_a_policy_that_is_none() -> None:
+    with pytest.raises(ValueError, match="session, local, refuse, not 'nobody'"):
+        Tasks(anonymous="nobody")  # type: ignore[arg-type]
 
 
 async def test_ids_can_not_be_guessed(store: str, http: httpx2.AsyncClient) -> None:
