@@ -69,23 +69,25 @@ class Questions:
 
         Raises:
             TaskNotFound: There is no such task, or it expires meanwhile.
+            StoreError: It can't be read.
         """
         last: TaskRecord | None = None
-        missing: TaskNotFound | None = None
+        trouble: LabError | None = None
         seen: set[str] = set()
-        async with anyio.create_task_group() as asking, self._store.watch(owner, task_id) as feed:
+        async with anyio.create_task_group() as asking:
             try:
-                async for last in feed:
-                    for key, request in last.open_questions.items():
-                        if key not in seen:
-                            seen.add(key)
-                            asking.start_soon(self._ask, ctx, owner, task_id, key, request)
-            except TaskNotFound as error:
+                async with self._store.watch(owner, task_id) as feed:
+                    async for last in feed:
+                        for key, request in last.open_questions.items():
+                            if key not in seen:
+                                seen.add(key)
+                                asking.start_soon(self._ask, ctx, owner, task_id, key, request)
+            except LabError as error:
                 # Raised below, outside the task group, so that it is not wrapped in a group.
-                missing = error
+                trouble = error
             asking.cancel_scope.cancel()
-        if missing is not None or last is None:
-            raise missing or TaskNotFound(task_id)
+        if trouble is not None or last is None:
+            raise trouble or TaskNotFound(task_id)
         return last
 
     def watch(self, record: TaskRecord) -> AbstractAsyncContextManager[AsyncIterator[TaskRecord]]:
@@ -126,7 +128,7 @@ class Questions:
     async def _open(self, owner: Owner, task_id: str, key: str) -> bool:
         try:
             return key in (await self._store.get(owner, task_id)).open_questions
-        except TaskNotFound:
+        except LabError:
             return False
 
     async def _exchange(

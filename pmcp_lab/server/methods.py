@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from mcp_types import (
 )
 from pydantic import BaseModel
 
-from pmcp_lab.errors import INVALID_PARAMS, InvalidTransition, LabError, LimitExceeded
+from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, InvalidTransition, LabError, LimitExceeded, StoreError
 from pmcp_lab.execution import Executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION
@@ -25,6 +26,8 @@ from pmcp_lab.server.compat import CancelParams, finished_by_client, wrapped
 from pmcp_lab.server.delivery import Questions
 from pmcp_lab.server.request import OwnerOf, Request, check_task_name, is_modern
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
+
+logger = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=BaseModel)
 Body = dict[str, Any]
@@ -49,7 +52,10 @@ class SetVariablesParams(RequestParams):
 
 
 def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
-    """Turn this package's errors into JSON-RPC errors with the code each carries."""
+    """Turn this package's errors into JSON-RPC errors with the code each carries, and any other into -32603.
+
+    The SDK would send the text of an exception it does not know.
+    """
 
     @wraps(handler)
     async def answer(self: Any, ctx: Request, params: P) -> Body:
@@ -57,11 +63,20 @@ def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
             return await handler(self, ctx, params)
         except LabError as error:
             raise as_mcp_error(error) from error
+        except MCPError:
+            raise
+        except Exception as error:
+            logger.exception("%s failed", ctx.method)
+            raise MCPError(INTERNAL_ERROR, f"the server failed to answer {ctx.method}; its log says why") from error
 
     return answer
 
 
 def as_mcp_error(error: LabError) -> MCPError:
+    if isinstance(error, StoreError):
+        # It names files and hosts, which are no business of a client's.
+        logger.error("the task store can't be used: %s", error)
+        return MCPError(error.code, "the server can't use its task store at the moment; try again later")
     return MCPError(error.code, error.message, error.data)
 
 

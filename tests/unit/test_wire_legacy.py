@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import Limits, TaskContext, Tasks
 from tests.servers import environment
-from tests.unit.jsonrpc import Json, RpcError, legacy, serve
+from tests.unit.jsonrpc import Json, legacy, serve
 from tests.unit.test_server_life import settled
 from tests.unit.test_server_tools import refused
 
@@ -346,8 +346,16 @@ async def test_trouble_with_the_store_is_an_internal_error(tmp_path: Any) -> Non
         task_id = await peer_task(peer, "add", {"a": 1, "b": 1})
         await peer.until(task_id, "completed")
         await lab.tasks.store.close()
-        with pytest.raises(RpcError) as caught:
-            await peer.call("tasks/get", {"taskId": task_id})
-        assert caught.value.code == -32603
-        assert "Traceback" not in caught.value.message
+        for method, params in (
+            ("tasks/get", {"taskId": task_id}),
+            ("tasks/result", {"taskId": task_id}),
+            ("tasks/cancel", {"taskId": task_id}),
+            ("tasks/list", {}),
+            ("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}, "task": {}}),
+        ):
+            code, text, data = await refused(peer.call(method, params))
+            assert code == -32603
+            # Where the tasks are is no business of a client's.
+            assert text == "the server can't use its task store at the moment; try again later"
+            assert data is None
         assert (await peer.tool("plain"))["structuredContent"] == {"result": "plain"}

@@ -300,6 +300,24 @@ async def test_task_ids_that_are_no_list_of_text_or_too_many(wanted: Any) -> Non
         assert answer["error"]["code"] == -32602
 
 
+async def test_trouble_with_the_store_says_nothing_about_it(tmp_path: Path) -> None:
+    lab = Lab(f"sqlite:///{tmp_path / 't.db'}")
+    async with lab.peer() as peer:
+        task_id = await peer.task("fail", how="tool")
+        await peer.until(task_id, "completed")
+        await lab.tasks.store.close()
+        for answer in (
+            await peer.post("subscriptions/listen", notifications={"taskIds": [task_id]}),
+            await peer.about("tasks/get", task_id),
+            await peer.about("tasks/cancel", task_id),
+            await peer.post("tools/call", "wait", name="wait", arguments={}),
+        ):
+            error = rpc(answer)["error"]
+            assert error["code"] == -32603
+            assert "task store" in error["message"]
+            assert str(tmp_path) not in answer.text
+
+
 # --- headers and generations ----------------------------------------------------------------------------
 
 
