@@ -45,7 +45,7 @@ async def listed(peer: Peer, count: int) -> list[Json]:
 
 
 async def test_a_client_that_drops_its_call_has_its_task(store: str) -> None:
-    with started("tests.servers.durable", store, "0") as url:
+    with started("tests.servers.restartable", store, "0") as url:
         address = urlsplit(url)
         params = {"name": "slow", "arguments": {"seconds": 0.2}, "_meta": ENVELOPE}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
@@ -66,7 +66,7 @@ async def test_a_client_that_drops_its_call_has_its_task(store: str) -> None:
 
 
 async def test_a_client_that_drops_its_wait_can_wait_again(store: str) -> None:
-    with started("tests.servers.durable", store, "0") as url:
+    with started("tests.servers.restartable", store, "0") as url:
         async with legacy(url) as peer:
             task_id = await peer.task("slow", {"seconds": 0.5})
             waiting = asyncio.create_task(peer.call("tasks/result", {"taskId": task_id}))
@@ -78,7 +78,7 @@ async def test_a_client_that_drops_its_wait_can_wait_again(store: str) -> None:
 
 
 async def test_a_server_that_is_started_again_knows_its_tasks(store: str, http: httpx2.AsyncClient) -> None:
-    with started("tests.servers.durable", store, "0") as url:
+    with started("tests.servers.restartable", store, "0") as url:
         peer = Modern(http, url)
         done = await peer.task("quick", text="kept")
         before = await peer.until(done, "completed")
@@ -86,7 +86,7 @@ async def test_a_server_that_is_started_again_knows_its_tasks(store: str, http: 
         async with legacy(url) as old:
             made_before = await old.task("quick", {"text": "old"})
             await old.until(made_before, "completed")
-    with started("tests.servers.durable", store, str(urlsplit(url).port)) as again:
+    with started("tests.servers.restartable", store, str(urlsplit(url).port)) as again:
         assert again == url
         # The same client object on the same address: in this generation nothing has to be set up again.
         after = (await peer.get(done))["result"]

@@ -1,6 +1,6 @@
 """Keeps its tasks where it is told, on the port it is told, so that it can be ended and started again.
 
-python -m tests.servers.durable STORE_URL PORT; port 0 takes a free one. Prints its URL.
+python -m tests.servers.restartable STORE_URL PORT; port 0 takes a free one. Prints its URL.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def slow(seconds: float, task: TaskContext) -> str:
 
 
 if __name__ == "__main__":
-    server: MCPServer = MCPServer("durable", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
+    server: MCPServer = MCPServer("restartable", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", int(sys.argv[2])))
