@@ -49,9 +49,15 @@ front-end: $(VENV)/.notebook ## Build the front end, if it is out of date
 	@$(BIN)/python hatch_build.py
 
 NPM_CI := $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
-peers: tests/peers/node_modules/.package-lock.json
+peers: tests/peers/node_modules/.package-lock.json .peers/mcp1/.made .peers/fastmcp/.made
 tests/peers/node_modules/.package-lock.json: tests/peers/package-lock.json | $(VENV)/.dev
 	cd $(<D) && $(CURDIR)/$(NPM_CI)
+	@touch $@
+
+# Python peers can't share our environment: each has its own, with what its file names.
+.peers/%/.made: tests/peers/%.txt | $(VENV)/.made
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 # The checks of the front end need its packages also when the bundles are fresh.
@@ -122,7 +128,7 @@ js: js/node_modules/.package-lock.json ## Types, style and tests of the front en
 unit: $(VENV)/.dev front-end ## The quick Python tests
 	$(PYTEST) tests -m "not ($(NOT_UNIT))"
 
-interop: $(VENV)/.dev peers ## Against other people's servers
+interop: $(VENV)/.dev peers ## Against other people's clients and servers
 	$(PYTEST) tests -m interop
 
 notebooks: $(VENV)/.dev front-end ## Run every notebook
@@ -141,5 +147,5 @@ stress: $(VENV)/.dev front-end peers system ## The long versions of the tests
 	$(PYTEST) tests -m stress
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) dist pmcp_lab/static js/node_modules tests/peers/node_modules test-results .*_cache .hypothesis
+	rm -rf $(VENV) .peers dist pmcp_lab/static js/node_modules tests/peers/node_modules test-results .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

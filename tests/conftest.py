@@ -114,6 +114,12 @@ def installed(peer: peers.Peer) -> peers.Peer:
     return peer
 
 
+def python_of(peer: peers.PythonPeer) -> str:
+    if not peer.python.is_file():
+        pytest.skip(f"there is no environment of {peer.name} at {peer.python}: run `make peers`")
+    return str(peer.python)
+
+
 @pytest.fixture(scope="session")
 def everything() -> peers.Peer:
     """server-everything: every primitive of MCP, and tasks of 2025-11-25."""

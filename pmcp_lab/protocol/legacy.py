@@ -19,6 +19,9 @@ STATUS = "notifications/tasks/status"
 CAPABILITY: dict[str, Any] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
 """`capabilities.tasks` of a server that offers everything."""
 
+PMCP_CAPABILITY = "tasks"
+"""Where PMCP looks for the same: under `capabilities.experimental`."""
+
 
 def status_of(task: TaskState) -> TaskStatus:
     """This generation calls a task `failed` when its tool reported an error; the other calls it `completed`."""

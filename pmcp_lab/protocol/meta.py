@@ -17,6 +17,8 @@ VARIABLES_EXTENSION = "run.pmcp/task-variables"
 SET_VARIABLES = "run.pmcp/tasks/set_variables"
 
 RELATED_TASK = "io.modelcontextprotocol/related-task"
+IMMEDIATE_RESPONSE = "io.modelcontextprotocol/model-immediate-response"
+"""In a `CreateTaskResult` of 2025-11-25: what to tell the model while the task runs."""
 PROGRESS = "run.pmcp/progress"
 """Progress of a task: `{"progress": number, "total": number}`, so that a client that only polls sees it."""
 

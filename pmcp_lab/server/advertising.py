@@ -20,7 +20,8 @@ def advertise_legacy(result: HandlerResult) -> HandlerResult:
     capabilities = dict(result.get("capabilities") or {})
     capabilities["tasks"] = legacy.CAPABILITY
     # A handshake result has no room for extensions.
-    capabilities["experimental"] = {**(capabilities.get("experimental") or {}), VARIABLES_EXTENSION: {}}
+    experimental = {VARIABLES_EXTENSION: {}, legacy.PMCP_CAPABILITY: legacy.CAPABILITY}
+    capabilities["experimental"] = {**(capabilities.get("experimental") or {}), **experimental}
     return {**result, "capabilities": capabilities}
 
 

@@ -46,6 +46,8 @@ class Declarations(Extension, ABC):
         on_lost: OnLost = "fail",
         concurrency: int | None = None,
         client_variables: ClientVariables | None = None,
+        client_result: bool = False,
+        immediate_response: str | None = None,
         **options: Any,
     ) -> Callable[[F], F]:
         """Register a tool that can run as a task.
@@ -61,6 +63,8 @@ class Declarations(Extension, ABC):
             concurrency: How many of its tasks run at a time in this process; the others wait in order.
             client_variables: Which variables clients may write: "all", "none", names, or a function of a name.
                 By default any but those the server wrote.
+            client_result: Whether the client may finish a task, by `tasks/cancel` with a result (PMCP).
+            immediate_response: What a 2025-11-25 client may tell its model while a task runs.
             options: As for `MCPServer.tool`: title, description, annotations, icons, meta, structured_output.
 
         Raises:
@@ -76,6 +80,8 @@ class Declarations(Extension, ABC):
             on_lost=on_lost,
             concurrency=concurrency,
             client_variables=client_variables,
+            client_result=client_result,
+            immediate_response=immediate_response,
         )
 
         def register(fn: F) -> F:
@@ -102,7 +108,8 @@ class Declarations(Extension, ABC):
         progress and questions of that `Context` become the task's. `current_task()` is the task itself.
 
         Args:
-            policy: As for `tool`: support, ttl, poll_interval, on_lost, concurrency, client_variables.
+            policy: As for `tool`: support, ttl, poll_interval, on_lost, concurrency, client_variables,
+                client_result, immediate_response.
 
         Raises:
             LabError: No server is attached.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 import anyio
@@ -18,14 +19,16 @@ from mcp_types import (
     CreateMessageResult,
     ElicitResult,
     Notification,
+    RequestId,
     ServerNotification,
     server_request_adapter,
 )
 from pydantic import ValidationError
 
 from pmcp_lab.errors import InvalidTransition, LabError, TaskNotFound
-from pmcp_lab.protocol import legacy
+from pmcp_lab.protocol import TaskState, legacy
 from pmcp_lab.protocol.meta import RELATED_TASK
+from pmcp_lab.server.compat import wrapped
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
 
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 _BETWEEN_NOTIFICATIONS = 0.05
 """Seconds: a tool that updates in a tight loop should not flood its client."""
+
+_BEFORE_PUSHING = 2
+"""Poll intervals: how long a client has to see `input_required` and come for the question itself."""
 
 _NO_BACK_CHANNEL = "the task needs an answer, but this connection can't carry the question; use stateful HTTP or stdio"
 
@@ -42,50 +48,73 @@ def notification(method: str, params: dict[str, Any]) -> ServerNotification:
     return cast(ServerNotification, Notification[dict[str, Any], str](method=method, params=params))
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """A question on its way: the client may already be looking at it."""
+
+    scope: anyio.CancelScope
+    related: RequestId | None
+    done: anyio.Event
+
+
 class Questions:
-    """Carries a task's open questions to the client while it waits in `tasks/result`."""
+    """Carries a task's open questions to the client, each to one place at a time."""
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store
-        self._asking: dict[tuple[str, str], asyncio.Event] = {}
+        self._asking: dict[tuple[str, str], _Asking] = {}
 
     async def carry_until_done(self, ctx: Request, owner: Owner, task_id: str) -> TaskRecord:
-        """The task's record once it is terminal.
+        """The task's record once it is terminal; meanwhile its questions are asked on this request's stream.
 
         Raises:
             TaskNotFound: There is no such task, or it expires meanwhile.
+            StoreError: It can't be read.
         """
         last: TaskRecord | None = None
-        missing: TaskNotFound | None = None
+        trouble: LabError | None = None
         seen: set[str] = set()
-        async with anyio.create_task_group() as asking, self._store.watch(owner, task_id) as feed:
+        async with anyio.create_task_group() as asking:
             try:
-                async for last in feed:
-                    for key, request in last.open_questions.items():
-                        if key not in seen:
-                            seen.add(key)
-                            asking.start_soon(self._ask, ctx, owner, task_id, key, request)
-            except TaskNotFound as error:
+                async with self._store.watch(owner, task_id) as feed:
+                    async for last in feed:
+                        for key, request in last.open_questions.items():
+                            if key not in seen:
+                                seen.add(key)
+                                asking.start_soon(self._ask, ctx, owner, task_id, key, request)
+            except LabError as error:
                 # Raised below, outside the task group, so that it is not wrapped in a group.
-                missing = error
+                trouble = error
             asking.cancel_scope.cancel()
-        if missing is not None or last is None:
-            raise missing or TaskNotFound(task_id)
+        if trouble is not None or last is None:
+            raise trouble or TaskNotFound(task_id)
         return last
+
+    def watch(self, record: TaskRecord) -> AbstractAsyncContextManager[AsyncIterator[TaskRecord]]:
+        return self._store.watch(record.owner, record.task_id)
+
+    async def push(self, session: ServerSession, record: TaskRecord, key: str, request: Mapping[str, Any]) -> None:
+        """Ask on the connection's own stream what nobody came for with `tasks/result`.
+
+        A client should come when it sees `input_required`; one that only polls expects the question on any stream.
+        Nothing is lost when it is not heard or refused there: the question stays open.
+        """
+        await asyncio.sleep(_BEFORE_PUSHING * (record.poll_interval or 0) / 1000)
+        if (record.task_id, key) in self._asking or not await self._open(record.owner, record.task_id, key):
+            return
+        with suppress(MCPError, ValidationError, LabError):
+            await self._exchange(session, None, record.owner, record.task_id, key, request)
 
     async def _ask(self, ctx: Request, owner: Owner, task_id: str, key: str, request: Mapping[str, Any]) -> None:
         while (other := self._asking.get((task_id, key))) is not None:
-            await other.wait()
-        try:
-            if key not in (await self._store.get(owner, task_id)).open_questions:
-                return
-        except TaskNotFound:
+            if other.related is None and ctx.request is not None:
+                # Over HTTP, what was pushed may have gone to a stream that nobody reads.
+                other.scope.cancel()
+            await other.done.wait()
+        if not await self._open(owner, task_id, key):
             return
-        done = self._asking[task_id, key] = asyncio.Event()
         try:
-            response = await self._send(ctx, task_id, request)
-            if response is not None:
-                await self._store.answer(owner, task_id, {key: response})
+            await self._exchange(ctx.session, ctx.request_id, owner, task_id, key, request)
         except NoBackChannelError:
             await self._give_up(owner, task_id, LabError.code, _NO_BACK_CHANNEL)
         except MCPError as error:
@@ -95,43 +124,85 @@ class Questions:
             await self._give_up(owner, task_id, INVALID_PARAMS, "the client's answer is not one to its question")
         except LabError:
             logger.debug("task %s ended while its question was open", task_id)
-        finally:
-            del self._asking[task_id, key]
-            done.set()
 
-    async def _send(self, ctx: Request, task_id: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def _open(self, owner: Owner, task_id: str, key: str) -> bool:
+        try:
+            return key in (await self._store.get(owner, task_id)).open_questions
+        except LabError:
+            return False
+
+    async def _exchange(
+        self,
+        session: ServerSession,
+        related: RequestId | None,
+        owner: Owner,
+        task_id: str,
+        key: str,
+        request: Mapping[str, Any],
+    ) -> None:
+        """Send the question, on the stream of the `related` request if there is one, and store its answer."""
         params = dict(request.get("params") or {})
         params["_meta"] = {**(params.get("_meta") or {}), RELATED_TASK: {"taskId": task_id}}
         message = server_request_adapter.validate_python({"method": request["method"], "params": params}, by_name=False)
         kind = CreateMessageResult if request["method"] == "sampling/createMessage" else ElicitResult
-        response = await ctx.session.send_request(
-            message, kind, metadata=ServerMessageMetadata(related_request_id=ctx.request_id)
-        )
-        return response.model_dump(by_alias=True, mode="json", exclude_none=True)
+        metadata = None if related is None else ServerMessageMetadata(related_request_id=related)
+        with anyio.CancelScope() as scope:
+            asking = self._asking[task_id, key] = _Asking(scope, related, anyio.Event())
+            try:
+                response = await session.send_request(message, kind, metadata=metadata)
+                answer = response.model_dump(by_alias=True, mode="json", exclude_none=True)
+                await self._store.answer(owner, task_id, {key: answer})
+            finally:
+                del self._asking[task_id, key]
+                asking.done.set()
 
     async def _give_up(self, owner: Owner, task_id: str, code: int, message: str) -> None:
         with suppress(InvalidTransition, TaskNotFound):
             await self._store.fail(owner, task_id, {"code": code, "message": message})
 
 
-async def report(session: ServerSession, store: TaskStore, record: TaskRecord, token: str | int | None) -> None:
+def _progress(token: str | int, state: TaskState) -> ServerNotification:
+    params = {
+        "progressToken": token,
+        "progress": state.progress,
+        "total": 1,
+        "_meta": {RELATED_TASK: {"taskId": state.task_id}},
+    }
+    return notification("notifications/progress", params | ({"message": state.message} if state.message else {}))
+
+
+async def report(
+    session: ServerSession,
+    questions: Questions,
+    record: TaskRecord,
+    token: str | int | None,
+    *,
+    pmcp_compat: bool = False,
+) -> None:
     """Tell the connection that made a task how it goes, until it ends: `notifications/tasks/status`, and
-    `notifications/progress` with the token of the call that made it.
+    `notifications/progress` with the token of the call that made it. What it asks and nobody fetches is pushed.
 
     Best effort: the SDK drops what the connection can't take.
     """
     told: float | None = None
-    async with store.watch(record.owner, record.task_id) as feed:
+    pushed: set[str] = set()
+    async with anyio.create_task_group() as pushing, questions.watch(record) as feed:
         try:
             async for current in feed:
                 if current.seq == record.seq:
                     continue
                 state = current.state()
-                await session.send_notification(notification(legacy.STATUS, legacy.encode_task(state)))
+                task = legacy.encode_task(state)
+                await session.send_notification(notification(legacy.STATUS, wrapped(task) if pmcp_compat else task))
                 if token is not None and state.progress is not None and (told is None or state.progress > told):
                     told = state.progress
-                    await session.send_progress_notification(token, told, 1.0, state.message)
+                    await session.send_notification(_progress(token, state))
+                for key, request in current.open_questions.items():
+                    if key not in pushed:
+                        pushed.add(key)
+                        pushing.start_soon(questions.push, session, current, key, request)
                 if current.live:
                     await asyncio.sleep(_BETWEEN_NOTIFICATIONS)
-        except TaskNotFound:
-            pass
+        except LabError as error:
+            logger.debug("task %s is not reported any more: %s", record.task_id, error)
+        pushing.cancel_scope.cancel()

@@ -23,7 +23,8 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallTool
 from pmcp_lab.errors import LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of
 from pmcp_lab.protocol import legacy, modern
-from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
+from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.declaring import Declarations
 from pmcp_lab.server.delivery import report
@@ -31,7 +32,7 @@ from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
-from pmcp_lab.server.request import Request, is_legacy, is_modern, owner_of, questions_of, takes_tasks
+from pmcp_lab.server.request import Anonymous, Request, is_legacy, is_modern, owners, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
@@ -78,6 +79,9 @@ class Tasks(Declarations):
         lease: Seconds a process that runs a task is believed to live without a word from it.
         attempts: How often a task of a tool with `on_lost="retry"` is started at most.
         drain: Seconds that running tasks are left to finish when the server is asked to end.
+        anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
+            `pmcp_lab.server.request.Anonymous`.
+        pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
 
     Raises:
         StoreError: The URL can't be opened.
@@ -95,6 +99,8 @@ class Tasks(Declarations):
         lease: float = 15.0,
         attempts: int = 3,
         drain: float = 5.0,
+        anonymous: Anonymous = "session",
+        pmcp_compat: bool = False,
     ) -> None:
         _check_numbers(lease=lease, attempts=attempts, drain=drain)
         if not isinstance(store, str | TaskStore):
@@ -111,7 +117,11 @@ class Tasks(Declarations):
         self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
         self._drain = drain
         self.executor.bind(self.run)
-        self._methods = TaskMethods(self.store, self.executor, self._client_writes)
+        self._owner_of = owners(anonymous)
+        self._pmcp_compat = pmcp_compat
+        self._methods = TaskMethods(
+            self.store, self.executor, self._owner_of, self._client_writes, pmcp_compat=pmcp_compat
+        )
         self._serving = 0
         self._reports: set[asyncio.Task[None]] = set()
 
@@ -237,7 +247,7 @@ class Tasks(Declarations):
                     _EXCHANGE.reset(token)
                 return result if exchange.created is None else exchange.created
             case "subscriptions/listen":
-                return await listen(ctx, call_next, self.store)
+                return await listen(ctx, call_next, self.store, self._owner_of)
             case _:
                 return await call_next(ctx)
 
@@ -250,12 +260,14 @@ class Tasks(Declarations):
         prepared = await tool.capture(params, ctx, call)
         if not isinstance(prepared, Prepared):
             return prepared
-        context = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
+        context: dict[str, Any] = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
+        if tool.policy.client_result:
+            context[compat.CLIENT_RESULT] = True
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
             with anyio.CancelScope(shield=True):
                 record = await self.store.create(
-                    owner_of(ctx),
+                    self._owner_of(ctx),
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
                     poll_interval=tool.policy.poll_interval_ms,
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
@@ -283,8 +295,11 @@ class Tasks(Declarations):
                 raise MCPError(INVALID_PARAMS, text_of(made))
             return made  # type: ignore[no-any-return]
         token = (ctx.meta or {}).get("progress_token")
-        self._spawn(report(ctx.session, self.store, made, token))
-        exchange.created = legacy.encode_created(made.state())
+        self._spawn(report(ctx.session, self._methods.questions, made, token, pmcp_compat=self._pmcp_compat))
+        meta = compat.related(made.task_id) if self._pmcp_compat else {}
+        if tool.policy.immediate_response is not None:
+            meta[IMMEDIATE_RESPONSE] = tool.policy.immediate_response
+        exchange.created = legacy.encode_created(made.state(), meta)
         return CallToolResult(content=[])
 
     async def _create_modern(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult
@@ -12,12 +12,16 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import INVALID_PARAMS, SubscriptionsAcknowledgedNotification
 
-from pmcp_lab.errors import TaskNotFound
+from pmcp_lab.errors import LabError, TaskNotFound
 from pmcp_lab.protocol import modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
 from pmcp_lab.server.delivery import notification
-from pmcp_lab.server.request import Request, owner_of
+from pmcp_lab.server.methods import as_mcp_error
+from pmcp_lab.server.request import OwnerOf, Request
 from pmcp_lab.tasks import Owner, TaskStore
+
+MOST: Final = 1_000
+"""Tasks one stream listens to; each costs a watcher."""
 
 
 class _Acknowledging:
@@ -42,11 +46,11 @@ class _Acknowledging:
             self.acknowledged.set()
 
 
-async def listen(ctx: Request, call_next: CallNext, store: TaskStore) -> HandlerResult:
+async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: OwnerOf) -> HandlerResult:
     """Serve the stream, with the tasks it asked for besides what the SDK delivers.
 
     Raises:
-        MCPError: `taskIds` without the tasks extension (-32021), or not a list of text (-32602).
+        MCPError: `taskIds` without the tasks extension (-32021), or not a list of text, or too long a one (-32602).
     """
     wanted = ((ctx.params or {}).get("notifications") or {}).get("taskIds")
     if wanted is None:
@@ -54,22 +58,41 @@ async def listen(ctx: Request, call_next: CallNext, store: TaskStore) -> Handler
     require_client_extension(ctx, TASKS_EXTENSION)
     if not isinstance(wanted, list) or not all(isinstance(task_id, str) for task_id in wanted):
         raise MCPError(INVALID_PARAMS, "notifications.taskIds must be a list of task ids")
+    if len(wanted) > MOST:
+        raise MCPError(INVALID_PARAMS, f"a listener may name at most {MOST} tasks, not {len(wanted)}")
     owner = owner_of(ctx)
-    honoured: list[str] = []
-    for task_id in dict.fromkeys(wanted):
-        try:
-            await store.get(owner, task_id)
-        except TaskNotFound:
-            continue
-        honoured.append(task_id)
-    session = _Acknowledging(ctx.session, honoured)
+    trouble: list[LabError] = []
     result: HandlerResult = None
+    try:
+        honoured = [task_id for task_id in dict.fromkeys(wanted) if await _there(store, owner, task_id)]
+    except LabError as error:
+        raise as_mcp_error(error) from error
+    session = _Acknowledging(ctx.session, honoured)
     async with anyio.create_task_group() as feeds:
+
+        async def feed(task_id: str) -> None:
+            try:
+                await _feed(ctx, session, store, owner, task_id)
+            except LabError as error:
+                # Raised below, outside the task group, so that it is not wrapped in a group.
+                trouble.append(error)
+                feeds.cancel_scope.cancel()
+
         for task_id in honoured:
-            feeds.start_soon(_feed, ctx, session, store, owner, task_id)
+            feeds.start_soon(feed, task_id)
         result = await call_next(replace(ctx, session=session))  # type: ignore[arg-type]
         feeds.cancel_scope.cancel()
+    if trouble:
+        raise as_mcp_error(trouble[0]) from trouble[0]
     return result
+
+
+async def _there(store: TaskStore, owner: Owner, task_id: str) -> bool:
+    try:
+        await store.get(owner, task_id)
+    except TaskNotFound:
+        return False
+    return True
 
 
 async def _feed(ctx: Request, session: _Acknowledging, store: TaskStore, owner: Owner, task_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,7 +11,6 @@ from mcp.server.extension import MethodBinding
 from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
-    CancelTaskRequestParams,
     GetTaskPayloadRequestParams,
     GetTaskRequestParams,
     PaginatedRequestParams,
@@ -18,13 +18,16 @@ from mcp_types import (
 )
 from pydantic import BaseModel
 
-from pmcp_lab.errors import InvalidTransition, LabError
+from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, InvalidTransition, LabError, LimitExceeded, StoreError
 from pmcp_lab.execution import Executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION
+from pmcp_lab.server.compat import CancelParams, finished_by_client, wrapped
 from pmcp_lab.server.delivery import Questions
-from pmcp_lab.server.request import Request, check_task_name, is_modern, owner_of
-from pmcp_lab.tasks import TaskRecord, TaskStore
+from pmcp_lab.server.request import OwnerOf, Request, check_task_name, is_modern
+from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
+
+logger = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=BaseModel)
 Body = dict[str, Any]
@@ -53,7 +56,10 @@ class SetVariablesParams(RequestParams):
 
 
 def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
-    """Turn this package's errors into JSON-RPC errors with the code each carries."""
+    """Turn this package's errors into JSON-RPC errors with the code each carries, and any other into -32603.
+
+    The SDK would send the text of an exception it does not know.
+    """
 
     @wraps(handler)
     async def answer(self: Any, ctx: Request, params: P) -> Body:
@@ -61,28 +67,51 @@ def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
             return await handler(self, ctx, params)
         except LabError as error:
             raise as_mcp_error(error) from error
+        except MCPError:
+            raise
+        except Exception as error:
+            logger.exception("%s failed", ctx.method)
+            raise MCPError(INTERNAL_ERROR, f"the server failed to answer {ctx.method}; its log says why") from error
 
     return answer
 
 
 def as_mcp_error(error: LabError) -> MCPError:
+    if isinstance(error, StoreError):
+        # It names files and hosts, which are no business of a client's.
+        logger.error("the task store can't be used: %s", error)
+        return MCPError(error.code, "the server can't use its task store at the moment; try again later")
     return MCPError(error.code, error.message, error.data)
 
 
 class TaskMethods:
-    """Handlers that read and write the store; each answers in the caller's generation."""
+    """Handlers that read and write the store; each answers in the caller's generation.
 
-    def __init__(self, store: TaskStore, executor: Executor, client_writes: ClientWrites) -> None:
+    Args:
+        pmcp_compat: Answer 2025-11-25 clients in the shapes of PMCP's own client too.
+    """
+
+    def __init__(
+        self,
+        store: TaskStore,
+        executor: Executor,
+        owner_of: OwnerOf,
+        client_writes: ClientWrites,
+        *,
+        pmcp_compat: bool = False,
+    ) -> None:
         self._store = store
         self._executor = executor
+        self._owner_of = owner_of
         self._client_writes = client_writes
-        self._questions = Questions(store)
+        self._pmcp_compat = pmcp_compat
+        self.questions = Questions(store)
 
     def bindings(self) -> list[MethodBinding]:
         both = LEGACY | MODERN
         return [
             MethodBinding(legacy.GET, GetTaskRequestParams, self.get, both),
-            MethodBinding(legacy.CANCEL, CancelTaskRequestParams, self.cancel, both),
+            MethodBinding(legacy.CANCEL, CancelParams, self.cancel, both),
             MethodBinding(legacy.RESULT, GetTaskPayloadRequestParams, self.result, LEGACY),
             MethodBinding(legacy.LIST, PaginatedRequestParams, self.list, LEGACY),
             MethodBinding(modern.UPDATE, UpdateParams, self.update, MODERN),
@@ -92,54 +121,66 @@ class TaskMethods:
     @speaks_jsonrpc
     async def get(self, ctx: Request, params: GetTaskRequestParams) -> Body:
         _admit(ctx, params.task_id)
-        return _encode(ctx, await self._store.get(owner_of(ctx), params.task_id))
+        return self._encode(ctx, await self._store.get(self._owner_of(ctx), params.task_id))
 
     @speaks_jsonrpc
     async def result(self, ctx: Request, params: GetTaskPayloadRequestParams) -> Body:
-        record = await self._questions.carry_until_done(ctx, owner_of(ctx), params.task_id)
+        record = await self.questions.carry_until_done(ctx, self._owner_of(ctx), params.task_id)
         return _outcome(record)
 
     @speaks_jsonrpc
     async def list(self, ctx: Request, params: PaginatedRequestParams) -> Body:
-        page = await self._store.list(owner_of(ctx), cursor=params.cursor)
+        page = await self._store.list(self._owner_of(ctx), cursor=params.cursor)
         body: Body = {"tasks": [legacy.encode_task(record.state()) for record in page.records]}
         return body | ({"nextCursor": page.next_cursor} if page.next_cursor else {})
 
     @speaks_jsonrpc
-    async def cancel(self, ctx: Request, params: CancelTaskRequestParams) -> Body:
+    async def cancel(self, ctx: Request, params: CancelParams) -> Body:
         _admit(ctx, params.task_id)
-        owner = owner_of(ctx)
+        owner = self._owner_of(ctx)
         try:
-            record = await self._store.cancel(owner, params.task_id)
+            record = await self._end(owner, params)
         except InvalidTransition:
             if is_modern(ctx):
                 return {}
             raise
         await self._executor.cancel((owner, params.task_id))
-        return {} if is_modern(ctx) else legacy.encode_task(record.state())
+        return {} if is_modern(ctx) else self._encode(ctx, record)
+
+    async def _end(self, owner: Owner, params: CancelParams) -> TaskRecord:
+        if params.result is None:
+            return await self._store.cancel(owner, params.task_id)
+        result = finished_by_client(await self._store.get(owner, params.task_id), params.result)
+        try:
+            return await self._store.complete(owner, params.task_id, result)
+        except LimitExceeded as error:
+            # A result of the server's own that is too big is its fault; this one is the client's.
+            raise LabError(error.message, code=INVALID_PARAMS) from error
 
     @speaks_jsonrpc
     async def update(self, ctx: Request, params: UpdateParams) -> Body:
         _admit(ctx, params.task_id)
-        await self._store.answer(owner_of(ctx), params.task_id, params.input_responses)
+        await self._store.answer(self._owner_of(ctx), params.task_id, params.input_responses)
         return {}
 
     @speaks_jsonrpc
     async def set_variables(self, ctx: Request, params: SetVariablesParams) -> Body:
         _admit(ctx, params.task_id)
-        owner, task_id, variables = owner_of(ctx), params.task_id, params.variables
+        owner, task_id, variables = self._owner_of(ctx), params.task_id, params.variables
         free = self._client_writes(await self._store.get(owner, task_id), variables)
-        return _encode(ctx, await self._store.set_variables(owner, task_id, variables, by_client=not free))
+        return self._encode(ctx, await self._store.set_variables(owner, task_id, variables, by_client=not free))
+
+    def _encode(self, ctx: Request, record: TaskRecord) -> Body:
+        if is_modern(ctx):
+            return modern.encode_got(record.state())
+        task = legacy.encode_task(record.state())
+        return wrapped(task) if self._pmcp_compat else task
 
 
 def _admit(ctx: Request, task_id: str) -> None:
     if is_modern(ctx):
         require_client_extension(ctx, TASKS_EXTENSION)
         check_task_name(ctx, task_id)
-
-
-def _encode(ctx: Request, record: TaskRecord) -> Body:
-    return modern.encode_got(record.state()) if is_modern(ctx) else legacy.encode_task(record.state())
 
 
 def _outcome(record: TaskRecord) -> Body:
@@ -149,5 +190,5 @@ def _outcome(record: TaskRecord) -> Body:
         error = state.error
         raise MCPError(int(error.get("code", LabError.code)), str(error.get("message", "")), error.get("data"))
     if record.live or state.result is None:
-        raise MCPError(-32602, f"task {state.task_id} was {state.status}: it has no result")
+        raise MCPError(INVALID_PARAMS, f"task {state.task_id} was {state.status}: it has no result")
     return legacy.encode_result(state.task_id, state.result)

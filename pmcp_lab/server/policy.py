@@ -31,6 +31,8 @@ class Policy:
         on_lost: What becomes of a task whose process ended before it did.
         concurrency: How many of its tasks run at a time in one process; None is without limit of its own.
         client_variables: Which variables clients may write; None is any but those the server wrote.
+        client_result: Whether the client may finish a task, by `tasks/cancel` with a result (PMCP).
+        immediate_response: What a 2025-11-25 client may tell its model while a task runs.
 
     Raises:
         TypeError, ValueError: An argument can't be used.
@@ -42,6 +44,8 @@ class Policy:
     on_lost: OnLost = "fail"
     concurrency: int | None = None
     client_variables: ClientVariables | None = None
+    client_result: bool = False
+    immediate_response: str | None = None
     ttl_ms: int | None = field(init=False, default=None)
     poll_interval_ms: int | None = field(init=False, default=None)
 

@@ -47,6 +47,7 @@ class Limits(BaseModel):
         variable_string: UTF-8 bytes of one text value.
         variable_keys: Variables per task.
         variable_name: UTF-8 bytes of a variable's name.
+        argument_bytes: A call's arguments, or the answers to questions that come together, as compact UTF-8 JSON.
         result_bytes: A result, as compact UTF-8 JSON.
         allow_anonymous: Whether callers without credentials may create tasks.
 
@@ -65,6 +66,7 @@ class Limits(BaseModel):
     variable_string: _Count = 65_536
     variable_keys: _Count = 1_000
     variable_name: _Count = 256
+    argument_bytes: _Count = 4_194_304
     result_bytes: _Count = 16_777_216
     allow_anonymous: bool = True
 

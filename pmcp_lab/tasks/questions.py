@@ -14,7 +14,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from pmcp_lab.errors import INVALID_PARAMS, LabError
-from pmcp_lab.tasks.variables import compact_json
+from pmcp_lab.tasks.json_value import compact_json
 
 # The pieces of the SDK used in this layer are imported only when a question is asked.
 if TYPE_CHECKING:

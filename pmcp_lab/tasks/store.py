@@ -326,10 +326,8 @@ class TaskStore:
             news = {key: value for key, value in responses.items() if key in record.open_questions}
             if not news or not record.live:
                 return record
-            answers = plain_json(
-                {**record.answers, **news}, "the answer", self.limits.result_bytes, code=INVALID_PARAMS
-            )
-            after = replace(record, answers=answers)
+            given = plain_json(news, "the answers", self.limits.argument_bytes, code=INVALID_PARAMS)
+            after = replace(record, answers={**record.answers, **given})
             return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
         return await self.change(owner, task_id, change)
@@ -432,8 +430,12 @@ class TaskStore:
             )
 
     def _plain_job(self, job: Job) -> Job:
-        sent = plain_json([job.arguments, job.context], "the call", self.limits.result_bytes, code=INVALID_PARAMS)
-        return replace(job, arguments=sent[0], context=sent[1])
+        limit = self.limits.argument_bytes
+        return replace(
+            job,
+            arguments=plain_json(job.arguments, "the arguments", limit, code=INVALID_PARAMS),
+            context=plain_json(job.context, "the context of the call", limit, code=INVALID_PARAMS),
+        )
 
 
 def _check_fraction(value: object) -> None:

@@ -1,11 +1,12 @@
-"""Third-party MCP servers to test against: what they are called and how each is started.
+"""Other people's MCP servers and clients to test against: what they are called and how each is started.
 
-The versions are pinned in `package-lock.json` beside this file. `make test` installs them; by hand it is
-`npm ci --ignore-scripts` in this folder. Tests take a peer from the `everything` and `budget_allocator` fixtures.
+The versions are pinned beside this file, in `package-lock.json` and in one requirements file per Python peer.
+`make peers` installs them; by hand it is `npm ci --ignore-scripts` in this folder, and an environment per file.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Peer:
-    """One server, the way its package is started."""
+    """One npm package, the way it is started."""
 
     package: str
     stdio_argument: str
@@ -41,3 +42,29 @@ class Peer:
 EVERYTHING = Peer("server-everything", "stdio", "streamableHttp")
 # An MCP App that needs no network: `get-budget-data` with its `ui://` page.
 BUDGET_ALLOCATOR = Peer("server-budget-allocator", "--stdio")
+
+# The official conformance suite: `server --url … --requirements <revision>`.
+CONFORMANCE = Peer("conformance", "--help")
+
+CLIENTS = HERE / "clients"
+"""Scripts in the peers' own languages; each prints what came of its calls as JSON."""
+
+SERVERS = HERE / "servers"
+
+
+@dataclass(frozen=True)
+class PythonPeer:
+    """Packages that can't be in our environment, in one of their own; a variable can name its Python."""
+
+    name: str
+
+    @property
+    def python(self) -> Path:
+        named = os.environ.get(f"PMCP_LAB_{self.name.upper()}_PYTHON")
+        return Path(named) if named else HERE.parents[1] / ".peers" / self.name / "bin" / "python"
+
+
+# The Python SDK 1.x: tasks of 2025-11-25.
+MCP1 = PythonPeer("mcp1")
+# fastmcp with fastmcp-tasks: the tasks extension of 2026-07-28.
+FASTMCP = PythonPeer("fastmcp")

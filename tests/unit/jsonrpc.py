@@ -114,8 +114,12 @@ class Peer:
                     self.requests.append(request.model_dump(mode="json"))
                     reply = None if self._answer is None else self._answer(self.requests[-1])
                     if reply is not None:
-                        body = JSONRPCResponse(jsonrpc="2.0", id=request.id, result=reply)
-                        await self._write.send(SessionMessage(body))
+                        await self.reply(self.requests[-1], reply)
+
+    async def reply(self, request: Json, result: Json) -> None:
+        """Answer one of the server's requests."""
+        body = JSONRPCResponse(jsonrpc="2.0", id=request["id"], result=result)
+        await self._write.send(SessionMessage(body))
 
     async def shake_hands(self, capabilities: Json, version: str) -> None:
         info = {"name": "tests", "version": "1"}
@@ -133,9 +137,10 @@ async def legacy(
     answer: Answer | None = None,
     capabilities: Json | None = None,
     version: str = "2025-11-25",
+    token: str | None = None,
 ) -> AsyncIterator[Peer]:
-    """A connected legacy peer; `target` is a URL or a command."""
-    headers = {"mcp-protocol-version": version}
+    """A connected legacy peer; `target` is a URL or a command, `token` a bearer token."""
+    headers = {"mcp-protocol-version": version, **({"authorization": f"Bearer {token}"} if token else {})}
     declared = ({"elicitation": {}} if answer else {}) if capabilities is None else capabilities
     async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
         if isinstance(target, str):

@@ -14,14 +14,9 @@ from pydantic import BaseModel
 from pmcp_lab.errors import TaskCancelled
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks
-from tests.unit.jsonrpc import TASKS, Body, Json, RpcError, legacy, modern, serve
+from tests.unit.jsonrpc import Body, Json, RpcError, legacy, modern, serve
+from tests.unit.modern_http import ENVELOPE, rpc
 from tests.unit.test_server_tools import refused
-
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}},
-}
 
 
 class Sure(BaseModel):
@@ -215,8 +210,9 @@ async def test_status_and_progress_reach_the_connection_that_asked() -> None:
         assert peer.told("notifications/progress")[0] == {
             "progressToken": "tok",
             "progress": 0.25,
-            "total": 1.0,
+            "total": 1,
             "message": "waiting",
+            "_meta": {"io.modelcontextprotocol/related-task": {"taskId": task_id}},
         }
         assert {note["taskId"] for note in peer.told("notifications/tasks/status")} == {task_id}
         assert all("result" not in note for note in peer.told("notifications/tasks/status"))
@@ -341,10 +337,3 @@ async def test_the_name_header_must_match(name: str | None, status: int) -> None
         if status == 400:
             assert rpc(response)["error"]["code"] == -32020
         lab.go.set()
-
-
-def rpc(response: httpx2.Response) -> Json:
-    text = response.text
-    if text.startswith(("event:", "data:", ":")):
-        text = next(line for line in text.splitlines() if line.startswith("data:")).removeprefix("data:")
-    return dict(httpx2.Response(200, content=text).json())

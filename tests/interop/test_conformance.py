@@ -1,0 +1,110 @@
+"""The official conformance suite against a full server on `Tasks`: both revisions, and the tasks extension.
+
+`--requirements` also runs what a revision does not score: the `tasks-*` scenarios are among that of 2026-07-28.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hatch_build import node
+from tests import peers
+from tests.conftest import installed
+from tests.servers import started
+
+SUITE = peers.CONFORMANCE
+
+# Every check that is neither passed nor for information only, with the reason. An entry that is no longer true fails.
+EXPECTED = {
+    ("2026-07-28", "tasks-status-notifications"): "SKIPPED: the suite's own scenario is empty until it can listen",
+    (
+        "2025-11-25",
+        "server-sse-priming-event",
+    ): "WARNING: resumable streams need an event store; there is none",
+    ("2025-11-25", "server-sse-retry-field"): "WARNING: as above",
+}
+
+# A scenario that lost checks would pass as silently as one that has them.
+TASK_CHECKS = {
+    "tasks-lifecycle": 9,
+    "tasks-capability-negotiation": 5,
+    "tasks-wire-fields": 4,
+    "tasks-request-state-removal": 3,
+    "tasks-mrtr-input": 4,
+    "tasks-request-headers": 5,
+    "tasks-dispatch-and-envelope": 9,
+    "tasks-status-notifications": 0,
+    "tasks-required-task-error": 3,
+    "tasks-mrtr-composition": 2,
+}
+LEAST = {"2026-07-28": 196, "2025-11-25": 81}
+
+Checks = dict[str, list[dict[str, Any]]]
+
+
+async def run(url: str, revision: str, out: Path) -> tuple[Checks, str]:
+    """The checks of every scenario, and what the suite printed."""
+    suite = await asyncio.create_subprocess_exec(
+        node(),
+        str(SUITE.script),
+        *("server", "--url", url, "--requirements", revision, "-o", str(out)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await suite.communicate()
+    return checks_in(out), printed.decode(errors="replace")
+
+
+def checks_in(out: Path) -> Checks:
+    """By scenario; a folder is called "server-tasks-lifecycle-2026-11-21T09-38-28-654Z"."""
+    return {
+        path.parent.name.removeprefix("server-").rsplit("-", 6)[0]: json.loads(path.read_text())
+        for path in out.glob("*/checks.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def server_url() -> Iterator[str]:
+    installed(SUITE)
+    with started("tests.servers.conformance") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def results(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Checks, str]]:
+    async def both() -> dict[str, tuple[Checks, str]]:
+        # Side by side: most of it is waiting for one task to end after the other.
+        runs = [run(server_url, revision, tmp_path_factory.mktemp(revision)) for revision in LEAST]
+        return dict(zip(LEAST, await asyncio.gather(*runs), strict=True))
+
+    return asyncio.run(both())
+
+
+@pytest.mark.parametrize("revision", LEAST)
+def test_what_a_revision_requires(revision: str, results: dict[str, tuple[Checks, str]]) -> None:
+    scenarios, printed = results[revision]
+    checks = [check for found in scenarios.values() for check in found]
+    status = Counter(check["status"] for check in checks)
+    others = {
+        (revision, check["id"]): check["status"] for check in checks if check["status"] not in ("SUCCESS", "INFO")
+    }
+    expected = {key: reason.split(":")[0] for key, reason in EXPECTED.items() if key[0] == revision}
+    assert others == expected, printed[-6000:]
+    assert status["SUCCESS"] >= LEAST[revision], (status, printed[-3000:])
+
+
+def test_every_check_of_the_tasks_extension(results: dict[str, tuple[Checks, str]]) -> None:
+    scenarios, _ = results["2026-07-28"]
+    passed = {
+        name: sum(check["status"] == "SUCCESS" for check in checks)
+        for name, checks in scenarios.items()
+        if name.startswith("tasks-")
+    }
+    assert passed == TASK_CHECKS
