@@ -40,6 +40,16 @@ _LAST: Final = 2.0
 """Seconds for what is stopped at the end to write down where it was."""
 
 
+class _Work:
+    """A task that runs in this process."""
+
+    def __init__(self, key: TaskKey) -> None:
+        self.key = key
+        self.cancelled = asyncio.Event()
+        self.handed_back = False
+        self.task: asyncio.Task[None]
+
+
 class DocketExecutor:
     """Runs tasks in `pmcp-lab worker` processes. A server only submits; whoever calls `work` is a worker.
 
@@ -75,8 +85,7 @@ class DocketExecutor:
         self._opening = asyncio.Lock()
         self._closed = False
         self._worker: asyncio.Task[None] | None = None
-        self._working: dict[asyncio.Task[None], TaskKey] = {}
-        self._handed_back: set[asyncio.Task[None]] = set()
+        self._working: set[_Work] = set()
 
     def bind(self, run: Runner) -> None:
         self._run = run
@@ -95,7 +104,13 @@ class DocketExecutor:
             raise self._trouble(error) from error
 
     async def cancel(self, key: TaskKey) -> None:
-        """See `Executor`. A task that still waits is taken off the queue."""
+        """See `Executor`. A task that still waits is taken off the queue; one that runs here is stopped only here."""
+        here = [work for work in self._working if work.key == key]
+        if here:
+            # Not through Docket: another worker may have taken the task over, and is no party to it.
+            for work in here:
+                self._ask_to_stop(work)
+            return
         try:
             await (await self._open()).cancel(key[1])
         except (RedisError, OSError) as error:
@@ -167,11 +182,11 @@ class DocketExecutor:
         worker.cancel()
         await asyncio.wait([worker], timeout=timeout)
         for work in self._working:
-            self._handed_back.add(work)
-            work.cancel()
+            work.handed_back = True
+            work.task.cancel()
         await asyncio.wait([worker], timeout=_LAST)
-        for _, task_id in self._working.values():
-            logger.warning("task %s does not stop; it is left behind", task_id)
+        for work in self._working:
+            logger.warning("task %s does not stop; it is left behind", work.key[1])
 
     async def _open(self) -> Docket:
         async with self._opening:
@@ -200,34 +215,33 @@ class DocketExecutor:
 
     async def _carry_out(self, owner: list[str], task_id: str) -> None:
         """What a worker does with a message."""
-        assert self._run is not None
         key = (tuple(owner), task_id)
-        cancelled = asyncio.Event()
-        work = asyncio.create_task(self._settle(key, cancelled), name=f"task {task_id}")
-        self._working[work] = key
+        work = _Work(key)
+        work.task = asyncio.create_task(self._settle(work), name=f"task {task_id}")
+        self._working.add(work)
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work.task])
         except asyncio.CancelledError:
-            # Somebody called `cancel`, perhaps on another machine.
-            cancelled.set()
-            _, late = await asyncio.wait([work], timeout=self._grace)
-            if late:
-                work.cancel()
-                await asyncio.wait([work])
+            # Somebody called `cancel` on another machine.
+            self._ask_to_stop(work)
+            await asyncio.wait([work.task])
             raise
         finally:
-            del self._working[work]
-            again = work in self._handed_back
-            self._handed_back.discard(work)
-        if again:
+            self._working.discard(work)
+        if work.handed_back:
             await self._enqueue(key)
 
-    async def _settle(self, key: TaskKey, cancelled: asyncio.Event) -> None:
+    async def _settle(self, work: _Work) -> None:
         assert self._run is not None
         try:
-            await self._run(key, cancelled)
+            await self._run(work.key, work.cancelled)
         except Exception:
-            logger.exception("the runner of task %s raised", key[1])
+            logger.exception("the runner of task %s raised", work.key[1])
+
+    def _ask_to_stop(self, work: _Work) -> None:
+        if not work.cancelled.is_set():
+            work.cancelled.set()
+            asyncio.get_running_loop().call_later(self._grace, work.task.cancel)
 
     def _trouble(self, error: Exception) -> LabError:
         return LabError(f"the queue at {self.place} can't be used: {str(error) or type(error).__name__}")

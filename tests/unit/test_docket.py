@@ -118,12 +118,17 @@ class Machine:
         self.tasks = tasks = Tasks(url, executor=self.executor)
         self.go = asyncio.Event()
         self.began: list[str] = []
+        self.stopped: list[str] = []
 
         @tasks.tool()
         async def wait(task: TaskContext) -> str:
             assert task.task_id is not None
             self.began.append(task.task_id)
-            await self.go.wait()
+            try:
+                await self.go.wait()
+            except asyncio.CancelledError:
+                self.stopped.append(task.task_id)
+                raise
             return "done"
 
         self.server: MCPServer[Any] = MCPServer("machine", extensions=[tasks], middleware=[tasks])
@@ -216,6 +221,25 @@ async def test_a_cancelled_task_leaves_the_queue(url: str) -> None:
         async with working(back):
             await peer.until(other, "completed")
         assert back.began == [other]
+
+
+async def test_a_worker_stops_its_own_run_without_the_others(url: str) -> None:
+    async with (
+        machines(url, url) as (stale, other),
+        modern(stale.server) as peer,
+        working(stale, name="stale", concurrency=1),
+        working(other, name="other", concurrency=1),
+    ):
+        task_id = await peer.task("wait")
+        await settled(lambda: stale.began or other.began)
+        # As a recovery does that believes the first one dead.
+        await stale.executor.submit((LOCAL, task_id))
+        await settled(lambda: stale.began and other.began)
+        await stale.executor.cancel((LOCAL, task_id))
+        await settled(lambda: stale.stopped)
+        other.go.set()
+        await peer.until(task_id, "completed")
+        assert not other.stopped
 
 
 async def test_servers_with_different_names_share_a_redis(url: str) -> None:
