@@ -160,6 +160,8 @@ class DocketExecutor:
             concurrency=concurrency,
             redelivery_timeout=_REDELIVERY,
             reconnection_delay=timedelta(seconds=1),
+            # How long a free place may stay empty after all were taken, and between two reads of an idle worker.
+            minimum_check_interval=timedelta(milliseconds=100),
             # Nothing is ever scheduled for later.
             scheduling_resolution=timedelta(minutes=1),
             schedule_automatic_tasks=False,
