@@ -79,7 +79,7 @@ class DocketExecutor:
         self._url = urlunsplit(parts._replace(query=urlencode(kept)))
         self.name = f"{dict(options).get('prefix') or 'pmcp'}:docket:{name}"
         self.place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self._grace = grace
+        self.grace = grace
         self._run: Runner | None = None
         self._docket: Docket | None = None
         self._opening = asyncio.Lock()
@@ -243,7 +243,7 @@ class DocketExecutor:
     def _ask_to_stop(self, work: _Work) -> None:
         if not work.cancelled.is_set():
             work.cancelled.set()
-            asyncio.get_running_loop().call_later(self._grace, work.task.cancel)
+            asyncio.get_running_loop().call_later(self.grace, work.task.cancel)
 
     def _trouble(self, error: Exception) -> LabError:
         return LabError(f"the queue at {self.place} can't be used: {str(error) or type(error).__name__}")

@@ -416,20 +416,24 @@ async def test_a_crowd() -> None:
 
 async def test_a_thousand_parked_tasks_cost_nothing() -> None:
     async with crowd_server() as url, httpx2.AsyncClient(base_url=url, timeout=30) as http:
+
+        async def idle(seconds: float = 10.0) -> tuple[float, float]:
+            """Percent of a CPU, and wake-ups per second. Two requests are in there."""
+            before = await usage(http)
+            await asyncio.sleep(seconds)
+            after = await usage(http)
+            return tuple((after[key] - before[key]) / seconds for key in ("seconds", "switches"))  # type: ignore
+
+        empty = await idle()
         for n in range(1_000):
             await tool(http, "park", number=n)
-        before = await usage(http)
-        assert before["parked"] == 1_000
-        await asyncio.sleep(10)
-        after = await usage(http)
-    # Two requests are in there.
-    cpu = (after["seconds"] - before["seconds"]) / 10 * 100
-    wakes = (after["switches"] - before["switches"]) / 10
-    _TABLE.append("A thousand parked tasks, for ten seconds")
-    row("CPU", f"{cpu:.2f} %", "≤ 0.1 %")
-    row("wake-ups", f"{wakes:.1f}/s", "≤ 2/s")
-    assert wakes <= 2
-    assert cpu <= 0.3
+        assert (await usage(http))["parked"] == 1_000
+        full = await idle()
+    _TABLE.append("A thousand parked tasks, for ten seconds (beside the same server without, which uvicorn wakes)")
+    row("CPU", f"{full[0] * 100:.2f} % beside {empty[0] * 100:.2f} %", "≤ 0.1 % more")
+    row("wake-ups", f"{full[1]:.1f}/s beside {empty[1]:.1f}/s", "≤ 2/s more")
+    assert full[1] - empty[1] <= 2
+    assert full[0] - empty[0] <= 0.001
 
 
 # --- cancelling -------------------------------------------------------------------------------------
