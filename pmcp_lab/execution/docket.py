@@ -46,7 +46,6 @@ class _Work:
     def __init__(self, key: TaskKey) -> None:
         self.key = key
         self.cancelled = asyncio.Event()
-        self.handed_back = False
         self.task: asyncio.Task[None]
 
 
@@ -184,7 +183,6 @@ class DocketExecutor:
         worker.cancel()
         await asyncio.wait([worker], timeout=timeout)
         for work in self._working:
-            work.handed_back = True
             work.task.cancel()
         await asyncio.wait([worker], timeout=_LAST)
         for work in self._working:
@@ -230,7 +228,8 @@ class DocketExecutor:
             raise
         finally:
             self._working.discard(work)
-        if work.handed_back:
+        if work.task.cancelled() and not work.cancelled.is_set():
+            # Stopped though nobody wants the task to stop: this process ends, and it is for another one now.
             await self._enqueue(key)
 
     async def _settle(self, work: _Work) -> None:
