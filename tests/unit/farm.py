@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WORKER = ("-m", "pmcp_lab", "worker", "tests.servers.farm:build")
 
 
 def fresh(url: str) -> str:
@@ -25,10 +24,12 @@ class Farm:
 
     Args:
         url: Of the Redis, with a prefix.
+        module: Has the workers' `build`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, module: str = "tests.servers.farm") -> None:
         self.url = url
+        self._module = module
         self._processes: list[asyncio.subprocess.Process] = []
 
     async def start(self, *arguments: str) -> tuple[asyncio.subprocess.Process, str]:
@@ -50,7 +51,7 @@ class Farm:
         return (await self.start("-m", "tests.servers.farm"))[1]
 
     async def worker(self, *options: str) -> asyncio.subprocess.Process:
-        process, line = await self.start(*WORKER, *options)
+        process, line = await self.start("-m", "pmcp_lab", "worker", f"{self._module}:build", *options)
         assert line.startswith("working on ")
         return process
 
@@ -59,8 +60,8 @@ class Farm:
 
 
 @asynccontextmanager
-async def farm(url: str) -> AsyncIterator[Farm]:
-    started = Farm(fresh(url))
+async def farm(url: str, **options: str) -> AsyncIterator[Farm]:
+    started = Farm(fresh(url), **options)
     try:
         yield started
     finally:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from mcp.server.mcpserver import MCPServer
 from redis.asyncio import Redis
 
 from pmcp_lab.errors import LabError
-from pmcp_lab.execution import open_executor
+from pmcp_lab.execution import TaskKey, open_executor
 from pmcp_lab.execution.docket import DocketExecutor
 from pmcp_lab.execution.local import AsyncioExecutor
-from pmcp_lab.server import TaskContext, Tasks
-from pmcp_lab.tasks import LOCAL
 from tests.servers.farm import build, serving
 from tests.unit.farm import farm, fresh
 from tests.unit.jsonrpc import Json, ModernPeer, legacy, modern
@@ -25,6 +23,8 @@ from tests.unit.storage_servers import free_port, shared_redis
 from tests.unit.test_server_life import settled
 
 YES = {"action": "accept", "content": {"sure": True}}
+ONE: TaskKey = (("client", "tests"), "one")
+TWO: TaskKey = (("client", "tests"), "two")
 
 
 # --- one process per machine ------------------------------------------------------------------------
@@ -111,37 +111,34 @@ async def said(peer: ModernPeer, task_id: str, message: str) -> Json:
 
 
 class Machine:
-    """A server whose tools wait for the test. It works only when told to."""
+    """An executor whose tasks wait for the test. It works only when told to."""
 
     def __init__(self, url: str, *, name: str = "tasks") -> None:
         self.executor = DocketExecutor(url, name=name, grace=0.1)
-        self.tasks = tasks = Tasks(url, executor=self.executor)
+        self.executor.bind(self.run)
         self.go = asyncio.Event()
-        self.began: list[str] = []
-        self.stopped: list[str] = []
+        self.began: list[TaskKey] = []
+        self.stopped: list[TaskKey] = []
+        self.done: list[TaskKey] = []
 
-        @tasks.tool()
-        async def wait(task: TaskContext) -> str:
-            assert task.task_id is not None
-            self.began.append(task.task_id)
-            try:
-                await self.go.wait()
-            except asyncio.CancelledError:
-                self.stopped.append(task.task_id)
-                raise
-            return "done"
-
-        self.server: MCPServer[Any] = MCPServer("machine", extensions=[tasks], middleware=[tasks])
+    async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
+        self.began.append(key)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(key)
+            raise
+        self.done.append(key)
 
 
 @asynccontextmanager
-async def machines(*urls: str, names: tuple[str, ...] = ()) -> AsyncIterator[list[Machine]]:
-    made = [Machine(url, name=name) for url, name in zip(urls, names or ("tasks",) * len(urls), strict=True)]
+async def machines(url: str, *names: str) -> AsyncIterator[list[Machine]]:
+    made = [Machine(url, name=name) for name in names or ("tasks", "tasks")]
     try:
         yield made
     finally:
         for machine in made:
-            await machine.tasks.close(0)
+            await machine.executor.close(0)
 
 
 @asynccontextmanager
@@ -159,124 +156,109 @@ def url() -> str:
     return fresh(shared_redis().url)
 
 
-async def test_a_task_submitted_twice_runs_once(url: str) -> None:
-    async with machines(url, url) as (front, back), modern(front.server) as peer:
-        task_id = await peer.task("wait")
-        for _ in range(3):
-            await front.executor.submit((LOCAL, task_id))
+async def queued(machine: Machine) -> list[dict[bytes, bytes]]:
+    async with Redis.from_url(shared_redis().url) as redis:
+        return [message for _, message in await redis.xrange(f"{machine.executor.name}:stream")]
+
+
+async def test_a_key_that_waits_is_not_doubled_and_keeps_its_place(url: str) -> None:
+    async with machines(url) as (front, back):
+        for key in (ONE, TWO, ONE, ONE):
+            await front.executor.submit(key)
         back.go.set()
-        async with working(back):
-            await peer.until(task_id, "completed")
-            after = await peer.task("wait")
-            await peer.until(after, "completed")
-        assert back.began == [task_id, after]
+        async with working(back, concurrency=1):
+            await settled(lambda: len(back.done) == 2)
+        assert back.began == [ONE, TWO]
+
+
+async def test_only_the_key_travels(url: str) -> None:
+    async with machines(url) as (front, _):
+        await front.executor.submit(ONE)
+        [message] = await queued(front)
+        assert message[b"key"] == b"one"
+        assert pickle.loads(message[b"args"]) == (["client", "tests"], "one")
+        assert pickle.loads(message[b"kwargs"]) == {}
 
 
 async def test_a_lost_message_can_be_sent_again(url: str) -> None:
-    async with machines(url, url) as (front, back), modern(front.server) as peer:
-        task_id = await peer.task("wait")
+    async with machines(url) as (front, back):
+        await front.executor.submit(ONE)
         async with Redis.from_url(shared_redis().url) as redis:
             await redis.delete(*await redis.keys(f"{front.executor.name}:*"))
         back.go.set()
         async with working(back):
-            await front.executor.submit((LOCAL, task_id))
-            await peer.until(task_id, "completed")
+            await front.executor.submit(ONE)
+            await settled(lambda: back.done)
 
 
-async def test_a_task_whose_worker_died_can_be_sent_again(url: str) -> None:
-    async with machines(url, url, url) as (front, dead, alive), modern(front.server) as peer:
-        async with working(dead, name="dead", concurrency=1):
-            task_id = await peer.task("wait")
-            await settled(lambda: dead.began)
-            # As far as Docket knows, it runs there.
-            alive.go.set()
-            async with working(alive, name="alive"):
-                await front.executor.submit((LOCAL, task_id))
-                await peer.until(task_id, "completed")
-        assert alive.began == [task_id]
+async def test_a_task_that_was_lost_with_its_worker_can_be_sent_again(url: str) -> None:
+    async with machines(url) as (lost, other), working(lost, name="lost", concurrency=1):
+        await other.executor.submit(ONE)
+        await settled(lambda: lost.began)
+        # As far as Docket knows, it runs there.
+        other.go.set()
+        async with working(other, name="other"):
+            await other.executor.submit(ONE)
+            await settled(lambda: other.done)
 
 
 async def test_closing_hands_back_what_is_not_done(url: str) -> None:
-    async with machines(url, url, url) as (front, first, second), modern(front.server) as peer:
+    async with machines(url) as (first, second):
         work = asyncio.create_task(first.executor.work(name="first"))
-        task_id = await peer.task("wait")
+        await second.executor.submit(ONE)
         await settled(lambda: first.began)
+        await first.executor.close(0.1)
+        await work
+        assert first.stopped == [ONE]
         second.go.set()
         async with working(second, name="second"):
-            await first.tasks.close(0.1)
-            await work
-            await peer.until(task_id, "completed")
-        assert (first.began, second.began) == ([task_id], [task_id])
+            await settled(lambda: second.done)
         with pytest.raises(LabError, match="shutting down"):
-            await first.executor.submit((LOCAL, task_id))
+            await first.executor.submit(ONE)
 
 
-async def test_a_cancelled_task_leaves_the_queue(url: str) -> None:
-    async with machines(url, url) as (front, back), modern(front.server) as peer:
-        cancelled, other = await peer.task("wait"), await peer.task("wait")
-        await peer.call("tasks/cancel", cancelled)
-        async with Redis.from_url(shared_redis().url) as redis:
-            assert await redis.xlen(f"{front.executor.name}:stream") == 1
-        back.go.set()
-        async with working(back):
-            await peer.until(other, "completed")
-        assert back.began == [other]
+async def test_a_cancelled_key_leaves_the_queue(url: str) -> None:
+    async with machines(url) as (front, _):
+        await front.executor.submit(ONE)
+        await front.executor.submit(TWO)
+        await front.executor.cancel(ONE)
+        assert [message[b"key"] for message in await queued(front)] == [b"two"]
 
 
 async def test_a_worker_stops_its_own_run_without_the_others(url: str) -> None:
     async with (
-        machines(url, url) as (stale, other),
-        modern(stale.server) as peer,
+        machines(url) as (stale, other),
         working(stale, name="stale", concurrency=1),
         working(other, name="other", concurrency=1),
     ):
-        task_id = await peer.task("wait")
+        await stale.executor.submit(ONE)
         await settled(lambda: stale.began or other.began)
         # As a recovery does that believes the first one dead.
-        await stale.executor.submit((LOCAL, task_id))
+        await stale.executor.submit(ONE)
         await settled(lambda: stale.began and other.began)
-        await stale.executor.cancel((LOCAL, task_id))
+        await stale.executor.cancel(ONE)
         await settled(lambda: stale.stopped)
         other.go.set()
-        await peer.until(task_id, "completed")
+        await settled(lambda: other.done)
         assert not other.stopped
 
 
 async def test_servers_with_different_names_share_a_redis(url: str) -> None:
-    async with (
-        machines(url, url, url, names=("one", "two", "two")) as (front, back, other),
-        modern(front.server) as peer,
-        modern(other.server) as foreign,
-        working(back),
-    ):
+    async with machines(url, "one", "two", "two") as (front, back, other), working(back):
         back.go.set()
-        await peer.task("wait")
-        theirs = await foreign.task("wait")
-        await foreign.until(theirs, "completed")
-        assert back.began == [theirs]
-
-
-async def test_only_the_key_travels(url: str) -> None:
-    async with machines(url) as [front], modern(front.server) as peer:
-        task_id = await peer.task("wait")
-        async with Redis.from_url(shared_redis().url) as redis:
-            [(_, message)] = await redis.xrange(f"{front.executor.name}:stream")
-        assert message[b"key"].decode() == task_id
-        assert b"wait" not in b"".join(message.values())
+        await front.executor.submit(ONE)
+        await other.executor.submit(TWO)
+        await settled(lambda: back.done)
+        assert back.began == [TWO]
 
 
 async def test_redis_out_of_reach_is_said() -> None:
-    executor = DocketExecutor(f"redis://:secret@127.0.0.1:{free_port()}/0")
-
-    async def run(key: object, cancelled: asyncio.Event) -> None:
-        raise AssertionError("nothing can run")
-
-    executor.bind(run)
-    for attempt in (executor.connect, executor.work, lambda: executor.submit((LOCAL, "x"))):
+    executor = Machine(f"redis://:secret@127.0.0.1:{free_port()}/0").executor
+    for attempt in (executor.connect, executor.work, lambda: executor.submit(ONE)):
         with pytest.raises(LabError, match=r"the queue at redis://127.0.0.1:\d+/0 can't be used") as raised:
             await attempt()
         assert "secret" not in str(raised.value)
-    await executor.cancel((LOCAL, "x"))
+    await executor.cancel(ONE)
     await executor.close()
 
 

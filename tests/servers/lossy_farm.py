@@ -1,0 +1,41 @@
+"""A farm whose tool may be started again: `FARM_URL` names the Redis. It notes each start there, under `starts:<id>`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from redis.asyncio import Redis
+
+from pmcp_lab.execution.docket import DocketExecutor
+from pmcp_lab.server import TaskContext, Tasks
+from pmcp_lab.tasks import Limits
+
+LEASE = 2.0
+"""Seconds."""
+
+
+def build(url: str | None = None) -> Tasks:
+    url = url or os.environ["FARM_URL"]
+    plain = url.partition("?")[0]
+    tasks = Tasks(
+        url, executor=DocketExecutor(url, grace=0.2), limits=Limits(tasks_per_owner=None), lease=LEASE, attempts=100
+    )
+
+    @tasks.tool(on_lost="retry")
+    async def again(task: TaskContext, seconds: float) -> int:
+        """Start again when the worker dies."""
+        async with Redis.from_url(plain) as redis:
+            await redis.rpush(f"starts:{task.task_id}", os.getpid())
+        await task.update(message="running", variables={"pid": os.getpid()})
+        await asyncio.sleep(seconds)
+        return os.getpid()
+
+    @tasks.tool()
+    async def once(task: TaskContext, seconds: float) -> int:
+        """Fail when the worker dies."""
+        await task.update(message="running", variables={"pid": os.getpid()})
+        await asyncio.sleep(seconds)
+        return os.getpid()
+
+    return tasks

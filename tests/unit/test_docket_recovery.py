@@ -1,0 +1,39 @@
+"""What becomes of tasks whose worker is killed."""
+
+from __future__ import annotations
+
+import inspect
+import time
+
+import pytest
+from mcp.server.mcpserver import MCPServer
+
+from pmcp_lab.server import Tasks
+from tests.servers import lossy_farm
+from tests.unit.farm import farm
+from tests.unit.jsonrpc import modern
+from tests.unit.storage_servers import shared_redis
+from tests.unit.test_docket import said
+
+pytestmark = pytest.mark.skipif("lease" not in inspect.signature(Tasks).parameters, reason="needs Tasks(lease=...)")
+
+
+async def test_tasks_of_a_killed_worker_are_retried_or_failed() -> None:
+    async with farm(shared_redis().url, module="tests.servers.lossy_farm") as started:
+        tasks = lossy_farm.build(started.url)
+        killed = await started.worker()
+        async with modern(MCPServer("farm", extensions=[tasks], middleware=[tasks])) as peer:
+            again, once = [await peer.task(name, {"seconds": 0.5}) for name in ("again", "once")]
+            for task_id in (again, once):
+                await said(peer, task_id, "running")
+            killed.kill()
+            died = time.monotonic()
+            spare = await started.worker()
+            failed = await peer.until(once, "failed")
+            assert "the process that ran it ended" in failed["statusMessage"]
+            retried = await peer.until(again, "completed")
+            # Two lease periods until somebody has it, half a second until it is done, and a slow machine.
+            assert time.monotonic() - died < 2 * lossy_farm.LEASE + 0.5 + 3
+        assert retried["result"]["structuredContent"] == {"result": spare.pid}
+        assert retried["_meta"]["attempt"] == 2
+        await tasks.close()
