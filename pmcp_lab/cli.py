@@ -146,21 +146,20 @@ def _worker(options: argparse.Namespace) -> None:
         asyncio.run(_work(tasks, executor, options))
     except LabError as error:
         _stop(str(error))
-    _leave_threads()
 
 
-def _leave_threads() -> None:
+def _leave_threads(patience: float = 3.0) -> None:
     """Python waits for threads at its end; a tool that sits in one would keep a worker for as long as it likes."""
     import os
     import threading
 
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
-            thread.join(1)
-            if thread.is_alive():
-                print("pmcp-lab: a tool that runs in a thread did not stop; leaving without it", file=sys.stderr)
-                sys.stderr.flush()
-                os._exit(1)
+    def leave() -> None:
+        print("pmcp-lab: a tool that runs in a thread did not stop; leaving without it", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    timer = threading.Timer(patience, leave)
+    timer.daemon = True
+    timer.start()
 
 
 def _workable(target: str) -> tuple[Tasks, DocketExecutor]:
@@ -251,6 +250,7 @@ async def _work(tasks: Tasks, executor: DocketExecutor, options: argparse.Namesp
     if work.done():
         work.result()
     await tasks.close(options.grace)
+    _leave_threads()
     await work
 
 

@@ -53,10 +53,10 @@ async def stubborn(task: TaskContext) -> None:
         await task.update(variables={"stopped": "stubborn"})
 
 
-def blocked(task: TaskContext, seconds: float) -> None:
+async def blocked(task: TaskContext, seconds: float) -> None:
     """Sit in a thread that nothing can stop."""
-    task.update_from_thread(message="running", variables={"pid": os.getpid()})
-    time.sleep(seconds)
+    await task.update(message="running")
+    await asyncio.to_thread(time.sleep, seconds)
 
 
 def build(url: str | None = None) -> Tasks:

@@ -1,4 +1,4 @@
-"""A farm whose tool may be started again: `FARM_URL` names the Redis. It notes each start there, under `starts:<id>`."""
+"""A farm with a tool that may be started again, and notes each start in Redis. `FARM_URL` names that."""
 
 from __future__ import annotations
 

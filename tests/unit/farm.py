@@ -43,7 +43,7 @@ class Farm:
         )
         self._processes.append(process)
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        line = await asyncio.wait_for(process.stdout.readline(), 50)
         return process, line.decode().strip()
 
     async def serve(self) -> str:

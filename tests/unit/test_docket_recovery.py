@@ -26,9 +26,9 @@ async def test_tasks_of_a_killed_worker_are_retried_or_failed() -> None:
             again, once = [await peer.task(name, {"seconds": 0.5}) for name in ("again", "once")]
             for task_id in (again, once):
                 await said(peer, task_id, "running")
+            spare = await started.worker()
             killed.kill()
             died = time.monotonic()
-            spare = await started.worker()
             failed = await peer.until(once, "failed")
             assert "the process that ran it ended" in failed["statusMessage"]
             retried = await peer.until(again, "completed")
