@@ -23,12 +23,12 @@ def build(url: str | None = None) -> Tasks:
     )
 
     @tasks.tool(on_lost="retry")
-    async def again(task: TaskContext, seconds: float) -> int:
-        """Start again when the worker dies."""
+    async def again(task: TaskContext, first: float, later: float) -> int:
+        """Start again when the worker dies; takes `first` seconds, and `later` when it is not the first time."""
         async with Redis.from_url(plain) as redis:
-            await redis.rpush(f"starts:{task.task_id}", os.getpid())
+            start = await redis.rpush(f"starts:{task.task_id}", os.getpid())
         await task.update(message="running", variables={"pid": os.getpid()})
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(first if start == 1 else later)
         return os.getpid()
 
     @tasks.tool()

@@ -31,14 +31,14 @@ async def test_fifty_killed_workers_lose_nothing() -> None:
             tasks = lossy_farm.build(started.url)
             workers = await started.workers(WORKERS)
             async with modern(MCPServer("farm", extensions=[tasks], middleware=[tasks])) as peer:
-                ids = [await peer.task("again", {"seconds": chance.uniform(0.5, 6)}) for _ in range(TASKS)]
+                ids = [await peer.task("again", lengths(chance)) for _ in range(TASKS)]
                 watching = [asyncio.create_task(ends(tasks, task_id)) for task_id in ids]
                 kills = 0
                 while kills < KILLS:
                     await asyncio.sleep(chance.uniform(0, 0.5))
                     if all(task.done() for task in watching):
                         # There has to be something to lose.
-                        more = [await peer.task("again", {"seconds": chance.uniform(0.5, 6)}) for _ in range(20)]
+                        more = [await peer.task("again", lengths(chance)) for _ in range(20)]
                         ids += more
                         watching += [asyncio.create_task(ends(tasks, task_id)) for task_id in more]
                     victim = workers.pop(chance.randrange(len(workers)))
@@ -60,6 +60,10 @@ async def test_fifty_killed_workers_lose_nothing() -> None:
     finally:
         server.close()
     print(f"\n{KILLS} workers killed, {len(done)} tasks completed, {sum(n > 1 for n in attempts)} of them retried")
+
+
+def lengths(chance: random.Random) -> dict[str, float]:
+    return {"first": chance.uniform(0.5, 6), "later": chance.uniform(0.5, 6)}
 
 
 async def ends(tasks: Tasks, task_id: str) -> TaskRecord:
