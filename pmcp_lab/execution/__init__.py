@@ -1,8 +1,12 @@
-"""Who runs a task's work. The store is the truth; an executor only answers "run this task somewhere"."""
+"""Who runs a task's work. The store is the truth; an executor only answers "run this task somewhere".
+
+`DocketExecutor` is in `pmcp_lab.execution.docket`, for it needs an extra; `open_executor` gives one line without it.
+"""
 
 from pmcp_lab.execution.executor import Executor, Runner, TaskKey
 from pmcp_lab.execution.heartbeat import Heartbeat
 from pmcp_lab.execution.local import AsyncioExecutor, idle
+from pmcp_lab.execution.opening import open_executor
 from pmcp_lab.execution.queued import QueueExecutor, key_of
 from pmcp_lab.execution.recovery import keep_recovering
 
@@ -16,4 +20,5 @@ __all__ = [
     "idle",
     "keep_recovering",
     "key_of",
+    "open_executor",
 ]

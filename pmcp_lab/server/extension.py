@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
 from pmcp_lab.errors import LabError, LeaseLost
-from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of
+from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
@@ -74,7 +74,8 @@ class Tasks(Declarations):
 
     Args:
         store: A URL (see `pmcp_lab.tasks.open_store`) or a store.
-        executor: Who runs the work; in this process by default.
+        executor: Who runs the work: "asyncio" (in this process, the default), "docket" (on workers that share the
+            store's Redis), or an executor.
         limits: For a store given by URL.
         lease: Seconds a process that runs a task is believed to live without a word from it.
         attempts: How often a task of a tool with `on_lost="retry"` is started at most.
@@ -94,7 +95,7 @@ class Tasks(Declarations):
         self,
         store: str | TaskStore = "memory://",
         *,
-        executor: Executor | None = None,
+        executor: str | Executor | None = None,
         limits: Limits | None = None,
         lease: float = 15.0,
         attempts: int = 3,
@@ -107,6 +108,8 @@ class Tasks(Declarations):
             raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not {store!r}")
         if isinstance(store, TaskStore) and limits is not None:
             raise ValueError("a store brings its own limits; give them to the store")
+        if isinstance(executor, str):
+            executor = open_executor(executor, store if isinstance(store, str) else "")
         missing = [name for name in ("bind", "submit", "cancel", "close") if executor and not hasattr(executor, name)]
         if missing:
             raise TypeError(f"executor {executor!r} is none: it has no {', '.join(missing)}")

@@ -33,7 +33,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent
 from pydantic import ValidationError
 
-from pmcp_lab.errors import LabError, TaskCancelled
+from pmcp_lab.errors import LabError, StoreError, TaskCancelled
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.policy import Policy
 from pmcp_lab.server.request import Request
@@ -115,6 +115,10 @@ def failed(tool: str, text: str | None = None) -> CallToolResult:
 
 def failed_by(tool: str, error: Exception) -> CallToolResult:
     """The result of a tool that raised this, which is logged without a word of arguments and results."""
+    if isinstance(error, StoreError):
+        # It names files and hosts, which are no business of a client's.
+        logger.error("Tool %r can't use the task store: %s", tool, error)
+        return failed(tool, "the server can't use its task store")
     if isinstance(error, ToolError | ResourceError | LabError) and not isinstance(
         error, UnexpectedToolError | UnexpectedResourceError
     ):

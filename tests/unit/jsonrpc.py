@@ -158,7 +158,7 @@ async def legacy(
 @asynccontextmanager
 async def serve(server: MCPServer[Any], **options: Any) -> AsyncIterator[str]:
     """The URL of a server that runs on this event loop."""
-    with socket.socket() as listening:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         app = server.streamable_http_app(**options)

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in (
         (["--help"], "demo"),
         (["demo", "--help"], "--port"),
+        (["worker", "--help"], "MODULE:OBJECT"),
         (["--version"], __version__),
     ):
         with pytest.raises(SystemExit) as ended:
@@ -37,7 +40,18 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         assert says in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["demo", "--port", "70000"], ["demo", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["demo", "--port", "70000"],
+        ["demo", "--port", "x"],
+        ["worker"],
+        ["worker", "lab:server", "--concurrency", "0"],
+        ["worker", "lab:server", "--grace", "-1"],
+    ],
+)
 def test_wrong_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -53,6 +67,12 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+async def duration(work: Awaitable[object]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
 
 
 async def test_http_prints_its_url_and_serves() -> None:
@@ -72,6 +92,8 @@ async def test_http_prints_its_url_and_serves() -> None:
         url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
         async with modern(url) as peer:
             assert (await peer.tool("add", {"a": 20, "b": 22}))["structuredContent"] == {"result": 42}
+            # No answer sits in a socket until a delayed acknowledgement (40 ms on Linux) lets it go.
+            assert min([await duration(peer.tool("add", {"a": 1, "b": 1})) for _ in range(10)]) < 0.03
     finally:
         process.terminate()
         await process.wait()
@@ -105,3 +127,55 @@ def test_a_taken_port_is_one_line() -> None:
     assert done.stderr.splitlines() == [
         f"pmcp-lab: can't listen on 127.0.0.1:{port}: Address already in use. Choose another with --host and --port."
     ]
+
+
+# --- worker -----------------------------------------------------------------------------------------
+
+LAB = """
+from mcp.server.mcpserver import MCPServer
+from pmcp_lab.execution.docket import DocketExecutor
+from pmcp_lab.server import Tasks
+
+bare = MCPServer("bare")
+here = Tasks("memory://")
+away = Tasks("memory://", executor=DocketExecutor("redis://127.0.0.1:9/0"))
+server = MCPServer("lab", extensions=[away], middleware=[away])
+
+def build():
+    return server
+
+def fail():
+    raise RuntimeError("no wifi")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("lab_worker", "'lab_worker' does not say where the server is; write module:object, for example lab:server"),
+        ("no_lab.deep:server", "there is no module 'no_lab', neither installed nor in {folder}"),
+        ("lab_worker:servr", "module 'lab_worker' has no 'servr'"),
+        ("lab_worker:LAB.x", "module 'lab_worker' has no 'LAB.x'"),
+        ("os:sep", "os:sep is a str, not an MCPServer or a Tasks"),
+        ("lab_worker:bare", "the server lab_worker:bare has no tasks: MCPServer(..., extensions=[tasks], middlew"),
+        ("lab_worker:here", "lab_worker:here runs its tasks in the server's own process, so there is nothing for a"),
+        ("lab_worker:away", "the queue at redis://127.0.0.1:9/0 can't be used: "),
+        ("lab_worker:build", "the queue at redis://127.0.0.1:9/0 can't be used: "),
+    ],
+)
+def test_why_a_worker_does_not_start(
+    target: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "lab_worker.py").write_text(LAB)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "lab_worker", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", target])
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"pmcp-lab: {says}".format(folder=tmp_path))
