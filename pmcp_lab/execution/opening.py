@@ -26,11 +26,10 @@ def open_executor(name: str, store_url: str) -> Executor:
         return AsyncioExecutor()
     if name != "docket":
         raise LabError(f"there is no executor {name!r}; use one of {', '.join(EXECUTORS)}")
-    if not store_url.startswith("redis"):
-        where = repr(store_url) if store_url else "a store object"
+    if not store_url:
         raise LabError(
-            f"executor='docket' shares the store's Redis, and there is none in {where}: "
-            "use Tasks('redis://…', executor='docket'), or executor=DocketExecutor('redis://…')"
+            "executor='docket' takes its Redis from the store's URL, and the store is an object: "
+            "use executor=DocketExecutor('redis://…')"
         )
     try:
         from pmcp_lab.execution.docket import DocketExecutor

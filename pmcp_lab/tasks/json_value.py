@@ -39,7 +39,7 @@ def plain_json(value: Any, what: str, most: int, *, code: int = INTERNAL_ERROR) 
             return _READER.decode(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise LimitExceeded(f"{what} can't be written as JSON: {error}", code=code) from None
-    raise LimitExceeded(f"{what} takes {size} bytes; at most {most} are allowed", code=code)
+    raise LimitExceeded(f"{what} would be {size} bytes; at most {most} are allowed", code=code)
 
 
 def copied(value: Any) -> Any:

@@ -322,12 +322,15 @@ class TaskStore:
             LimitExceeded: The task's answers are too big or not JSON (-32602).
         """
 
+        given = plain_json(dict(responses), "the answers", self.limits.argument_bytes, code=INVALID_PARAMS)
+
         def change(record: TaskRecord) -> TaskRecord:
-            news = {key: value for key, value in responses.items() if key in record.open_questions}
+            news = {key: value for key, value in given.items() if key in record.open_questions}
             if not news or not record.live:
                 return record
-            given = plain_json(news, "the answers", self.limits.argument_bytes, code=INVALID_PARAMS)
-            after = replace(record, answers={**record.answers, **given})
+            kept = {**record.answers, **news}
+            kept = plain_json(kept, "the answers", self.limits.result_bytes, code=INVALID_PARAMS)
+            after = replace(record, answers=kept)
             return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
         return await self.change(owner, task_id, change)

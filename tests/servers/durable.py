@@ -17,15 +17,20 @@ from mcp.server.mcpserver import MCPServer
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import Limits
-from pmcp_lab.tasks.owner import LOCAL, resolve_owner
 
 released = asyncio.Event()
 FILE, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
 
-tasks = Tasks(f"sqlite:///{FILE}", executor=AsyncioExecutor(concurrency=5000), limits=Limits(tasks_per_owner=None))
+tasks = Tasks(
+    f"sqlite:///{FILE}",
+    executor=AsyncioExecutor(concurrency=5000),
+    limits=Limits(tasks_per_owner=None),
+    lease=1.0,
+    attempts=100,
+)
 
 
-@tasks.tool(support="optional", ttl="1h", poll_interval="500ms")
+@tasks.tool(support="optional", ttl="1h", poll_interval="500ms", on_lost="retry")
 async def hold(number: int, task: TaskContext) -> int:
     """Work until `release` is called, then return the number."""
     await task.update(message="working", variables={"worker": os.getpid()})
@@ -78,16 +83,7 @@ async def asked() -> dict[str, int]:
 
 
 async def main() -> None:
-    owner = LOCAL if PORT is None else resolve_owner(client_id="tester")
-    cursor = None
-    while True:
-        page = await tasks.store.list(owner, cursor=cursor)
-        for record in page.records:
-            if record.live:
-                await tasks.executor.submit((record.owner, record.task_id))
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    tasks.start()
     if PORT is None:
         await server.run_stdio_async()
     else:

@@ -53,6 +53,10 @@ async def run(recorder: Recorder, mode: str) -> str | None:
         with lab.connect(url, name="recorded", mode=mode) as server:
             task = server.task("quick")
             assert task.result(timeout=10).text == "done"
+            if mode == "2026-07-28":
+                # Its own connection was told by a stream.
+                with lab.connect(url, name="another", mode=mode) as other:
+                    assert other.attach(str(task.id)).result(timeout=10).text == "done"
             return task.id
 
     async with serve(quick(recorder)) as url:

@@ -16,6 +16,8 @@ from pmcp_lab.errors import LabError
 from pmcp_lab.execution import TaskKey, open_executor
 from pmcp_lab.execution.docket import DocketExecutor
 from pmcp_lab.execution.local import AsyncioExecutor
+from pmcp_lab.server import Tasks
+from pmcp_lab.tasks import open_store
 from tests.servers.farm import build, serving
 from tests.unit.farm import farm, fresh
 from tests.unit.jsonrpc import Json, ModernPeer, legacy, modern
@@ -273,3 +275,12 @@ def test_executors_by_name() -> None:
     ):
         with pytest.raises(LabError, match=reason):
             open_executor(name, url)
+
+
+async def test_tasks_take_an_executor_by_name() -> None:
+    tasks = Tasks(f"{shared_redis().url}?prefix=named", executor="docket")
+    assert isinstance(tasks.executor, DocketExecutor)
+    assert tasks.executor.name == "named:docket:tasks"
+    await tasks.close()
+    with pytest.raises(LabError, match="the store is an object"):
+        Tasks(open_store("memory://"), executor="docket")

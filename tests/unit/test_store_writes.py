@@ -49,7 +49,7 @@ async def test_the_clock_may_go_backwards_but_updated_does_not(store: TaskStore,
 
 @pytest.fixture
 def small(clock: Clock) -> TaskStore:
-    return TaskStore(MemoryBackend(), Limits(result_bytes=40, max_ttl=10_000_000), clock=clock)
+    return TaskStore(MemoryBackend(), Limits(result_bytes=40, argument_bytes=40, max_ttl=10_000_000), clock=clock)
 
 
 @pytest.mark.parametrize("progress", [-0.1, 1.1, True, NAN, "half"])
@@ -68,7 +68,7 @@ async def test_an_owner_is_a_tuple_of_texts(small: TaskStore, owner: Any) -> Non
 
 @pytest.mark.parametrize("value", [NAN, float("inf"), {1, 2}, {"x": object()}, CYCLE, {("a", 1): 2}])
 async def test_what_is_not_json_is_refused_by_every_operation(small: TaskStore, value: Any) -> None:
-    with pytest.raises(LimitExceeded, match="call can't be written as JSON") as refused:
+    with pytest.raises(LimitExceeded, match="the arguments can't be written as JSON") as refused:
         await small.create(ANN, job=Job(tool="t", arguments={"x": value}))
     assert refused.value.code == -32602
     assert (await small.list(ANN)).records == []
@@ -78,7 +78,7 @@ async def test_what_is_not_json_is_refused_by_every_operation(small: TaskStore, 
         (small.complete(ANN, task.task_id, value), "result", -32603),
         (small.fail(ANN, task.task_id, {"message": "m", "data": value}), "error", -32603),
         (small.ask(ANN, task.task_id, "r", {"params": {"x": value}}), "question", -32603),
-        (small.answer(ANN, task.task_id, {"q": value}), "answer", -32602),
+        (small.answer(ANN, task.task_id, {"q": value}), "answers", -32602),
     ):
         with pytest.raises(LimitExceeded, match=f"the {what} can't be written as JSON") as refused:
             await call
@@ -88,21 +88,21 @@ async def test_what_is_not_json_is_refused_by_every_operation(small: TaskStore, 
 
 async def test_what_is_too_big_is_refused_by_every_operation(small: TaskStore) -> None:
     big = "é" * 20
-    with pytest.raises(LimitExceeded, match="call takes"):
+    with pytest.raises(LimitExceeded, match="arguments would be"):
         await small.create(ANN, job=Job(tool="t", arguments={"x": big}))
     task = await small.create(ANN)
     for key in ("p", "q"):
         await small.ask(ANN, task.task_id, key, {"params": {}})
     for call, what in (
-        (small.complete(ANN, task.task_id, big), "result takes 42 bytes; at most 40"),
-        (small.fail(ANN, task.task_id, {"message": big}), "error takes 54 bytes"),
-        (small.ask(ANN, task.task_id, "r", {"params": big}), "question takes"),
-        (small.answer(ANN, task.task_id, {"q": big}), "answer takes"),
+        (small.complete(ANN, task.task_id, big), "result would be 42 bytes; at most 40"),
+        (small.fail(ANN, task.task_id, {"message": big}), "error would be 54 bytes"),
+        (small.ask(ANN, task.task_id, "r", {"params": big}), "question would be"),
+        (small.answer(ANN, task.task_id, {"q": big}), "answers would be"),
     ):
         with pytest.raises(LimitExceeded, match=what):
             await call
     await small.answer(ANN, task.task_id, {"p": "x" * 25})
-    with pytest.raises(LimitExceeded, match="answer takes"):
+    with pytest.raises(LimitExceeded, match="answers would be"):
         await small.answer(ANN, task.task_id, {"q": "x" * 25})
     await small.complete(ANN, task.task_id, "é" * 19)
 

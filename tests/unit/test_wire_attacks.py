@@ -238,7 +238,7 @@ async def test_arguments_that_are_too_big() -> None:
     async with serve(server) as url, legacy(url) as old:
         code, text, _ = await refused(old.tool("size", {"text": "x" * 2_000}, task={}))
         assert code == -32602
-        assert "the arguments take 2011 bytes; at most 1000 are allowed" in text
+        assert "the arguments would be 2011 bytes; at most 1000 are allowed" in text
         assert (await old.call("tasks/list"))["tasks"] == []
     async with modern(server) as new:
         code, text, _ = await refused(new.tool("size", {"text": "x" * 2_000}))
