@@ -100,6 +100,8 @@ dev: $(VENV)/.dev js/node_modules/.package-lock.json front-end ## The same; edit
 STAGES := style types layers js unit interop notebooks packaging browser
 
 PYTEST := $(BIN)/python -m pytest
+# Many tests wait for processes that they start. A file's tests stay together, for they share their servers.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 NOT_UNIT := interop or browser or packaging or benchmark or stress
 
 test: $(VENV)/.dev front-end peers js/node_modules/.package-lock.json system ## Everything that CI runs
@@ -126,16 +128,16 @@ js: js/node_modules/.package-lock.json ## Types, style and tests of the front en
 	cd js && npm run --silent check && npm run --silent test
 
 unit: $(VENV)/.dev front-end ## The quick Python tests
-	$(PYTEST) tests -m "not ($(NOT_UNIT))"
+	$(PYTEST) tests $(SIDE_BY_SIDE) -m "not ($(NOT_UNIT))"
 
 interop: $(VENV)/.dev peers ## Against other people's clients and servers
-	$(PYTEST) tests -m interop
+	$(PYTEST) tests $(SIDE_BY_SIDE) -m interop
 
 notebooks: $(VENV)/.dev front-end ## Run every notebook
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 packaging: $(VENV)/.dev ## Build and install the package
-	$(PYTEST) tests -m packaging
+	$(PYTEST) tests $(SIDE_BY_SIDE) -m packaging
 
 browser: $(VENV)/.dev front-end peers system ## In Chromium
 	$(PYTEST) tests -m browser
