@@ -143,6 +143,8 @@ browser: $(VENV)/.dev front-end peers system ## In Chromium
 	$(PYTEST) tests -m browser
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
+	PMCP_LAB_MCP1_PYTHON=$${PMCP_LAB_MCP1_PYTHON:-$(CURDIR)/.peers/mcp1/bin/python} \
+	PMCP_LAB_FASTMCP_PYTHON=$${PMCP_LAB_FASTMCP_PYTHON:-$(CURDIR)/.peers/fastmcp/bin/python} \
 	$(PYTEST) tests -m benchmark --capture=no
 
 stress: $(VENV)/.dev front-end peers system ## The long versions of the tests
