@@ -4,6 +4,7 @@ Everything public is synchronous and usable from any cell; the work happens on o
 (`runtime`). What a cell shows is not here but in `pmcp_lab.notebook`.
 """
 
+from pmcp_lab.client.auth import OAuth, sign_out
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.content import Content, Contents
 from pmcp_lab.client.directory import attach, connect, server, servers
@@ -24,6 +25,7 @@ __all__ = [
     "Contents",
     "Messages",
     "Moment",
+    "OAuth",
     "Prompt",
     "Prompts",
     "Question",
@@ -43,4 +45,5 @@ __all__ = [
     "server",
     "servers",
     "session",
+    "sign_out",
 ]

@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+import httpx2
 import mcp_types as types
 from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.message import SessionMessage
 
+from pmcp_lab.client.auth import AuthorizedClient
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.errors import ConnectionFailed, InvalidArguments
 
@@ -195,14 +197,8 @@ class _Writer(_Stream):
 async def http_transport(target: Url) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
-    if not target.headers:
-        async with streamable_http_client(target.url) as streams:
-            yield streams
-        return
-    import httpx2
-
     async with (
-        httpx2.AsyncClient(headers=dict(target.headers), timeout=httpx2.Timeout(30.0, read=300.0)) as http,
+        AuthorizedClient(target, timeout=httpx2.Timeout(30.0, read=300.0)) as http,
         streamable_http_client(target.url, http_client=http) as streams,
     ):
         yield streams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pmcp_lab.errors import LabError
@@ -24,6 +24,9 @@ class Views(Protocol):
     def tasks(self, tasks: Sequence[Task]) -> Any:
         """A live table of these tasks."""
 
+    def sign_in(self, server: str, url: str) -> Callable[[], object]:
+        """Show a link to sign in at, below the cell that runs. Returns how to take it away."""
+
 
 _views: Views | None = None
 
@@ -35,6 +38,14 @@ def register(views: Views | None) -> None:
 
 def installed() -> Views | None:
     return _views
+
+
+def show_sign_in(server: str, url: str) -> Callable[[], object]:
+    """Say where to sign in: as a link below the cell, or in a terminal. Returns how to take the link away."""
+    if _views is not None:
+        return _views.sign_in(server, url)
+    print(f"Sign in to {server}:\n{url}")  # noqa: T201 - there is nothing else here to say it with
+    return int
 
 
 def required() -> Views:

@@ -5,11 +5,12 @@ Importing this room makes servers and tasks show themselves as widgets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pmcp_lab.client import Server, Task, views
 from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_views import TaskCard, TaskTable
 
 __all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
@@ -24,6 +25,9 @@ class _Widgets:
 
     def tasks(self, tasks: Sequence[Task]) -> TaskTable:
         return TaskTable(tasks)
+
+    def sign_in(self, server: str, url: str) -> Callable[[], object]:
+        return show_link(server, url)
 
 
 views.register(_Widgets())
