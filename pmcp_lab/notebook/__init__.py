@@ -41,4 +41,4 @@ def load_ipython_extension(shell: Any) -> None:
 
     runtime()  # what is slow to import is imported behind the user's back
     shell.register_magics(McpMagics)
-    shell.set_hook("complete_command", completer, re_key=r"^\s*%?mcp\b")
+    shell.set_hook("complete_command", completer, re_key=r"^\s*(?:\w+\s*=\s*)?%{0,2}mcp\b")
