@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pmcp_lab.errors import LabError
 
 if TYPE_CHECKING:
+    from pmcp_lab.client.listing import Listing
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
 
@@ -23,6 +24,9 @@ class Views(Protocol):
 
     def tasks(self, tasks: Sequence[Task]) -> Any:
         """A live table of these tasks."""
+
+    def catalogue(self, listing: Listing[Any]) -> Any:
+        """The tools, resources or prompts of a server, to be searched."""
 
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         """Show a link to sign in at, below the cell that runs. Returns how to take it away."""

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pmcp_lab.client import Server, Task, views
+from pmcp_lab.client.listing import Listing
 from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.catalogue_views import Catalogue
 from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_views import TaskCard, TaskTable
 
-__all__ = ["AppView", "TaskCard", "TaskTable", "load_ipython_extension"]
+__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "load_ipython_extension"]
 
 
 class _Widgets:
@@ -25,6 +27,9 @@ class _Widgets:
 
     def tasks(self, tasks: Sequence[Task]) -> TaskTable:
         return TaskTable(tasks)
+
+    def catalogue(self, listing: Listing[Any]) -> Catalogue:
+        return Catalogue(listing)
 
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         return show_link(server, url)

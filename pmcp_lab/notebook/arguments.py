@@ -134,7 +134,7 @@ def _json(text: str) -> Any:
 def kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> set[str]:
     """The JSON types a schema allows; empty when it does not say. Follows local `$ref`s and alternatives."""
     if "$ref" in schema:
-        found = _referred(schema, root)
+        found = referred(schema, root)
         return kinds_of(found, root) if found is not None else set()
     kind = schema.get("type")
     if isinstance(kind, str):
@@ -151,7 +151,7 @@ def kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> set[str]:
 def values_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Any]:
     """The values a schema lists, as `enum`, `const` or in alternatives; empty when any will do."""
     if "$ref" in schema:
-        found = _referred(schema, root)
+        found = referred(schema, root)
         return values_of(found, root) if found is not None else []
     if "enum" in schema or "const" in schema:
         return list(schema.get("enum") or [schema.get("const")])
@@ -161,7 +161,7 @@ def values_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Any]:
     return [value for option in options if isinstance(option, Mapping) for value in values_of(option, root)]
 
 
-def _referred(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def referred(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What a local `$ref` leads to, over others if need be."""
     seen: list[Mapping[str, Any]] = []
     found: Any = schema

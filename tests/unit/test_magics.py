@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.shared.exceptions import MCPDeprecationWarning
 
 import pmcp_lab as lab
 from pmcp_lab.client import Tools
@@ -54,7 +56,9 @@ def things() -> MCPServer[Any]:
 
     @server.tool()
     async def paint(colour: Choice, ctx: Context, coats: Literal[1, 2] | None = None, gloss: bool = False) -> str:
-        await ctx.session.send_log_message(level="warning", data=f"painting {colour.value}", logger="painter")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MCPDeprecationWarning)
+            await ctx.log("warning", f"painting {colour.value}", logger_name="painter")
         return f"{colour.value} {coats} {gloss}"
 
     @server.resource("thing://one", description="The first thing")
