@@ -92,7 +92,8 @@ class Server(Primitives):
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
         try:
-            return task.result(timeout)
+            with views.waiting(task):
+                return task.result(timeout)
         except BaseException:
             if not task.done():
                 runtime().start(task.stop())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pmcp_lab.errors import LabError
@@ -28,6 +29,9 @@ class Views(Protocol):
     def catalogue(self, listing: Listing[Any]) -> Any:
         """The tools, resources or prompts of a server, to be searched."""
 
+    def waiting(self, task: Task) -> AbstractContextManager[object]:
+        """Show how far a call is, as long as the block is open."""
+
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         """Show a link to sign in at, below the cell that runs. Returns how to take it away."""
 
@@ -50,6 +54,11 @@ def show_sign_in(server: str, url: str) -> Callable[[], object]:
         return _views.sign_in(server, url)
     print(f"Sign in to {server}:\n{url}")  # noqa: T201 - there is nothing else here to say it with
     return int
+
+
+def waiting(task: Task) -> AbstractContextManager[object]:
+    """Show how far a call is while the cell waits for it, where there is something to show it with."""
+    return nullcontext() if _views is None else _views.waiting(task)
 
 
 def required() -> Views:

@@ -11,6 +11,7 @@ from typing import Any
 from pmcp_lab.client import Server, Task, views
 from pmcp_lab.client.listing import Listing
 from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
 from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_views import TaskCard, TaskTable
@@ -30,6 +31,9 @@ class _Widgets:
 
     def catalogue(self, listing: Listing[Any]) -> Catalogue:
         return Catalogue(listing)
+
+    def waiting(self, task: Task) -> CallProgress:
+        return CallProgress(task)
 
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         return show_link(server, url)

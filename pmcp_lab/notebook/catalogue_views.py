@@ -71,9 +71,9 @@ def _item(item: Item) -> dict[str, Any]:
     match item:
         case Tool():
             fields = list(fields_of(item.input_schema))
-            output = list(fields_of(item.output_schema))
+            output = [{**field, "required": False} for field in fields_of(item.output_schema)]
             tags = [*badges(item), *_hints(item)]
-            ways = ["call", *(["task"] if item.task_support in ("optional", "required") else [])]
+            ways = ["call", *(["task"] if item.task_support != "forbidden" else [])]
             ways += ["app"] if item.ui.resource_uri else []
             code = [_code(item.server, way, item.name, _examples(item)) for way in ways]
         case Resource():
@@ -127,10 +127,16 @@ def fields_of(
             "type": type_of(_followed(found, root)),
             "required": name in required,
             "notes": "; ".join(_notes(found)),
-            "description": str(found.get("description") or found.get("title") or ""),
+            "description": str(found.get("description") or _title(str(name), found)),
         }
         if prefix.count(".") < DEPTH - 1 and isinstance(found.get("properties"), Mapping):
             yield from fields_of(found, root, f"{prefix}{name}.")
+
+
+def _title(name: str, schema: Mapping[str, Any]) -> str:
+    """A title that says more than the name, which is all that generated ones do."""
+    title = str(schema.get("title") or "")
+    return "" if title.lower().replace(" ", "_") == name.lower() else title
 
 
 def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:

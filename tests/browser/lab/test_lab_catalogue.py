@@ -42,6 +42,7 @@ def test_the_catalogue(notebook: Open, picture: Callable[[str], Path]) -> None:
 
     for theme in ("light", "dark"):
         book.theme(theme)
+        book.page.wait_for_timeout(600)
         shown.scroll_into_view_if_needed()
         picture(f"catalogue-{theme}")
     book.page.set_viewport_size({"width": 560, "height": 900})
@@ -52,3 +53,21 @@ def test_the_catalogue(notebook: Open, picture: Callable[[str], Path]) -> None:
     assert box["width"] <= 560
     wide = shown.evaluate("(node) => node.scrollWidth - node.clientWidth")
     assert wide <= 0, "nothing sticks out"
+
+
+def test_a_slow_call_shows_how_far_it_is(notebook: Open, picture: Callable[[str], Path]) -> None:
+    book = notebook(
+        "import pmcp_lab as lab\ndemo = lab.connect('demo')",
+        "print('before')\nresult = demo.call('train', epochs=8, seconds=4)\nresult.value['epochs']",
+    )
+    book.run(0)
+    book.start(1)
+    bar = book.cell(1).get_by_role("progressbar", name="demo.train")
+    expect(bar).to_be_visible(timeout=5_000)
+    expect(book.cell(1)).to_contain_text("epoch 4 of 8")
+    picture("call-progress")
+    outputs = book.finish(1)
+    expect(bar).to_have_count(0)
+    assert [each.get("data", {}).get("text/plain", each.get("text")) for each in outputs] == ["before\n", "", "8"]
+    assert "progress" not in str(outputs)
+    picture("call-progress-over")
