@@ -14,6 +14,7 @@ import html
 import json
 import logging
 import os
+import queue
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class SignIn:
         self.settings = settings
         self._attended = False
         self._failed: SignInFailed | None = None
-        self._wanted: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self._wanted: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._pasted: concurrent.futures.Future[str] = concurrent.futures.Future()
 
     # --- in the cell ---
@@ -112,17 +113,21 @@ class SignIn:
             ask: Called with a prompt, in the "paste" way; must not show what is typed.
         """
         self._attended, self._failed = True, None
-        self._wanted = concurrent.futures.Future()
+        self._wanted = queue.SimpleQueue()
         hide: Callable[[], object] = int
         try:
             while not ready.done():
-                waiting = {ready} if self._wanted.done() else {ready, self._wanted}
-                concurrent.futures.wait(waiting, timeout=SLICE, return_when=concurrent.futures.FIRST_COMPLETED)
-                if self._wanted in waiting and self._wanted.done():
-                    if self.settings.open is None:
-                        hide = show(self.where, self._wanted.result())
-                    if self.settings.pasted:
-                        self._pasted.set_result(ask("The address you were sent to (it is not shown): "))
+                concurrent.futures.wait([ready], timeout=SLICE)
+                if self._wanted.empty():
+                    continue
+                url = self._wanted.get()
+                if self.settings.open is None:
+                    hide()  # a server may want more than one sign-in
+                    hide = show(self.where, url)
+                if self.settings.pasted:
+                    answer = ask("The address you were sent to (it is not shown): ")
+                    with contextlib.suppress(concurrent.futures.InvalidStateError):  # it came too late
+                        self._pasted.set_result(answer)
         finally:
             self._attended = False
             hide()
@@ -138,7 +143,8 @@ class SignIn:
         """
         if not self._attended:
             raise SignInFailed(
-                f"Your sign-in at {self.where} has ended. Close the connection and connect again to sign in."
+                f"{self.where} wants you to sign in again, and no cell is waiting that could show you where: "
+                "close the connection and connect again."
             )
         if self._failed is not None:
             raise self._failed  # the handshake has more than one request, the person said it once
@@ -169,7 +175,7 @@ class SignIn:
     async def _send(self, url: str) -> None:
         if self.settings.open is not None:
             await asyncio.to_thread(self.settings.open, url)
-        self._wanted.set_result(url)
+        self._wanted.put(url)
 
     def _read(self, text: str, state: str) -> AuthorizationCodeResult:
         """The answer in an address, or a bare code."""

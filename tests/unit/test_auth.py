@@ -20,6 +20,8 @@ import pmcp_lab as lab
 from pmcp_lab.client import auth
 from pmcp_lab.client.target import Command, Url, read_target
 from pmcp_lab.errors import ConnectionFailed, LabError, PeerError, TargetError
+from pmcp_lab.notebook import Catalogue, TaskTable
+from pmcp_lab.notebook.listing import ServerList
 from tests.unit.guarded import Guard, guarded_server
 
 
@@ -158,7 +160,7 @@ def test_a_sign_in_that_ended_asks_nobody_who_is_not_there(url: str, guard: Guar
     server = lab.connect(url, auth=lab.OAuth(open=browse))
     guard.end_access()
     guard.refresh.clear()
-    with pytest.raises(PeerError, match="Your sign-in at .* has ended. Close the connection and connect again"):
+    with pytest.raises(PeerError, match="wants you to sign in again, .*: close the connection and connect again"):
         server.call("add", a=1, b=2)
     server.close()
     assert lab.connect(url, auth=lab.OAuth(open=browse)).call("add", a=1, b=2).value == 3
@@ -275,6 +277,10 @@ def test_no_secret_is_in_any_text(url: str, guard: Guard, caplog: pytest.LogCapt
     guard.end_access()
     server.call("add", a=1, b=2)
     texts += [repr(settings), repr(server), repr(server.connection.target), repr(server.connection.__dict__)]
+    seen: list[Any] = [server.tools, ServerList(lab.servers()), server.task("add", a=1, b=2)]
+    texts += [json.dumps(each._repr_mimebundle_(), default=str) for each in (seen[0], seen[2])]
+    texts.append(repr(seen[1]) + seen[1]._repr_html_())
+    texts += [json.dumps(widget.get_state(), default=str) for widget in (Catalogue(seen[0]), TaskTable(server))]
     guard.end_access()
     guard.refresh.clear()
     for cause in (

@@ -28,6 +28,8 @@ def test_the_catalogue(notebook: Open, picture: Callable[[str], Path]) -> None:
     expect(shown.get_by_text("No tools with all of these words.")).to_be_visible()
     shown.get_by_role("searchbox").fill("")
 
+    picture("catalogue-list")
+
     head = shown.locator("summary").filter(has_text="train")
     head.focus()
     book.page.keyboard.press("Enter")
