@@ -141,11 +141,15 @@ def kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> set[str]:
         return {kind}
     if isinstance(kind, list):
         return set(map(str, kind))
-    if "enum" in schema or "const" in schema:
+    if isinstance(schema.get("enum"), list) or "const" in schema:
         values = schema.get("enum") or [schema.get("const")]
         return {"string"} if all(isinstance(value, str) for value in values) else set()
-    options = schema.get("anyOf") or schema.get("oneOf") or ()
-    return set().union(*(kinds_of(option, root) for option in options if isinstance(option, Mapping)))
+    return set().union(*(kinds_of(option, root) for option in _options(schema)))
+
+
+def _options(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = schema.get("anyOf") or schema.get("oneOf")
+    return [option for option in listed if isinstance(option, Mapping)] if isinstance(listed, list) else []
 
 
 def values_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Any]:
@@ -153,12 +157,13 @@ def values_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Any]:
     if "$ref" in schema:
         found = referred(schema, root)
         return values_of(found, root) if found is not None else []
-    if "enum" in schema or "const" in schema:
-        return list(schema.get("enum") or [schema.get("const")])
+    if isinstance(schema.get("enum"), list):
+        return list(schema["enum"])
+    if "const" in schema:
+        return [schema["const"]]
     if schema.get("type") == "boolean":
         return [True, False]
-    options = schema.get("anyOf") or schema.get("oneOf") or ()
-    return [value for option in options if isinstance(option, Mapping) for value in values_of(option, root)]
+    return [value for option in _options(schema) for value in values_of(option, root)]
 
 
 def referred(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -117,7 +117,8 @@ def fields_of(
     """The fields of an object's schema, with those of objects in it, as `Field` of `js/MESSAGES.md`."""
     root = schema if root is None else root
     listed = schema.get("properties")
-    required = schema.get("required") or ()
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
     for name, described in listed.items() if isinstance(listed, Mapping) else ():
         if not isinstance(described, Mapping):
             continue
@@ -166,7 +167,7 @@ def _examples(tool: Tool) -> dict[str, Any]:
     """Something to start from for every argument that is required."""
     schema = tool.input_schema
     found = {}
-    for name in map(str, schema.get("required") or ()):
+    for name in tool.required:
         described = tool.arguments.get(name, {})
         values = values_of(described, schema)
         kind = next(iter(sorted(kinds_of(described, schema))), "string")

@@ -11,7 +11,8 @@ from IPython.display import display
 def show_link(server: str, url: str) -> Callable[[], object]:
     """Show the link; what is returned replaces it, so that it is not saved with the notebook."""
     shown = display(_Link(server, url), display_id=True)  # type: ignore[no-untyped-call]
-    return lambda: shown.update(_Text(f"That was the sign-in to {server}."))
+    # Outside of IPython it was printed, and stays.
+    return int if shown is None else lambda: shown.update(_Text(f"That was the sign-in to {server}."))
 
 
 class _Text:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.utils.capture import capture_output
 
 import pmcp_lab as lab
 from pmcp_lab.client import auth
@@ -22,6 +23,7 @@ from pmcp_lab.client.target import Command, Url, read_target
 from pmcp_lab.errors import ConnectionFailed, LabError, PeerError, TargetError
 from pmcp_lab.notebook import Catalogue, TaskTable
 from pmcp_lab.notebook.listing import ServerList
+from pmcp_lab.notebook.sign_in import show_link
 from tests.unit.guarded import Guard, guarded_server
 
 
@@ -70,7 +72,7 @@ def test_sign_in_by_loopback(url: str, guard: Guard, state: Path) -> None:
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
 
 
-def test_the_link_is_shown(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_link_is_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from pmcp_lab.client import views
 
     shown: list[str] = []
@@ -84,6 +86,25 @@ def test_the_link_is_shown(url: str, capsys: pytest.CaptureFixture[str], monkeyp
     assert lab.connect(url, auth="oauth").call("add", a=1, b=2).value == 3
     assert shown[0].startswith(url.removesuffix("/mcp") + "/authorize?")
     assert shown[1:] == ["taken away"]
+
+
+def test_the_link_in_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    show_link("far", "https://example.org/authorize?state=1")()
+    assert "https://example.org/authorize?state=1" in capsys.readouterr().out
+    InteractiveShell.instance()
+    try:
+        with capture_output(stdout=False, stderr=False) as captured:
+            show_link("<far>", 'https://example.org/authorize?a="1"&b=2')()
+            show_link("far", "javascript:alert(1)")
+    finally:
+        InteractiveShell.clear_instance()
+    link, gone, script = captured.outputs
+    assert '<a href="https://example.org/authorize?a=&quot;1&quot;&amp;b=2"' in link.data["text/html"]
+    assert "&lt;far&gt;" in link.data["text/html"]
+    assert "https" not in str(gone.data), "what is saved with the notebook has no address"
+    assert "href" not in script.data["text/html"]
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["address", "code"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+import pytest
+
 from pmcp_lab.client import Prompt, Prompts, Resource, Resources, Tool, Tools
 from pmcp_lab.notebook import Catalogue
 
@@ -79,6 +81,22 @@ def test_a_schema_that_turns_in_circles_ends() -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
     tools = Tools("lab", [Tool("lab", {"name": "walk", "inputSchema": {**node, "$defs": {"Node": node}}})])
     assert [field["name"] for field in shown(tools)[0]["fields"]] == ["next", "next.next", "next.next.next"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": 5, "properties": []},
+        {"required": ["x", None, {}], "properties": {"x": {"anyOf": 3}}},
+        {"required": ["x"], "properties": {"x": True}},
+        {"required": ["x"], "properties": {"x": {"enum": 3}}},
+        {"required": ["x"], "properties": {"x": {"type": 5, "items": [1]}}},
+        {"required": ["x"], "properties": {"x": {"$ref": 7}, "y": {"$ref": "#/nowhere"}, "z": {"$ref": "#"}}},
+    ],
+)
+def test_a_schema_that_is_none_hides_no_tool(schema: dict[str, Any]) -> None:
+    tools = Tools("lab", [Tool("lab", {"name": "odd", "inputSchema": schema}), *TOOLS.values()])
+    assert [item["name"] for item in shown(tools)] == ["odd", "fit", "plain"]
 
 
 def test_the_code_of_a_cell_is_python() -> None:
