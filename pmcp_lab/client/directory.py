@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 
 from pmcp_lab.client import views
-from pmcp_lab.client.auth import OAuth, provider
+from pmcp_lab.client.auth import provider
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.server import Server
+from pmcp_lab.client.sign_in import OAuth
 from pmcp_lab.client.target import Local, Url, read_target
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import TargetError, UnknownServer

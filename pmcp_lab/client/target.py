@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pmcp_lab.client.auth import OAuth
 from pmcp_lab.client.config import Entry, config_entry, configured, find_config
+from pmcp_lab.client.sign_in import OAuth
 from pmcp_lab.errors import TargetError, nearest
 
 BUNDLED = ("demo",)

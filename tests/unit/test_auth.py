@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from IPython.utils.capture import capture_output
@@ -268,7 +269,7 @@ def test_a_token_and_headers(url: str, guard: Guard) -> None:
 
 def test_a_stranger_on_the_loopback_port_is_not_heard(url: str) -> None:
     def browsed(link: str) -> None:
-        port = auth.urlsplit(auth.parse_qs(auth.urlsplit(link).query)["redirect_uri"][0]).port
+        port = urlsplit(parse_qs(urlsplit(link).query)["redirect_uri"][0]).port
         for path in ("/callback?code=mine&state=guessed", "/callback?error=access_denied", "/favicon.ico"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10)
