@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const widgets = ["app-view", "task-table", "task-card", "tool-form"];
+const widgets = ["app-view", "task-table", "task-card", "tool-form", "catalogue"];
 
 const { values: args } = parseArgs({
   options: {

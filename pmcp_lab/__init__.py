@@ -10,14 +10,39 @@ from typing import TYPE_CHECKING, Any
 from pmcp_lab._version import __version__
 
 if TYPE_CHECKING:
-    from pmcp_lab.client import Server, Task, TaskSet, ToolResult, attach, connect, connected, servers, session
+    from pmcp_lab.client import (
+        OAuth,
+        Server,
+        Task,
+        TaskSet,
+        ToolResult,
+        attach,
+        connect,
+        connected,
+        servers,
+        session,
+        sign_out,
+    )
 
 _LAZY = dict.fromkeys(
-    ("Server", "Task", "TaskSet", "ToolResult", "attach", "connect", "connected", "servers", "session"),
+    (
+        "OAuth",
+        "Server",
+        "Task",
+        "TaskSet",
+        "ToolResult",
+        "attach",
+        "connect",
+        "connected",
+        "servers",
+        "session",
+        "sign_out",
+    ),
     "pmcp_lab.client",
 )
 
 __all__ = [
+    "OAuth",
     "Server",
     "Task",
     "TaskSet",
@@ -29,6 +54,7 @@ __all__ = [
     "load_ipython_extension",
     "servers",
     "session",
+    "sign_out",
 ]
 
 

@@ -72,6 +72,10 @@ class ConnectionFailed(LabError):
     """The server could not be reached or did not complete the handshake."""
 
 
+class SignInFailed(LabError):
+    """Nobody could be signed in to a server."""
+
+
 class ConnectionClosed(LabError):
     """The connection ended while (or before) something was asked of it.
 

@@ -4,6 +4,7 @@ Everything public is synchronous and usable from any cell; the work happens on o
 (`runtime`). What a cell shows is not here but in `pmcp_lab.notebook`.
 """
 
+from pmcp_lab.client.auth import sign_out
 from pmcp_lab.client.catalogue import Tool, Tools
 from pmcp_lab.client.content import Content, Contents
 from pmcp_lab.client.directory import attach, connect, connected, servers
@@ -14,6 +15,7 @@ from pmcp_lab.client.resources import Resource, Resources
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.session import Session, session
+from pmcp_lab.client.sign_in import OAuth
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
@@ -25,6 +27,7 @@ __all__ = [
     "Contents",
     "Messages",
     "Moment",
+    "OAuth",
     "Prompt",
     "Prompts",
     "Question",
@@ -44,4 +47,5 @@ __all__ = [
     "connected",
     "servers",
     "session",
+    "sign_out",
 ]

@@ -46,6 +46,12 @@ class Tool:
         return dict(schema) if isinstance(schema, Mapping) else {"type": "object"}
 
     @property
+    def required(self) -> list[str]:
+        """The arguments that can't be left out."""
+        listed = self.input_schema.get("required")
+        return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+    @property
     def output_schema(self) -> dict[str, Any]:
         """What its structured results look like; empty where the tool does not say."""
         schema = self.raw.get("outputSchema")
@@ -109,7 +115,7 @@ class Tool:
     @property
     def signature(self) -> str:
         """`name(a: integer, b: string = "x")`, from the input schema."""
-        required = set(self.input_schema.get("required") or ())
+        required = self.required
         parts = []
         for name, schema in self.arguments.items():
             text = f"{name}: {type_of(schema)}"
@@ -126,7 +132,7 @@ class Tool:
             "title": self.title,
             "description": self.description,
             "arguments": ", ".join(self.arguments),
-            "required": ", ".join(map(str, self.input_schema.get("required") or ())),
+            "required": ", ".join(self.required),
             "task": self.task_support,
             "app": self.ui.resource_uri,
         }
@@ -150,12 +156,12 @@ class Tool:
 
 def type_of(schema: Mapping[str, Any]) -> str:
     """A schema's type in a word or two."""
-    if "enum" in schema:
+    if isinstance(schema.get("enum"), list):
         return " | ".join(json.dumps(value) for value in schema["enum"][:6])
     if "const" in schema:
         return json.dumps(schema["const"])
-    if "anyOf" in schema or "oneOf" in schema:
-        options = schema.get("anyOf") or schema.get("oneOf") or ()
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if isinstance(options, list):
         return " | ".join(type_of(option) for option in options if isinstance(option, Mapping))
     kind = schema.get("type", "any")
     if kind == "array" and isinstance(schema.get("items"), Mapping):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Mapping
 
+from pmcp_lab.client import views
+from pmcp_lab.client.auth import provider
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.target import Local, read_target
+from pmcp_lab.client.sign_in import OAuth
+from pmcp_lab.client.target import Local, Url, read_target
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import TargetError, UnknownServer
 
@@ -27,6 +31,8 @@ def connect(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     headers: Mapping[str, str] | None = None,
+    auth: str | OAuth | None = None,
+    token: str | None = None,
     timeout: float = 60.0,
     wait: bool = True,
     on_sampling: SamplingCallback | None = None,
@@ -35,13 +41,16 @@ def connect(
 
     Args:
         target: "demo" (bundled), a command line or list, an http(s) URL, an `MCPServer` object, the name of
-            an entry in the nearest `.mcp.json`, or such an entry itself.
+            an entry in the nearest `.mcp.json` or another host's file, or such an entry itself.
         name: What to call it; by default taken from the target.
         mode: "auto" finds out; "legacy" (2025-11-25) and "2026-07-28" don't ask.
         config: An `mcpServers` file; `target` then names the entry.
         env: Environment of a command, added to the few variables every server gets.
         cwd: Working directory of a command.
         headers: HTTP headers for a URL.
+        auth: "oauth" to sign in to a URL in the browser, or an `OAuth(…)` that says how. The time that takes is
+            not the connection's.
+        token: A bearer token for a URL.
         timeout: Seconds for start and handshake.
         wait: False returns at once; `await server` waits.
         on_sampling: `callback(messages, params)` makes completions when the server asks for one and returns the
@@ -53,7 +62,7 @@ def connect(
     """
     if mode not in MODES:
         raise TargetError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
-    default, where = read_target(target, config=config, env=env, cwd=cwd, headers=headers)
+    default, where = read_target(target, config=config, env=env, cwd=cwd, headers=headers, auth=auth, token=token)
     chosen = name or default
     known = _servers.get(chosen)
     if known is not None and not known.closed:
@@ -68,11 +77,16 @@ def connect(
             raise TargetError(f"{name!r} is connected to {known.connection.target}; close it or take another name")
         else:
             chosen = _free(default)
-    server = Server(Connection(chosen, where, mode, timeout, on_sampling))
+    sign_in = provider(where) if isinstance(where, Url) else None
+    patience = 0.0 if sign_in is None else sign_in.sign_in.settings.timeout
+    server = Server(Connection(chosen, where, mode, timeout + patience, on_sampling))
     _servers[chosen] = server
     if wait:
         try:
-            runtime().wait(server.connection.ready)
+            if sign_in is None:
+                runtime().wait(server.connection.ready)
+            else:
+                sign_in.sign_in.attend(server.connection.ready, views.show_sign_in, getpass.getpass)
         except BaseException:
             _servers.pop(chosen, None)
             runtime().start(server.connection.close())

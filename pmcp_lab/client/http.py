@@ -15,6 +15,9 @@ from typing import Any
 import httpx2
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
+from pmcp_lab.client.auth import AuthorizedClient
+from pmcp_lab.client.target import Url
+
 UNDELIVERED = "run.pmcp/undelivered"
 """In `error.data`: the server certainly did not take the request up."""
 BUSY = "run.pmcp/busy"
@@ -29,17 +32,17 @@ _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 
 
-class HttpClient(httpx2.AsyncClient):
+class HttpClient(AuthorizedClient):
     """The client under a streamable HTTP transport.
 
     Args:
-        headers: Sent with every request.
+        target: What is sent with every request, and how to be let in.
         on_loss: Called with the reason when the server or the session is gone. Returns False before the
             connection stands: what goes wrong then is the handshake's to tell.
     """
 
-    def __init__(self, headers: dict[str, str], on_loss: Callable[[str], bool]) -> None:
-        super().__init__(headers=headers, timeout=_TIMEOUT, limits=_LIMITS)
+    def __init__(self, target: Url, on_loss: Callable[[str], bool]) -> None:
+        super().__init__(target, timeout=_TIMEOUT, limits=_LIMITS)
         self._on_loss = on_loss
         self._lost = False
 

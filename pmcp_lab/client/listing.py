@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from pmcp_lab.client import views
+
 
 class Item(Protocol):
     """A tool, resource or prompt."""
@@ -81,6 +83,17 @@ class Listing(Mapping[str, I]):
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self._items)
+
+    @property
+    def server(self) -> str:
+        """The name of the server."""
+        return self._server
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown = views.installed()
+        if shown is None:
+            return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return shown.catalogue(self)._repr_mimebundle_(**kwargs)
 
     def __repr__(self) -> str:
         if not self._items:

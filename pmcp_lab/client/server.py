@@ -100,7 +100,8 @@ class Server(Primitives):
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
         try:
-            return self._wait(task, timeout)
+            with views.waiting(task):
+                return self._wait(task, timeout)
         except BaseException:
             if not task.done():
                 runtime().start(task.stop())

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pmcp_lab.client.state import state_folder
 from pmcp_lab.client.target import Command, Local, Target, Url
 
 KEPT = 2_000
@@ -56,7 +56,7 @@ class Session:
         notebook = os.environ.get("JPY_SESSION_NAME")
         if not self.remember or not notebook:
             return None
-        return _folder() / f"tasks-{hashlib.sha256(notebook.encode()).hexdigest()[:32]}.jsonl"
+        return state_folder() / f"tasks-{hashlib.sha256(notebook.encode()).hexdigest()[:32]}.jsonl"
 
     def note(self, target: Target, task_id: str, tool: str, expires: int | None) -> None:
         """Keep a task that was just started."""
@@ -127,15 +127,6 @@ def fingerprint(target: Target) -> str:
         case Local(server=server):
             what = ["local", str(getattr(server, "name", ""))]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
-
-
-def _folder() -> Path:
-    """The user's folder for state that outlives a process."""
-    if place := os.environ.get("JUPYTER_DATA_DIR"):
-        return Path(place, "pmcp_lab")
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home(), "pmcp_lab")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "pmcp_lab")
 
 
 session = Session()

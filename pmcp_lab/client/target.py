@@ -7,12 +7,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pmcp_lab.client.config import config_entry, find_config, read_config
+from pmcp_lab.client.config import Entry, config_entry, configured, find_config
+from pmcp_lab.client.sign_in import OAuth
 from pmcp_lab.errors import TargetError, nearest
 
 BUNDLED = ("demo",)
@@ -23,26 +24,34 @@ class Command:
     """A server started as a child process and spoken to over its stdin and stdout.
 
     Args:
-        env: Added to the few variables a server inherits (PATH, HOME and the like).
+        env: Added to the few variables a server inherits (PATH, HOME and the like). In no text.
+        shown: The words for people: as a configuration file has them, before variables are filled in.
     """
 
-    argv: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = ()
+    argv: tuple[str, ...] = field(repr=False)
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     cwd: str | None = None
+    shown: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return shlex.join(self.argv)
+        return shlex.join(self.shown or self.argv)
 
 
 @dataclass(frozen=True)
 class Url:
-    """A server reached over streamable HTTP. Header values are kept out of every text."""
+    """A server reached over streamable HTTP. What may be secret is kept out of every text.
 
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
+    Args:
+        shown: The address for people: as a configuration file has it, before variables are filled in.
+    """
+
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    auth: OAuth | None = None
+    shown: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
+        parts = urlsplit(self.shown or self.url)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
@@ -65,6 +74,16 @@ class Local:
 Target = Command | Url | Local
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What `connect` was given beside the target."""
+
+    env: Mapping[str, str]
+    cwd: str | os.PathLike[str] | None
+    headers: Mapping[str, str]
+    auth: OAuth | None
+
+
 def read_target(
     target: object,
     *,
@@ -72,24 +91,44 @@ def read_target(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     headers: Mapping[str, str] | None = None,
+    auth: object = None,
+    token: str | None = None,
 ) -> tuple[str, Target]:
     """A name and a target.
 
     A plain word means, in this order: an entry of `config`, a bundled server, an entry of the nearest
-    `.mcp.json`, a command on the PATH.
+    `.mcp.json` or of another host's file, a command on the PATH.
 
     Raises:
         TargetError: Nothing fits; the text lists what was looked for.
     """
+    bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+    given = _Given(env or {}, cwd, {**(headers or {}), **bearer}, _read_auth(auth))
+    name, found = _read(target, config, given)
+    if not isinstance(found, Url) and (given.headers or given.auth):
+        raise TargetError(f"{name!r} is no URL, so it takes neither headers= nor token= nor auth=.")
+    if isinstance(found, Url) and found.auth and any(key.lower() == "authorization" for key, _ in found.headers):
+        raise TargetError(f"{name!r} is given a token and auth= as well; which of them?")
+    return name, found
+
+
+def _read_auth(auth: object) -> OAuth | None:
+    if auth is None or isinstance(auth, OAuth):
+        return auth
+    if auth == "oauth":
+        return OAuth()
+    raise TargetError('auth must be "oauth" or an OAuth(…); a token goes into token=, other headers into headers=')
+
+
+def _read(target: object, config: str | os.PathLike[str] | None, given: _Given) -> tuple[str, Target]:
     if config is not None:
-        name, entry = config_entry(Path(config).expanduser(), None if target is None else str(target))
-        return name, _from_entry(name, entry, env, cwd, headers)
+        return _from_entry(config_entry(Path(config).expanduser(), None if target is None else str(target)), given)
     if isinstance(target, Mapping):
-        return _named(_from_entry("server", target, env, cwd, headers))
+        return _named(_target("server", target, given))
     if isinstance(target, str | os.PathLike):
-        return _from_text(os.fspath(target), env, cwd, headers)
+        return _from_text(os.fspath(target), given)
     if isinstance(target, Sequence) and not isinstance(target, bytes):
-        return _named(_command([os.fspath(part) for part in target], env, cwd))
+        return _named(_command([os.fspath(part) for part in target], given))
     if any(base.__module__.startswith("mcp.server") for base in type(target).__mro__):
         return _named(Local(target))
     raise TargetError(
@@ -98,71 +137,92 @@ def read_target(
     )
 
 
-def _from_text(
-    text: str, env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None, headers: Mapping[str, str] | None
-) -> tuple[str, Target]:
+def _from_text(text: str, given: _Given) -> tuple[str, Target]:
     text = text.strip()
     if not text:
         raise TargetError("Nothing to connect to: the target is empty.")
     scheme = text.partition("://")[0].lower() if "://" in text.split()[0] else ""
     if scheme in ("http", "https"):
-        return _named(_url(text, headers))
+        return _named(_url(text, given))
     if scheme:
         raise TargetError(f"{scheme}:// is no MCP transport; use http:// or https://, or a command line.")
     if text.endswith(".json") and Path(text).expanduser().is_file():
-        name, entry = config_entry(Path(text).expanduser(), None)
-        return name, _from_entry(name, entry, env, cwd, headers)
+        return _from_entry(config_entry(Path(text).expanduser(), None), given)
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise TargetError(f"Can't read the command line {text!r}: {error}") from None
     if len(words) > 1:
-        return _named(_command(words, env, cwd))
-    return _from_word(words[0], env, cwd, headers)
+        return _named(_command(words, given))
+    return _from_word(words[0], given)
 
 
-def _from_word(
-    word: str, env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None, headers: Mapping[str, str] | None
-) -> tuple[str, Target]:
+def _from_word(word: str, given: _Given) -> tuple[str, Target]:
     if word in BUNDLED:
         # Where the package is found here it must be found there, installed or not.
         path = {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-        return word, _command([sys.executable, "-m", "pmcp_lab", word], {**path, **(env or {})}, cwd)
-    known: dict[str, Any] = {}
-    if (file := find_config()) is not None:
-        known = read_config(file)
-        if word in known:
-            name, entry = config_entry(file, word)
-            return name, _from_entry(name, entry, env, cwd, headers)
+        return word, _command([sys.executable, "-m", "pmcp_lab", word], replace(given, env={**path, **given.env}))
+    known = configured()
+    if word in known:
+        return _from_entry(known[word], given)
     if shutil.which(word):
-        return _named(_command([word], env, cwd))
+        return _named(_command([word], given))
+    file = find_config()
     places = f"a bundled server, an entry of {file}," if file else "a bundled server, an entry of a .mcp.json"
     raise TargetError(f"{word!r} is not {places} or a command on the PATH.{nearest(word, [*BUNDLED, *known])}")
 
 
-def _from_entry(
-    name: str,
-    entry: Mapping[str, Any],
-    env: Mapping[str, str] | None,
-    cwd: str | os.PathLike[str] | None,
-    headers: Mapping[str, str] | None,
-) -> Target:
-    if "url" in entry:
-        return _url(str(entry["url"]), {**(entry.get("headers") or {}), **(headers or {})})
+def _from_entry(entry: Entry, given: _Given) -> tuple[str, Target]:
+    target = _target(entry.name, entry.filled(), given)
+    if isinstance(target, Command):
+        return entry.name, replace(target, shown=_argv(entry.raw))
+    return entry.name, replace(target, shown=_address(entry.raw)) if isinstance(target, Url) else target
+
+
+def _target(name: str, entry: Mapping[str, Any], given: _Given) -> Target:
+    if _address(entry):
+        settings = given.auth or _entry_auth(name, entry)
+        headers = {**(entry.get("headers") or {}), **given.headers}
+        return _url(str(_address(entry)), replace(given, headers=headers, auth=settings))
     if "command" in entry:
-        argv = [str(entry["command"]), *map(str, entry.get("args") or ())]
-        return _command(argv, {**(entry.get("env") or {}), **(env or {})}, cwd or entry.get("cwd"))
+        env = {**(entry.get("env") or {}), **given.env}
+        return _command(_argv(entry), replace(given, env=env, cwd=given.cwd or entry.get("cwd")))
     raise TargetError(f'The entry {name!r} has neither "command" nor "url".')
 
 
-def _command(argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> Command:
+def _address(entry: Mapping[str, Any]) -> str | None:
+    url = entry.get("url") or entry.get("serverUrl")
+    return str(url) if url else None
+
+
+def _argv(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return str(entry["command"]), *map(str, entry.get("args") or ())
+
+
+def _entry_auth(name: str, entry: Mapping[str, Any]) -> OAuth | None:
+    """`"auth": "oauth"`, or Claude Code's `"oauth": {"clientId": …, "callbackPort": …}`."""
+    settings = entry.get("oauth")
+    if not isinstance(settings, Mapping):
+        return _read_auth(entry.get("auth")) if entry.get("auth") else None
+    try:
+        return OAuth(
+            client_id=settings.get("clientId"),
+            client_secret=settings.get("clientSecret"),
+            scope=settings.get("scope"),
+            port=int(settings.get("callbackPort") or 0),
+        )
+    except (TypeError, ValueError):
+        raise TargetError(f'The "oauth" of the entry {name!r} can\'t be read') from None
+
+
+def _command(argv: Sequence[str], given: _Given) -> Command:
     if not argv:
         raise TargetError("Nothing to connect to: the command is empty.")
-    pairs = tuple(sorted((str(key), str(value)) for key, value in (env or {}).items()))
-    return Command(tuple(argv), pairs, None if cwd is None else os.fspath(cwd))
+    pairs = tuple(sorted((str(key), str(value)) for key, value in given.env.items()))
+    return Command(tuple(argv), pairs, None if given.cwd is None else os.fspath(given.cwd))
 
 
-def _url(url: str, headers: Mapping[str, str] | None) -> Url:
+def _url(url: str, given: _Given) -> Url:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -170,7 +230,7 @@ def _url(url: str, headers: Mapping[str, str] | None) -> Url:
         valid = False
     if not valid:
         raise TargetError(f"{url!r} is not a URL of an MCP server (http://host:port/path)")
-    return Url(url, tuple(sorted((str(key), str(value)) for key, value in (headers or {}).items())))
+    return Url(url, tuple(sorted((str(key), str(value)) for key, value in given.headers.items())), given.auth)
 
 
 _RUNNERS = {"python", "python3", "node", "npx", "uvx", "uv", "bunx", "deno", "bash", "sh", "docker", "pipx"}

@@ -221,7 +221,7 @@ async def http_transport(target: Url, on_loss: Callable[[str], bool]) -> AsyncIt
     from pmcp_lab.client.http import HttpClient
 
     async with (
-        HttpClient(dict(target.headers), on_loss) as http,
+        HttpClient(target, on_loss) as http,
         streamable_http_client(target.url, http_client=http) as streams,
     ):
         yield streams

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pmcp_lab.errors import LabError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pmcp_lab.client.catalogue import Tool
+    from pmcp_lab.client.listing import Listing
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
 
@@ -37,6 +39,15 @@ class Views(Protocol):
     def form(self, tool: Tool, values: Mapping[str, Any]) -> Any:
         """The form of a tool's arguments."""
 
+    def catalogue(self, listing: Listing[Any]) -> Any:
+        """The tools, resources or prompts of a server, to be searched."""
+
+    def waiting(self, task: Task) -> AbstractContextManager[object]:
+        """Show how far a call is, as long as the block is open."""
+
+    def sign_in(self, server: str, url: str) -> Callable[[], object]:
+        """Show a link to sign in at, below the cell that runs. Returns how to take it away."""
+
 
 _views: Views | None = None
 
@@ -48,6 +59,19 @@ def register(views: Views | None) -> None:
 
 def installed() -> Views | None:
     return _views
+
+
+def show_sign_in(server: str, url: str) -> Callable[[], object]:
+    """Say where to sign in: as a link below the cell, or in a terminal. Returns how to take the link away."""
+    if _views is not None:
+        return _views.sign_in(server, url)
+    print(f"Sign in to {server}:\n{url}")  # noqa: T201 - there is nothing else here to say it with
+    return int
+
+
+def waiting(task: Task) -> AbstractContextManager[object]:
+    """Show how far a call is while the cell waits for it, where there is something to show it with."""
+    return nullcontext() if _views is None else _views.waiting(task)
 
 
 def required() -> Views:

@@ -5,19 +5,23 @@ Importing this room makes servers and tasks show themselves as widgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from pmcp_lab.client import Server, Task, Tool, connected, views
+from pmcp_lab.client.listing import Listing
 from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.notebook.call_progress import CallProgress
+from pmcp_lab.notebook.catalogue_views import Catalogue
+from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_card import TaskCard
 from pmcp_lab.notebook.task_table import TaskTable
 from pmcp_lab.notebook.tool_form import ToolForm
 
-__all__ = ["AppView", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]
+__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]
 
 
 class _Widgets:
@@ -43,6 +47,15 @@ class _Widgets:
     def form(self, tool: Tool, values: Mapping[str, Any]) -> ToolForm:
         return ToolForm(connected(tool.server), tool, values)
 
+    def catalogue(self, listing: Listing[Any]) -> Catalogue:
+        return Catalogue(listing)
+
+    def waiting(self, task: Task) -> CallProgress:
+        return CallProgress(task)
+
+    def sign_in(self, server: str, url: str) -> Callable[[], object]:
+        return show_link(server, url)
+
 
 views.register(_Widgets())
 
@@ -55,4 +68,4 @@ def load_ipython_extension(shell: Any) -> None:
 
     runtime()  # what is slow to import is imported behind the user's back
     shell.register_magics(McpMagics)
-    shell.set_hook("complete_command", completer, re_key=r"^\s*%?mcp\b")
+    shell.set_hook("complete_command", completer, re_key=r"^\s*(?:\w+\s*=\s*)?%{0,2}mcp\b")

@@ -90,6 +90,23 @@ def read_arguments(tool: Tool, words: Sequence[str], namespace: Mapping[str, Any
     return arguments
 
 
+def read_texts(words: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments of a prompt or resource template from `key=value` words: text only; `key=$name` a variable's.
+
+    Raises:
+        InvalidArguments: No `=`, or no such variable.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise InvalidArguments(f"{word!r} is no key=value")
+        if value.startswith("$") and value[1:] not in namespace:
+            raise InvalidArguments(f"{word}: there is no variable {value[1:]!r} in this notebook")
+        found[key] = str(namespace[value[1:]]) if value.startswith("$") else unquote(value)
+    return found
+
+
 def _read_value(tool: Tool, key: str, value: str, schema: Mapping[str, Any], as_json: bool) -> Any:
     quoted = value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1
     kinds = kinds_of(schema, tool.input_schema)
@@ -116,19 +133,49 @@ def _json(text: str) -> Any:
 
 def kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> set[str]:
     """The JSON types a schema allows; empty when it does not say. Follows local `$ref`s and alternatives."""
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        found: Any = root
-        for part in reference[2:].split("/"):
-            found = found.get(part, {}) if isinstance(found, Mapping) else {}
-        return kinds_of(found, root) if isinstance(found, Mapping) and found is not schema else set()
+    if "$ref" in schema:
+        found = referred(schema, root)
+        return kinds_of(found, root) if found is not None else set()
     kind = schema.get("type")
     if isinstance(kind, str):
         return {kind}
     if isinstance(kind, list):
         return set(map(str, kind))
-    if "enum" in schema or "const" in schema:
+    if isinstance(schema.get("enum"), list) or "const" in schema:
         values = schema.get("enum") or [schema.get("const")]
         return {"string"} if all(isinstance(value, str) for value in values) else set()
-    options = schema.get("anyOf") or schema.get("oneOf") or ()
-    return set().union(*(kinds_of(option, root) for option in options if isinstance(option, Mapping)))
+    return set().union(*(kinds_of(option, root) for option in _options(schema)))
+
+
+def _options(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = schema.get("anyOf") or schema.get("oneOf")
+    return [option for option in listed if isinstance(option, Mapping)] if isinstance(listed, list) else []
+
+
+def values_of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Any]:
+    """The values a schema lists, as `enum`, `const` or in alternatives; empty when any will do."""
+    if "$ref" in schema:
+        found = referred(schema, root)
+        return values_of(found, root) if found is not None else []
+    if isinstance(schema.get("enum"), list):
+        return list(schema["enum"])
+    if "const" in schema:
+        return [schema["const"]]
+    if schema.get("type") == "boolean":
+        return [True, False]
+    return [value for option in _options(schema) for value in values_of(option, root)]
+
+
+def referred(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a local `$ref` leads to, over others if need be."""
+    seen: list[Mapping[str, Any]] = []
+    found: Any = schema
+    while isinstance(found, Mapping) and "$ref" in found and found not in seen:
+        seen.append(found)
+        reference = found["$ref"]
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            return None
+        found = root
+        for part in reference[2:].split("/"):
+            found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) and "$ref" not in found else None

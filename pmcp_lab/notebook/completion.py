@@ -1,28 +1,31 @@
-"""Tab completion for `%mcp`: commands, options, servers, tools, argument names and their values."""
+"""Tab completion for `%mcp`: commands, options, servers, what they list, argument names and their values."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from pmcp_lab.client import Server, servers
-from pmcp_lab.client.config import find_config, read_config
+from pmcp_lab.client import Resource, Server, servers
+from pmcp_lab.client.config import configured
 from pmcp_lab.client.target import BUNDLED
 from pmcp_lab.errors import LabError
+from pmcp_lab.notebook.arguments import values_of
 from pmcp_lab.notebook.magics import COMMANDS, parsers
-
-WITH_TOOL = ("call", "task", "app")
 
 
 def complete(line: str) -> list[str]:
-    """What can stand for the last word of a `%mcp` line.
+    """What can stand for the last word of a `%mcp` or `%%mcp` line.
 
     Args:
         line: The line up to the cursor.
     """
     words = line.split()
-    words = words[words.index("%mcp") + 1 :] if "%mcp" in words else words[1:]
+    at = next((index for index, word in enumerate(words) if word.lstrip("%") == "mcp"), 0)
+    words = words[at + 1 :]
     current = "" if line[-1:].isspace() else (words.pop() if words else "")
+    if words[1:2] == ["<<"]:
+        words = words[2:]
     return [option for option in _options(words, current) if option.startswith(current)]
 
 
@@ -30,44 +33,66 @@ def _options(words: list[str], current: str) -> list[str]:
     if not words:
         return [*COMMANDS, "--help"]
     command, *rest = words
+    parser = parsers()[1].get(command)
+    if parser is None:
+        return []
     if current.startswith("-"):
-        parser = parsers()[1].get(command)
-        return sorted(parser.options) if parser else []
+        return sorted(parser.options)
+    if rest and (choices := parser.options.get(rest[-1])):
+        return choices
     rest = [word for word in rest if not word.startswith("-")]
-    if command == "connect":
-        return _targets() if not rest else []
-    if command in ("disconnect", "tools", "tasks"):
-        return sorted(servers()) if not rest else []
-    if command in WITH_TOOL:
-        return _tool_words(command, rest, current)
-    return []
+    match command:
+        case "connect":
+            return _targets() if not rest else []
+        case "help":
+            return list(COMMANDS) if not rest else []
+        case "config" | "servers":
+            return []
+        case _ if not rest:
+            return sorted(servers())
+        case "read" | "prompt" | "attach" if rest[0] in servers():
+            return _listed(command, servers()[rest[0]], rest[1:], current)
+        case "call" | "task" | "app" | "map" if rest[0] in servers():
+            return _tool_words(command, servers()[rest[0]], rest[1:], current)
+        case _:
+            return []
 
 
 def _targets() -> list[str]:
-    file = find_config()
     try:
-        return sorted({*BUNDLED, *(read_config(file) if file else ())})
+        return sorted({*BUNDLED, *configured()})
     except LabError:
         return sorted(BUNDLED)
 
 
-def _tool_words(command: str, rest: list[str], current: str) -> list[str]:
-    known = servers()
+def _listed(command: str, server: Server, rest: list[str], current: str) -> list[str]:
+    if command == "attach":
+        return [] if rest else [task.id for task in server.tasks if task.id is not None]
+    listing = server.resources if command == "read" else server.prompts
     if not rest:
-        return sorted(known)
-    server = known.get(rest[0])
-    if server is None:
+        return list(listing)
+    if rest[0] not in listing:
         return []
-    if len(rest) == 1:
+    item = listing[rest[0]]
+    return _unused(item.variables if isinstance(item, Resource) else list(item.arguments), rest[1:], current)
+
+
+def _unused(names: Iterable[str], given: list[str], current: str) -> list[str]:
+    known = {word.partition("=")[0].removesuffix(":") for word in given}
+    return [f"{name}=" for name in names if name not in known] if "=" not in current else []
+
+
+def _tool_words(command: str, server: Server, rest: list[str], current: str) -> list[str]:
+    if not rest:
         return _tools(command, server)
-    if rest[1] not in server.tools:
+    if rest[0] not in server.tools:
         return []
-    arguments = server.tools[rest[1]].arguments
+    tool = server.tools[rest[0]]
     name, equals, _ = current.partition("=")
     if equals:
-        return [f"{name}={value}" for value in _values(arguments.get(name, {}))]
-    given = {word.partition("=")[0].removesuffix(":") for word in rest[2:]}
-    return [f"{argument}=" for argument in arguments if argument not in given]
+        values = values_of(tool.arguments.get(name, {}), tool.input_schema)
+        return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for value in values]
+    return _unused(tool.arguments, rest[1:], current)
 
 
 def _tools(command: str, server: Server) -> list[str]:
@@ -75,12 +100,6 @@ def _tools(command: str, server: Server) -> list[str]:
     if command == "app":
         return [tool.name for tool in tools if tool.ui.resource_uri]
     return [tool.name for tool in tools if "model" in tool.ui.visibility]
-
-
-def _values(schema: dict[str, Any]) -> list[str]:
-    if schema.get("type") == "boolean":
-        return ["true", "false"]
-    return [value if isinstance(value, str) else json.dumps(value) for value in schema.get("enum") or ()]
 
 
 def completer(_shell: Any, event: Any) -> list[str]:

@@ -1,11 +1,22 @@
-"""The open connections as a table."""
+"""The open connections, and the servers that configuration files name, as tables."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pmcp_lab.client import Server
+from pmcp_lab.client.config import Entry
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    left = "style='text-align:left'"
+    head = "".join(f"<th {left}>{title}</th>" for title in heads)
+    body = "".join("<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 class ServerList(dict[str, Server]):
@@ -31,9 +42,30 @@ class ServerList(dict[str, Server]):
     def _repr_html_(self) -> str:
         if not self:
             return "<p>No servers connected. Try <code>%mcp connect demo</code>.</p>"
-        left = "style='text-align:left'"
-        head = "".join(f"<th {left}>{title}</th>" for title in ("server", "protocol", "target", "tasks"))
-        body = "".join(
-            "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return _table(("server", "protocol", "target", "tasks"), self._rows())
+
+
+class EntryList(dict[str, Entry]):
+    """Servers of configuration files by name, each to be connected to by that name; shows itself as a table."""
+
+    HEADS: ClassVar = ("server", "target", "file")
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(name, _target(entry), str(entry.file)) for name, entry in self.items()]
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no configuration file names a server (looked for .mcp.json, .vscode/mcp.json and the like)"
+        return "\n".join("  ".join(row) for row in self._rows())
+
+    def _repr_html_(self) -> str:
+        return _table(self.HEADS, self._rows()) if self else f"<p>{html.escape(repr(self))}</p>"
+
+
+def _target(entry: Entry) -> str:
+    """As the file has it, without what an address may carry."""
+    url = entry.raw.get("url") or entry.raw.get("serverUrl")
+    if url:
+        parts = urlsplit(str(url))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return shlex.join([str(entry.raw.get("command", "")), *map(str, entry.raw.get("args") or ())])

@@ -1,0 +1,206 @@
+"""A server's tools, resources and prompts as a cell shows them: to be searched, unfolded and copied from.
+
+Nothing is sent after the first time: the page has it all, so it works without a kernel.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from keyword import iskeyword
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+from pmcp_lab.client import Prompt, Resource, Tool
+from pmcp_lab.client.catalogue import badges, type_of
+from pmcp_lab.client.listing import Item, Listing, first_line
+from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
+from pmcp_lab.notebook.live import built
+
+DEPTH = 3
+"""Objects within objects that are spelt out."""
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "format": "{}",
+    "pattern": "matches {}",
+}
+_EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": [], "object": {}, "null": None}
+
+
+class Catalogue(anywidget.AnyWidget):
+    """What a listing of a server shows itself as."""
+
+    _esm = built("catalogue.js")
+    _css = built("catalogue.css")
+
+    _catalogue = t.Dict().tag(sync=True)
+
+    def __init__(self, listing: Listing[Any]) -> None:
+        self._listing = listing
+        items = [_item(each) for each in listing.values()]
+        super().__init__(_catalogue={"server": listing.server, "noun": listing.noun, "items": items})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundled = super()._repr_mimebundle_(**kwargs)
+        static = {"text/plain": repr(self._listing), "text/html": static_catalogue(self._catalogue)}
+        if bundled is None:
+            return static
+        data, metadata = bundled
+        return {**data, **static}, metadata
+
+    def __repr__(self) -> str:
+        return repr(self._listing)
+
+
+def _item(item: Item) -> dict[str, Any]:
+    fields: list[dict[str, Any]] = []
+    output: list[dict[str, Any]] = []
+    code: list[dict[str, str]] = []
+    tags: list[str] = []
+    match item:
+        case Tool():
+            fields = list(fields_of(item.input_schema))
+            output = [{**field, "required": False} for field in fields_of(item.output_schema)]
+            tags = [*badges(item), *_hints(item)]
+            ways = ["call", *(["task"] if item.task_support != "forbidden" else [])]
+            ways += ["app"] if item.ui.resource_uri else []
+            code = [_code(item.server, way, item.name, _examples(item)) for way in ways]
+        case Resource():
+            tags = [*(["template"] if item.template else []), *([item.mime_type] if item.mime_type else [])]
+            code = [_code(item.server, "read", item.uri, dict.fromkeys(item.variables, ""))]
+        case Prompt():
+            fields = [
+                {
+                    "name": name,
+                    "type": "text",
+                    "required": bool(each.get("required")),
+                    "notes": "",
+                    "description": str(each.get("description") or ""),
+                }
+                for name, each in item.arguments.items()
+            ]
+            needed = {name: "" for name, each in item.arguments.items() if each.get("required")}
+            code = [_code(item.server, "prompt", item.name, needed)]
+    return {
+        "name": item.key,
+        "title": item.title,
+        "summary": first_line(item.description or item.title),
+        "description": item.description,
+        "badges": tags,
+        "fields": fields,
+        "output": output,
+        "code": code,
+    }
+
+
+def _hints(tool: Tool) -> list[str]:
+    hints = tool.raw.get("annotations") or {}
+    if hints.get("readOnlyHint") is True:
+        return ["read-only"]
+    return ["destructive"] if hints.get("destructiveHint") is True else []
+
+
+def fields_of(
+    schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, prefix: str = ""
+) -> Iterator[dict[str, Any]]:
+    """The fields of an object's schema, with those of objects in it, as `Field` of `js/MESSAGES.md`."""
+    root = schema if root is None else root
+    listed = schema.get("properties")
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
+    for name, described in listed.items() if isinstance(listed, Mapping) else ():
+        if not isinstance(described, Mapping):
+            continue
+        found = {**(referred(described, root) or {}), **described} if "$ref" in described else dict(described)
+        yield {
+            "name": prefix + str(name),
+            "type": type_of(_followed(found, root)),
+            "required": name in required,
+            "notes": "; ".join(_notes(found)),
+            "description": str(found.get("description") or _title(str(name), found)),
+        }
+        if prefix.count(".") < DEPTH - 1 and isinstance(found.get("properties"), Mapping):
+            yield from fields_of(found, root, f"{prefix}{name}.")
+
+
+def _title(name: str, schema: Mapping[str, Any]) -> str:
+    """A title that says more than the name, which is all that generated ones do."""
+    title = str(schema.get("title") or "")
+    return "" if title.lower().replace(" ", "_") == name.lower() else title
+
+
+def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with the references of its alternatives and items followed, for a word on its type."""
+
+    def follow(inner: Any) -> Any:
+        return (referred(inner, root) or inner) if isinstance(inner, Mapping) and "$ref" in inner else inner
+
+    found = dict(schema)
+    for key in ("anyOf", "oneOf"):
+        if isinstance(found.get(key), list):
+            found[key] = [follow(each) for each in found[key]]
+    if "items" in found:
+        found["items"] = follow(found["items"])
+    return found
+
+
+def _notes(schema: Mapping[str, Any]) -> Iterator[str]:
+    for key, text in _BOUNDS.items():
+        if key in schema:
+            yield text.format(schema[key])
+    if "default" in schema:
+        yield f"default {json.dumps(schema['default'], ensure_ascii=False)}"
+
+
+def _examples(tool: Tool) -> dict[str, Any]:
+    """Something to start from for every argument that is required."""
+    schema = tool.input_schema
+    found = {}
+    for name in tool.required:
+        described = tool.arguments.get(name, {})
+        values = values_of(described, schema)
+        kind = next(iter(sorted(kinds_of(described, schema))), "string")
+        found[name] = described.get("default", values[0] if values else _EMPTY.get(kind))
+    return found
+
+
+def _code(server: str, way: str, what: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+    named = {key: value for key, value in arguments.items() if key.isidentifier() and not iskeyword(key)}
+    rest = {key: value for key, value in arguments.items() if key not in named}
+    given = [repr(what), *([repr(rest)] if rest else []), *(f"{key}={value!r}" for key, value in named.items())]
+    text = f"import pmcp_lab as lab\n\nlab.connected({server!r}).{way}({', '.join(given)})"
+    return {"label": {"read": "Read it", "prompt": "Get it"}.get(way, f"As {way}"), "text": text}
+
+
+def static_catalogue(catalogue: Mapping[str, Any]) -> str:
+    """The same as plain HTML, for where no widget runs. Everything from a server is escaped."""
+    entries = "".join(map(_static_item, catalogue["items"]))
+    heading = f"{len(catalogue['items'])} {catalogue['noun']} of {catalogue['server']}"
+    return f"<p><b>{html.escape(heading)}</b></p>{entries}"
+
+
+def _static_item(item: Mapping[str, Any]) -> str:
+    left = "style='text-align:left;vertical-align:top'"
+    rows = "".join(
+        f"<tr><td {left}><code>{html.escape(field['name'])}</code></td>"
+        f"<td {left}>{html.escape(field['type'])}{' (required)' if field['required'] else ''}</td>"
+        f"<td {left}>{html.escape('; '.join(filter(None, (field['description'], field['notes']))))}</td></tr>"
+        for field in item["fields"]
+    )
+    tags = "".join(f" [{html.escape(badge)}]" for badge in item["badges"])
+    head = f"<code>{html.escape(item['name'])}</code>{tags} {html.escape(item['summary'])}"
+    about = f"<p style='white-space:pre-wrap'>{html.escape(item['description'])}</p>"
+    table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+    code = "".join(f"<pre>{html.escape(each['text'])}</pre>" for each in item["code"])
+    return f"<details><summary>{head}</summary>{about}{table}{code}</details>"

@@ -1,0 +1,149 @@
+"""An MCP server that wants a token, and the authorization server that gives them out, in one process."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from mcp.server.auth.provider import (
+    AccessToken,
+    AuthorizationCode,
+    AuthorizationParams,
+    RefreshToken,
+    TokenError,
+    construct_redirect_uri,
+)
+from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
+from mcp.server.mcpserver import MCPServer
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+from pydantic import AnyHttpUrl
+
+
+class Guard:
+    """Lets everybody in who asks. `life` is what tokens live, in seconds."""
+
+    def __init__(self) -> None:
+        self.life: int | None = 3600
+        self.clients: dict[str, OAuthClientInformationFull] = {}
+        self.codes: dict[str, AuthorizationCode] = {}
+        self.access: dict[str, AccessToken] = {}
+        self.refresh: dict[str, RefreshToken] = {}
+        self.given: list[str] = []
+        """Every secret there ever was."""
+        self.authorized = 0
+        self.renewed = 0
+        self.refuse = False
+
+    async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
+        return self.clients.get(client_id)
+
+    async def register_client(self, client_info: OAuthClientInformationFull) -> None:
+        self.clients[client_info.client_id] = client_info
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        self.authorized += 1
+        if self.refuse:
+            return construct_redirect_uri(
+                str(params.redirect_uri), error="access_denied", error_description="not you", state=params.state
+            )
+        code = self._secret()
+        self.codes[code] = AuthorizationCode(
+            code=code,
+            client_id=client.client_id,
+            scopes=params.scopes or [],
+            expires_at=time.time() + 60,
+            code_challenge=params.code_challenge,
+            redirect_uri=params.redirect_uri,
+            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
+            resource=params.resource,
+        )
+        return construct_redirect_uri(str(params.redirect_uri), code=code, state=params.state)
+
+    async def load_authorization_code(self, client: Any, authorization_code: str) -> AuthorizationCode | None:
+        return self.codes.get(authorization_code)
+
+    async def exchange_authorization_code(self, client: Any, authorization_code: AuthorizationCode) -> OAuthToken:
+        del self.codes[authorization_code.code]
+        return self._give(client.client_id, authorization_code.scopes)
+
+    async def load_refresh_token(self, client: Any, refresh_token: str) -> RefreshToken | None:
+        return self.refresh.get(refresh_token)
+
+    async def exchange_refresh_token(self, client: Any, refresh_token: RefreshToken, scopes: list[str]) -> OAuthToken:
+        if self.refresh.pop(refresh_token.token, None) is None:
+            raise TokenError("invalid_grant")
+        self.renewed += 1
+        return self._give(client.client_id, scopes)
+
+    async def load_access_token(self, token: str) -> AccessToken | None:
+        return self.access.get(token)
+
+    async def revoke_token(self, token: Any) -> None:
+        self.access.pop(token.token, None)
+
+    def _secret(self) -> str:
+        self.given.append(secrets.token_urlsafe(24))
+        return self.given[-1]
+
+    def _give(self, client_id: str, scopes: list[str]) -> OAuthToken:
+        access, refresh = self._secret(), self._secret()
+        self.access[access] = AccessToken(token=access, client_id=client_id, scopes=scopes)
+        self.refresh[refresh] = RefreshToken(token=refresh, client_id=client_id, scopes=scopes)
+        return OAuthToken(access_token=access, refresh_token=refresh, expires_in=self.life, scope=" ".join(scopes))
+
+    def end_access(self) -> None:
+        """No access token counts any more, whatever was said of its life."""
+        self.access.clear()
+
+
+@contextmanager
+def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str]:
+    """URL of the MCP server."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server: MCPServer[Any] = MCPServer(
+        "guarded",
+        auth_server_provider=guard,
+        auth=AuthSettings(
+            issuer_url=AnyHttpUrl(base),
+            resource_server_url=AnyHttpUrl(f"{base}/mcp"),
+            validate_token_resource=False,
+            required_scopes=["use"],
+            client_registration_options=ClientRegistrationOptions(
+                enabled=True, valid_scopes=["use"], default_scopes=["use"]
+            ),
+        ),
+        log_level="ERROR",
+    )
+    entered, leave = threading.Event(), threading.Event()
+
+    @server.tool()
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @server.tool()
+    async def hold() -> str:
+        import anyio.to_thread
+
+        entered.set()
+        await anyio.to_thread.run_sync(leave.wait, 10)
+        return "held"
+
+    guard.entered, guard.leave = entered, leave  # type: ignore[attr-defined]
+    app = server.streamable_http_app(json_response=json_response)
+    uvi = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
+    thread = threading.Thread(target=uvi.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"{base}/mcp"
+    finally:
+        leave.set()
+        uvi.should_exit = True
+        thread.join(10)
+        listening.close()
