@@ -9,7 +9,9 @@ from contextvars import Context
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskNotFound
 from pmcp_lab.execution.executor import TaskKey
+from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import TaskStore
+from pmcp_lab.tasks.moves import refusal
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +24,25 @@ class Heartbeat:
     Args:
         runner: The name they are held under.
         seconds: How long a lease is believed without being renewed.
+        alone: Nobody else can take the tasks over: then their leases are left as they are, and once per period it is
+            looked whether they are over.
         lost: Called with a task that need not be worked on any more, and with why: it is over, gone or another
             runner's.
     """
 
     def __init__(
-        self, store: TaskStore, runner: str, seconds: float, lost: Callable[[TaskKey, LabError], None]
+        self,
+        store: TaskStore,
+        runner: str,
+        seconds: float,
+        lost: Callable[[TaskKey, LabError], None],
+        *,
+        alone: bool = False,
     ) -> None:
         self.runner = runner
         self._store = store
         self._seconds = seconds
+        self._alone = alone
         self._lost = lost
         self._held: set[TaskKey] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -51,7 +62,9 @@ class Heartbeat:
 
     def _wait(self) -> None:
         # In a context of its own: a request's would live as long as there is something to do.
-        self._timer = asyncio.get_running_loop().call_later(self._seconds / 3, self._start, context=Context())
+        self._timer = asyncio.get_running_loop().call_later(
+            self._seconds if self._alone else self._seconds / 3, self._start, context=Context()
+        )
 
     def _start(self) -> None:
         self._timer = None
@@ -62,7 +75,21 @@ class Heartbeat:
         self._wait()
         keys = tuple(self._held)
         for start in range(0, len(keys), _AT_ONCE):
-            await asyncio.gather(*(self._renew(key) for key in keys[start : start + _AT_ONCE]))
+            some = keys[start : start + _AT_ONCE]
+            if self._alone:
+                for key in some:
+                    await self._look(key)
+                await asyncio.sleep(0)
+            else:
+                await asyncio.gather(*(self._renew(key) for key in some))
+
+    async def _look(self, key: TaskKey) -> None:
+        try:
+            record = await self._store.get(*key)
+            if not record.live:
+                raise refusal(record, TaskStatus.WORKING)
+        except (InvalidTransition, TaskNotFound) as error:
+            self._stop(key, error)
 
     async def _renew(self, key: TaskKey) -> None:
         if key not in self._held:
@@ -70,8 +97,11 @@ class Heartbeat:
         try:
             await self._store.leases.heartbeat(*key, self.runner, self._seconds)
         except (InvalidTransition, TaskNotFound, LeaseLost) as error:
-            if key in self._held:
-                self.drop(key)
-                self._lost(key, error)
+            self._stop(key, error)
         except StoreError as error:
             logger.warning("the lease of task %s was not renewed: %s", key[1], error, extra={"task_id": key[1]})
+
+    def _stop(self, key: TaskKey, error: LabError) -> None:
+        if key in self._held:
+            self.drop(key)
+            self._lost(key, error)

@@ -102,7 +102,11 @@ class AsyncioExecutor:
             await asyncio.wait(late, timeout=self.grace)
 
     def _here(self) -> _Loop:
-        return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            here = self._loops[loop] = _Loop()
+        return here
 
     def _fill(self, here: _Loop) -> None:
         while here.waiting and here.running < self._concurrency:

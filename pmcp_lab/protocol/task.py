@@ -40,8 +40,8 @@ class TaskState:
 
 def to_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, truncated to milliseconds, with `Z`."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def from_timestamp(text: object) -> datetime | None:

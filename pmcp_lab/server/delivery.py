@@ -71,7 +71,9 @@ class Questions:
             TaskNotFound: There is no such task, or it expires meanwhile.
             StoreError: It can't be read.
         """
-        last: TaskRecord | None = None
+        last = await self._store.get(owner, task_id)
+        if not last.live:
+            return last
         trouble: LabError | None = None
         seen: set[str] = set()
         async with anyio.create_task_group() as asking:
@@ -86,8 +88,8 @@ class Questions:
                 # Raised below, outside the task group, so that it is not wrapped in a group.
                 trouble = error
             asking.cancel_scope.cancel()
-        if trouble is not None or last is None:
-            raise trouble or TaskNotFound(task_id)
+        if trouble is not None:
+            raise trouble
         return last
 
     def watch(self, record: TaskRecord) -> AbstractAsyncContextManager[AsyncIterator[TaskRecord]]:
@@ -185,9 +187,9 @@ async def report(
     Best effort: the SDK drops what the connection can't take.
     """
     told: float | None = None
-    pushed: set[str] = set()
-    async with anyio.create_task_group() as pushing, questions.watch(record) as feed:
-        try:
+    pushing: dict[str, asyncio.Task[None]] = {}
+    try:
+        async with questions.watch(record) as feed:
             async for current in feed:
                 if current.seq == record.seq:
                     continue
@@ -198,11 +200,12 @@ async def report(
                     told = state.progress
                     await session.send_notification(_progress(token, state))
                 for key, request in current.open_questions.items():
-                    if key not in pushed:
-                        pushed.add(key)
-                        pushing.start_soon(questions.push, session, current, key, request)
+                    if key not in pushing:
+                        pushing[key] = asyncio.create_task(questions.push(session, current, key, request))
                 if current.live:
                     await asyncio.sleep(_BETWEEN_NOTIFICATIONS)
-        except LabError as error:
-            logger.debug("task %s is not reported any more: %s", record.task_id, error)
-        pushing.cancel_scope.cancel()
+    except LabError as error:
+        logger.debug("task %s is not reported any more: %s", record.task_id, error)
+    finally:
+        for push in pushing.values():
+            push.cancel()

@@ -72,15 +72,25 @@ class Here:
         running: Those of them that are claimed.
         birth_lease: That of new tasks, and until when (the loop's time) it is used.
         prepared: Their calls, as the request left them; a task of another process has none.
+        born: Records of tasks made here, and when (the loop's time).
     """
 
-    def __init__(self, store: TaskStore, lease: float, lost: Callable[[Here, TaskKey, LabError], None]) -> None:
+    def __init__(
+        self, store: TaskStore, lease: float, lost: Callable[[Here, TaskKey, LabError], None], *, alone: bool
+    ) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self.heartbeat = Heartbeat(store, self.name, lease, lambda key, error: lost(self, key, error))
+        self.heartbeat = Heartbeat(store, self.name, lease, lambda key, error: lost(self, key, error), alone=alone)
         self.waiting: dict[TaskKey, str] = {}
         self.prepared: dict[TaskKey, Prepared] = {}
+        self.born: dict[TaskKey, tuple[float, TaskRecord]] = {}
         self.starting: set[TaskKey] = set()
         self.running: dict[TaskKey, Run] = {}
         self.turns: dict[str, asyncio.Semaphore] = {}
         self.birth_lease: tuple[float, Lease] | None = None
         self.background: list[asyncio.Task[None]] = []
+
+    def forget(self, key: TaskKey) -> None:
+        """What was kept of a task's birth, which has started or never will."""
+        self.waiting.pop(key, None)
+        self.prepared.pop(key, None)
+        self.born.pop(key, None)

@@ -11,7 +11,7 @@ from contextvars import Context
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
@@ -36,6 +36,10 @@ _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
 
 
+_FOR_GOOD = 10 * 365 * 24 * 3600.0
+"""Seconds of a lease that nobody outlives."""
+
+
 class TaskRunner:
     """Everything between a record and its tool.
 
@@ -50,26 +54,31 @@ class TaskRunner:
     ) -> None:
         self.store = store
         self.executor = executor
-        self.lease = lease
         self.in_process = bool(getattr(executor, "in_process", False))
         self.durable = not isinstance(store.backend, MemoryBackend)
         """Whether somebody can still read the store when this process has ended."""
+        self.lease = lease if self.durable else _FOR_GOOD
+        self._period = lease
         self._tools = tools
         self._attempts = attempts
         self._grace = float(getattr(executor, "grace", 2.0))
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
+        self._last: tuple[ref[asyncio.AbstractEventLoop], Here] | None = None
         self._ended: dict[str, Counts] = {}
 
     @property
     def here(self) -> Here:
         """The running loop's."""
         loop = asyncio.get_running_loop()
+        if self._last is not None and self._last[0]() is loop:
+            return self._last[1]
         here = self._loops.get(loop)
         if here is None:
             # Their tasks keep them alive, and a serverless process may see one per invocation.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = Here(self.store, self.lease, self._lost)
+            here = self._loops[loop] = Here(self.store, self._period, self._lost, alone=not self.durable)
+        self._last = (ref(loop), here)
         return here
 
     # --- making tasks ---
@@ -95,12 +104,13 @@ class TaskRunner:
             here.waiting[key] = "" if record.job is None else record.job.tool
             if prepared is not None:
                 here.prepared[key] = prepared
+                if self.durable:
+                    here.born[key] = (asyncio.get_running_loop().time(), record)
             here.heartbeat.hold(key)
         try:
             await self.executor.submit(key)
         except BaseException as error:
-            here.waiting.pop(key, None)
-            here.prepared.pop(key, None)
+            here.forget(key)
             here.heartbeat.drop(key)
             if isinstance(error, LabError) or not isinstance(error, Exception):
                 raise
@@ -115,11 +125,11 @@ class TaskRunner:
         if key in here.starting or key in here.running:
             return
         here.starting.add(key)
-        here.waiting.pop(key, None)
-        prepared = here.prepared.pop(key, None)
+        prepared, born = here.prepared.get(key), here.born.get(key)
+        here.forget(key)
         run: Run | None = None
         try:
-            found = await patiently(lambda: self._claim(key, here), key[1])
+            found = await patiently(lambda: self._claim(key, here, born), key[1])
             if found is not None:
                 record, tool = found
                 run = here.running[key] = Run(record, tool, cancelled)
@@ -141,8 +151,14 @@ class TaskRunner:
             if run is not None:
                 run.over()
 
-    async def _claim(self, key: TaskKey, here: Here) -> tuple[TaskRecord, Tool] | None:
-        record = await self.store.get(*key)
+    async def _claim(
+        self, key: TaskKey, here: Here, born: tuple[float, TaskRecord] | None
+    ) -> tuple[TaskRecord, Tool] | None:
+        # What other processes do to a task in its first moments is noticed when it begins to be watched.
+        if born is not None and asyncio.get_running_loop().time() < born[0] + _WATCHED_AFTER:
+            record = born[1]
+        else:
+            record = await self.store.get(*key)
         if not record.live:
             return None
         name = "" if record.job is None else record.job.tool
@@ -338,7 +354,9 @@ class TaskRunner:
     # --- counting them ---
 
     def _count(self, tool: Tool, what: str) -> None:
-        counts = self._ended.setdefault(tool.name, Counts())
+        counts = self._ended.get(tool.name)
+        if counts is None:
+            counts = self._ended[tool.name] = Counts()
         if what:
             setattr(counts, what, getattr(counts, what) + 1)
 

@@ -104,7 +104,7 @@ class Upkeep:
 
     async def _never_started(self, key: TaskKey, here: Here) -> None:
         tool = self._tools.get(here.waiting.pop(key, ""))
-        here.prepared.pop(key, None)
+        here.forget(key)
         here.heartbeat.drop(key)
         with suppress(TaskNotFound):
             record = await self._runner.store.get(*key)

@@ -28,10 +28,8 @@ async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes)
         record = await store.get(owner, task_id)
         if record.seq > seen:
             seen = record.seq
-            # A runner's heartbeats are nobody else's business.
-            visible = replace(record, lease=None, seq=0)
-            if visible != shown:
-                shown = visible
+            if shown is None or not record.live or _visible(record) != _visible(shown):
+                shown = record
                 yield record
         if not record.live:
             return
@@ -40,6 +38,11 @@ async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes)
                 await changes.wait()
         except TimeoutError:
             continue
+
+
+def _visible(record: TaskRecord) -> TaskRecord:
+    # A runner's heartbeats are nobody else's business.
+    return replace(record, lease=None, seq=0)
 
 
 def _seconds_left(store: TaskStore, record: TaskRecord) -> float | None:

@@ -33,7 +33,7 @@ from pmcp_lab.tasks.leases import Leases
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.moves import check_move, refusal
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
-from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, truncated
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
 from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
@@ -45,7 +45,8 @@ _RECALLED: Final = 128
 """Live tasks this process wrote last, so that writing them again takes no read."""
 
 Change = Callable[[TaskRecord], TaskRecord]
-"""From a record to the one that replaces it; the same object for "nothing to do". May be called several times."""
+"""From a record to the one that replaces it, a new one; the same object for "nothing to do". May be called several
+times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +396,7 @@ class TaskStore:
                 record, certain = await self.get(owner, task_id), True
                 continue
             now = max(self.now(), record.updated)
-            changed = replace(changed, updated=record.updated if silent else now, seq=record.seq + 1)
+            changed = succeed(changed, record, record.updated if silent else now)
             try:
                 await self.backend.replace(changed, expected=record.seq)
             except Conflict as conflict:
@@ -434,8 +435,8 @@ class TaskStore:
 
     def _plain_job(self, job: Job) -> Job:
         limit = self.limits.argument_bytes
-        return replace(
-            job,
+        return Job(
+            tool=job.tool,
             arguments=plain_json(job.arguments, "the arguments", limit, code=INVALID_PARAMS),
             context=plain_json(job.context, "the context of the call", limit, code=INVALID_PARAMS),
         )

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pmcp_lab.errors import TaskCancelled
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks
+from pmcp_lab.tasks import LOCAL
 from tests.unit.jsonrpc import Body, Json, RpcError, legacy, modern, serve
 from tests.unit.modern_http import ENVELOPE, rpc
 from tests.unit.test_server_tools import refused
@@ -337,3 +338,26 @@ async def test_the_name_header_must_match(name: str | None, status: int) -> None
         if status == 400:
             assert rpc(response)["error"]["code"] == -32020
         lab.go.set()
+
+
+async def test_a_task_in_memory_is_not_written_while_it_runs_and_still_hears_of_its_end() -> None:
+    tasks = Tasks(lease=0.1)
+    began, stopped = asyncio.Event(), asyncio.Event()
+
+    @tasks.tool()
+    async def wait(task: TaskContext) -> None:
+        began.set()
+        await task.cancelled.wait()
+        stopped.set()
+
+    async with modern(MCPServer("lab", extensions=[tasks], middleware=[tasks])) as peer:
+        task_id = await peer.task("wait")
+        await began.wait()
+        born = await tasks.store.get(LOCAL, task_id)
+        await asyncio.sleep(0.25)
+        assert await tasks.store.get(LOCAL, task_id) == born
+        assert not stopped.is_set()
+        # As another server on the same store would, whose executor does not have it.
+        await tasks.store.cancel(LOCAL, task_id)
+        await asyncio.wait_for(stopped.wait(), 5)
+    await tasks.close()

@@ -58,7 +58,9 @@ def serve() -> None:
         listening.bind(("127.0.0.1", 0))
         listening.listen(1024)
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
-        uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error")).run(sockets=[listening])
+        # A client waits longer for its turn than the usual five seconds, and would find its connection closed.
+        config = uvicorn.Config(server.streamable_http_app(), log_level="error", timeout_keep_alive=120)
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":
