@@ -20,6 +20,7 @@ from pmcp_lab._version import __version__
 from pmcp_lab.client import Server, Tool, ToolResult
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.notebook.app_calls import Calls
 from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
@@ -29,7 +30,7 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
-CALLS_KEPT = 1_000
+EVENTS_KEPT = 1_000
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
 
@@ -43,7 +44,8 @@ class AppView(LiveWidget):
     """An MCP App in a cell. Made by `Server.app`, or by `Server.open_app` without a call yet.
 
     Attributes:
-        calls: What the app asked of the server, newest last: method, params, result or error, ms.
+        calls: What the app asked of the server, newest last: method, params, result or error, ms; `calls.df` is a
+            table of them.
         events: What it reported (`initialized`, `log`, …), newest last.
         app_tools: The tools that the app offers.
     """
@@ -68,8 +70,8 @@ class AppView(LiveWidget):
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
         self._started: dict[str, dict[str, Any]] = {}
-        self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
-        self.events: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
+        self.calls = Calls()
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
         super().__init__(
             _call={
@@ -234,6 +236,9 @@ class AppView(LiveWidget):
             case "document":
                 document = {"hash": self._source.hash, "html": self._source.html}
                 self.post({"kind": "document", "to": view, "payload": document})
+            case "inspector":
+                code = {"module": _text("inspector.js"), "style": _text("inspector.css")}
+                self.post({"kind": "inspector", "to": view, "payload": code})
             case "consent":
                 asked = self._resource.get("wanted") or {}
                 names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
@@ -331,6 +336,10 @@ class AppView(LiveWidget):
         result = self._call["result"]
         said = ToolResult(result, name).preview(400) if result else ""
         return f"<p>MCP App of <code>{name}</code>; run the cell to open it.</p><pre>{html.escape(said)}</pre>"
+
+
+def _text(name: str) -> str:
+    return built(name).read_text(encoding="utf-8")
 
 
 def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> AppView:

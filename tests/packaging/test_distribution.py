@@ -16,7 +16,9 @@ import pytest
 from tests.packaging.conftest import NO_NPM_REGISTRY, ROOT, Environment, new_environment
 
 BUNDLES = {
-    f"pmcp_lab/static/{name}.{kind}" for name in ("app-view", "task-table", "task-card") for kind in ("js", "css")
+    f"pmcp_lab/static/{name}.{kind}"
+    for name in ("app-view", "inspector", "task-table", "task-card")
+    for kind in ("js", "css")
 }
 
 
