@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from pmcp_lab.client.connection import Connection
 
 
+LIST_CHANGED = (
+    types.ToolListChangedNotification,
+    types.ResourceListChangedNotification,
+    types.PromptListChangedNotification,
+)
+
+
 class Follower:
     """Keeps task handles true to what the server says. Lives on the connection's loop, as all its methods do."""
 
@@ -34,6 +41,8 @@ class Follower:
         self._answers: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
         self._sent: set[tuple[str, str]] = set()
         self._numbers = itertools.count(1)
+        self.on_list_changed: set[Callable[[str], None]] = set()
+        """Called with the method, when the server says that one of its lists changed."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -254,6 +263,9 @@ class Follower:
         self._take(task, state)
 
     async def on_message(self, message: IncomingMessage) -> None:
+        if isinstance(message, LIST_CHANGED):
+            for tell in list(self.on_list_changed):
+                tell(message.method)
         if isinstance(message, types.ProgressNotification):
             params = message.params
             task = self._progress.get(str(params.progress_token))

@@ -85,8 +85,8 @@ class AppView(LiveWidget):
             _host={
                 "info": {"name": "pmcp_lab", "version": __version__},
                 "capabilities": {
-                    "serverTools": {},
-                    "serverResources": {},
+                    "serverTools": {"listChanged": True},
+                    "serverResources": {"listChanged": True},
                     "openLinks": {},
                     "downloadFile": {},
                     "logging": {},
@@ -102,11 +102,15 @@ class AppView(LiveWidget):
 
     # --- what it shows ---
 
+    def _list_changed(self, method: str) -> None:
+        self.notify(method, {})
+
     def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
         self._source = resource
         self._storage = _stored.get((self.server.connection.target, resource.uri), {})
         self._resource = resource.trait(self.server)
+        self.server.connection.follower.on_list_changed.add(self._list_changed)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -317,6 +321,7 @@ class AppView(LiveWidget):
         if self.comm is not None and not self._closed:
             self.post({"kind": "teardown"})
             self._closed = True
+        self.server.connection.follower.on_list_changed.discard(self._list_changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 

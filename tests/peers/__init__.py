@@ -41,3 +41,17 @@ class Peer:
 EVERYTHING = Peer("server-everything", "stdio", "streamableHttp")
 # An MCP App that needs no network: `get-budget-data` with its `ui://` page.
 BUDGET_ALLOCATOR = Peer("server-budget-allocator", "--stdio")
+# Others of that kind, each with one tool that shows it. `debug` uses every feature of a host; `threejs` needs eval.
+APPS = {
+    name: Peer(f"server-{name}", "--stdio")
+    for name in (
+        "budget-allocator",
+        "basic-react",
+        "cohort-heatmap",
+        "debug",
+        "scenario-modeler",
+        "shadertoy",
+        "system-monitor",
+        "threejs",
+    )
+}

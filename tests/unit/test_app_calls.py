@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import comm
 import pytest
+from mcp.server.apps import Apps
+from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
 from tests.unit.front_end import Comm, FrontEnd, until
@@ -55,3 +57,25 @@ def test_the_inspector_comes_on_request(demo: lab.Server) -> None:
     assert answer["to"] == "v"
     assert "Handshake" in answer["payload"]["module"]
     assert ".pmcp-ins-row" in answer["payload"]["style"]
+
+
+def test_changed_lists_of_the_server_reach_the_app() -> None:
+    apps = Apps()
+    apps.add_html_resource("ui://growing/page", "<p>")
+
+    @apps.tool(resource_uri="ui://growing/page")
+    async def grow(ctx: Context) -> str:
+        await ctx.session.send_tool_list_changed()
+        return "grown"
+
+    source: MCPServer = MCPServer("growing", extensions=[apps])
+    with lab.connect(source, mode="legacy") as server:
+        view = server.app("grow")
+        page = FrontEnd(view)
+        server.call("grow")
+        (told,) = page.wait("notify")[:1]
+        assert told["payload"] == {"method": "notifications/tools/list_changed", "params": {}}
+        view.close()
+        count = len(page.of("notify"))
+        server.call("grow")
+        assert len(page.of("notify")) == count

@@ -106,7 +106,8 @@ function violations(method: string): void {
   const told = new Set<string>();
   addEventListener("securitypolicyviolation", (event) => {
     const { effectiveDirective: directive, blockedURI: blocked, sourceFile, lineNumber } = event;
-    const key = `${directive} ${blocked}`;
+    // Code from text has no address but the place where it is made.
+    const key = `${directive} ${blocked} ${blocked === "eval" ? `${lineNumber}:${event.columnNumber}` : ""}`;
     if (!event.isTrusted || told.has(key) || told.size >= 50) return;
     told.add(key);
     const params = {

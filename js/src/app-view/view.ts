@@ -76,6 +76,7 @@ export class AppView {
   readonly #inspection: Inspection;
   #pretence: Pretence = {};
   #problems = 0;
+  #triedEval = false;
   /** What this view itself asked of the server. */
   readonly #reads = new Map<number, (payload: CallPayload) => void>();
   #lastRead = 0;
@@ -191,6 +192,7 @@ export class AppView {
     this.#bridge = bridge;
     this.#trace.begin("opened");
     this.#problems = 0;
+    this.#triedEval = false;
     this.#chrome.setProblems(0);
     bridge.setCall(this.#call);
     const { stage } = this.#chrome;
@@ -295,6 +297,7 @@ export class AppView {
   #enter(phase: Phase, host: Host): void {
     this.#phase = phase;
     this.#showState();
+    if (phase === "silent" && this.#triedEval) this.#showEval();
     if (phase === "silent") {
       this.#chrome.showBar("silent", {
         tone: "warning",
@@ -365,12 +368,21 @@ export class AppView {
     });
   }
 
-  /** Code from text is the one thing that no click allows and that an app may be nothing without. */
   #violated(params: Record<string, unknown>): void {
+    this.#channel.send({ kind: "event", event: "csp-violation", payload: params });
+    const code = params.blocked === "eval";
+    // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
+    if (code && this.#phase === "loading") {
+      this.#triedEval = true;
+      return;
+    }
     this.#problems += 1;
     this.#chrome.setProblems(this.#problems);
-    this.#channel.send({ kind: "event", event: "csp-violation", payload: params });
-    if (params.blocked !== "eval") return;
+    if (code) this.#showEval();
+  }
+
+  /** Code from text is the one thing that no click allows and that an app may be nothing without. */
+  #showEval(): void {
     this.#chrome.showBar("eval", {
       tone: "warning",
       text: "The app makes code from text ('unsafe-eval'), which no app may do unasked. To allow it:",

@@ -29,7 +29,7 @@ export function advice({ directive, blocked }: Blocked, resource: Resource | nul
   // `script-src-elem` and the like.
   const group = directive.replace(/-(elem|attr)$/, "");
   if (blocked === "eval" || blocked === "wasm-eval") {
-    return "Allowed by: server.allow_apps(unsafe_eval=True)";
+    return "Allowed by: server.allow_apps(unsafe_eval=True). Libraries try it at the start and do without.";
   }
   const never = NEVER[group];
   if (never) return never;
