@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import html
 import itertools
 import json
 from collections import deque
@@ -17,13 +16,14 @@ from typing import Any, Literal
 import traitlets as t
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Tool, ToolResult
+from pmcp_lab.client import Server, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
 from pmcp_lab.notebook.app_calls import Calls
 from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
+from pmcp_lab.notebook.app_snapshot import snapshot
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
 from pmcp_lab.protocol.ui import Csp, content_security_policy
@@ -333,14 +333,11 @@ class AppView(LiveWidget):
         if bundled is None:
             return None
         data, metadata = bundled
-        return {**data, "text/plain": repr(self), "text/html": self._static()}, metadata
-
-    def _static(self) -> str:
-        """What stands in the cell where no widget runs: whose app it was, and what the tool said."""
-        name = html.escape(f"{self.server.name}.{self.tool.name}")
-        result = self._call["result"]
-        said = ToolResult(result, name).preview(400) if result else ""
-        return f"<p>MCP App of <code>{name}</code>; run the cell to open it.</p><pre>{html.escape(said)}</pre>"
+        return {
+            **data,
+            "text/plain": repr(self),
+            "text/html": snapshot(self.server.name, self.tool.name, self._call),
+        }, metadata
 
 
 def _text(name: str) -> str:

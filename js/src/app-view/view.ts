@@ -453,6 +453,12 @@ export class AppView {
   #linked(link: Link): void {
     this.#link = link;
     this.#showState();
+    if (link === "static" && !this.#closed) {
+      this.#chrome.showBar("kernel", {
+        tone: "info",
+        text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
+      });
+    } else this.#chrome.hideBar("kernel");
   }
 
   /** A document that comes after the first and says nothing is the browser's error page, not the app. */
