@@ -254,3 +254,17 @@ def test_debug_uses_every_feature(apps: Apps, picture: Callable[[str], Path]) ->
         # A mode that an app does not declare is not given to it.
         assert apps.ask(modes) == []
     pictures(apps, "debug", picture)
+
+
+def test_a_restarted_kernel_leaves_the_last_state(apps: Apps) -> None:
+    app = apps.open("basic-react")
+    time = app.locator("code").inner_text()
+    apps.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    apps.book.ready()
+    cell = apps.cell("basic-react")
+    expect(cell.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
+    expect(cell.locator(".pmcp-bar")).to_contain_text("Run its cell again")
+    expect(app.locator("code")).to_have_text(time)
+    apps.book.run(0)
+    apps.open("basic-react").get_by_role("button", name="Get Server Time").click()
+    apps.until("views['basic-react'].calls and 'ms' in views['basic-react'].calls[-1]")

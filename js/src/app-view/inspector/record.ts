@@ -73,7 +73,10 @@ export class Reader {
       record.problems.push({ level: "note", text });
     }
     if (record.method === VIOLATION) {
-      record.problems.push({ level: "error", text: "The policy kept the app from something." });
+      const { directive, blocked } = (params ?? {}) as Record<string, unknown>;
+      // Most libraries only try whether they may.
+      const level = blocked === "eval" ? "note" : "error";
+      record.problems.push({ level, text: `${directive} blocked ${blocked}; see “Document”.` });
     } else if (!record.method.startsWith(OWN)) {
       const { method: known, params: given } = meant ?? { method: record.method, params };
       this.#judge(record, checkMessage(known, given));

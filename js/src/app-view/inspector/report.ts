@@ -10,7 +10,7 @@ const MIME_TYPE = "text/html;profile=mcp-app";
 
 const STEPS: [Step, string][] = [
   ["opened", "frame opened"],
-  ["document", "document handed over"],
+  ["document", "document sent"],
   ["asked", "ui/initialize"],
   ["answered", "host answered"],
   ["initialized", "ui/notifications/initialized"],

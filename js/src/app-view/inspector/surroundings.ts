@@ -7,7 +7,7 @@ import type { Inspected } from "../inspection";
 type Choices = readonly (readonly [value: string, label: string])[];
 
 const THEMES: Choices = [
-  ["", "as the page"],
+  ["", "the page’s"],
   ["light", "light"],
   ["dark", "dark"],
 ];
