@@ -31,18 +31,12 @@ import { Questions } from "./questions";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
 import { Trace } from "./trace";
+import { showEval, showWanted } from "./wishes";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
-
-const PERMISSION_NAMES: Record<string, string> = {
-  camera: "the camera",
-  microphone: "the microphone",
-  geolocation: "your position",
-  clipboardWrite: "the clipboard (to write)",
-};
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -157,7 +151,7 @@ export class AppView {
     }
     if (resource.hash) keepDocument(resource.hash, html);
     this.#chrome.setBorder(resource.prefersBorder ?? true);
-    this.#showWanted(resource.wanted ?? {});
+    showWanted(this.#chrome, resource.wanted ?? {}, () => this.#channel.send({ kind: "consent" }));
     const host = this.#host;
     const bridge = new Bridge(
       {
@@ -221,43 +215,8 @@ export class AppView {
     });
     bridge.start();
     this.#enter("loading", host);
+    this.#showLink();
     this.#showCall();
-  }
-
-  /** An app is opened without what it asks for; whoever allows it gets it opened anew. */
-  #showWanted({
-    connect,
-    load,
-    embed,
-    permissions,
-    refused,
-  }: NonNullable<Resource["wanted"]>): void {
-    const wishes = [
-      connect && `send data to ${connect.join(", ")}`,
-      load && `load from ${load.join(", ")}`,
-      embed && `embed pages of ${embed.join(", ")}`,
-      permissions && `use: ${permissions.map((name) => PERMISSION_NAMES[name] ?? name).join(", ")}`,
-    ].filter((wish) => wish !== undefined);
-    this.#chrome.hideBar("wanted");
-    if (wishes.length > 0) {
-      this.#chrome.showBar("wanted", {
-        tone: "warning",
-        text: "The app runs without something it asks for:",
-        detail: wishes.join("; "),
-        guarded: true,
-        actions: [
-          { label: "Allow", run: () => this.#channel.send({ kind: "consent" }), main: true },
-          { label: "Keep it out", run: () => this.#chrome.hideBar("wanted") },
-        ],
-      });
-    } else if (refused?.length) {
-      this.#chrome.showBar("wanted", {
-        tone: "info",
-        text: "The app declares domains that no app may reach:",
-        detail: refused.join(", "),
-        actions: [{ label: "Close", run: () => this.#chrome.hideBar("wanted") }],
-      });
-    }
   }
 
   #askDocument(): void {
@@ -297,7 +256,7 @@ export class AppView {
   #enter(phase: Phase, host: Host): void {
     this.#phase = phase;
     this.#showState();
-    if (phase === "silent" && this.#triedEval) this.#showEval();
+    if (phase === "silent" && this.#triedEval) showEval(this.#chrome, this.#host.server);
     if (phase === "silent") {
       this.#chrome.showBar("silent", {
         tone: "warning",
@@ -378,17 +337,7 @@ export class AppView {
     }
     this.#problems += 1;
     this.#chrome.setProblems(this.#problems);
-    if (code) this.#showEval();
-  }
-
-  /** Code from text is the one thing that no click allows and that an app may be nothing without. */
-  #showEval(): void {
-    this.#chrome.showBar("eval", {
-      tone: "warning",
-      text: "The app makes code from text ('unsafe-eval'), which no app may do unasked. To allow it:",
-      detail: `lab.server(${JSON.stringify(this.#host.server)}).allow_apps(unsafe_eval=True)`,
-      actions: [{ label: "Close", run: () => this.#chrome.hideBar("eval") }],
-    });
+    if (code) showEval(this.#chrome, this.#host.server);
   }
 
   #space(): Space {
@@ -453,7 +402,11 @@ export class AppView {
   #linked(link: Link): void {
     this.#link = link;
     this.#showState();
-    if (link === "static" && !this.#closed) {
+    this.#showLink();
+  }
+
+  #showLink(): void {
+    if (this.#link === "static" && this.#frame) {
       this.#chrome.showBar("kernel", {
         tone: "info",
         text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
