@@ -1,5 +1,5 @@
 // Bundles each widget into one ESM file and one stylesheet that the Python package ships.
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -7,7 +7,15 @@ import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const widgets = ["app-view", "task-table", "task-card", "tool-form", "catalogue"];
+const bundles = {
+  "app-view": "src/app-view",
+  "task-table": "src/task-table",
+  "task-card": "src/task-card",
+  "tool-form": "src/tool-form",
+  catalogue: "src/catalogue",
+  // No widget: the app view loads it when it is opened.
+  inspector: "src/app-view/inspector",
+};
 
 const { values: args } = parseArgs({
   options: {
@@ -18,13 +26,47 @@ const { values: args } = parseArgs({
 const outdir = resolve(args.outdir);
 await mkdir(outdir, { recursive: true });
 
+/** Annotations tell people something and a validator nothing, and most of the schema is annotations. */
+const ANNOTATIONS = ["$schema", "title", "description", "default", "examples"];
+
+function bare(schema) {
+  if (Array.isArray(schema)) return schema.map(bare);
+  if (typeof schema !== "object" || schema === null) return schema;
+  const kept = {};
+  for (const [name, value] of Object.entries(schema)) {
+    if (ANNOTATIONS.includes(name)) continue;
+    // The names in here are not the schema's but the message's.
+    const names = name === "properties" || name === "$defs";
+    kept[name] = names
+      ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, bare(each)]))
+      : bare(value);
+  }
+  return kept;
+}
+
+/** The schema that ext-apps publishes, as the inspector needs it: the messages and what they answer. */
+const publishedSchema = {
+  name: "published-schema",
+  setup({ onLoad }) {
+    onLoad({ filter: /ext-apps[\\/].*[\\/]schema\.json$/ }, async ({ path }) => {
+      const { $defs } = JSON.parse(await readFile(path, "utf8"));
+      const messages = Object.entries($defs).filter(([name]) =>
+        /(Request|Result|Notification)$/.test(name),
+      );
+      const contents = JSON.stringify({ $defs: bare(Object.fromEntries(messages)) });
+      return { contents, loader: "json" };
+    });
+  },
+};
+
 /** @type {import("esbuild").BuildOptions} */
 const options = {
   absWorkingDir: here,
-  entryPoints: widgets.flatMap((name) => [
-    { in: `src/${name}/index.ts`, out: name },
-    { in: `src/${name}/style.css`, out: name },
+  entryPoints: Object.entries(bundles).flatMap(([name, folder]) => [
+    { in: `${folder}/index.ts`, out: name },
+    { in: `${folder}/style.css`, out: name },
   ]),
+  plugins: [publishedSchema],
   outdir,
   bundle: true,
   minify: true,

@@ -133,6 +133,12 @@ def budget_allocator() -> peers.Peer:
 
 
 @pytest.fixture(scope="session")
+def app_peers() -> dict[str, peers.Peer]:
+    """Servers with an MCP App each, by short name."""
+    return {name: installed(peer) for name, peer in peers.APPS.items()}
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium; `PMCP_LAB_CHROMIUM` names one that is not on PATH."""
     names = ["chromium", "chromium-browser", "google-chrome"]

@@ -35,6 +35,7 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     display: () => "inline",
     leave: () => events.push(["left", null]),
     escape: () => events.push(["escaped", null]),
+    violation: (params) => events.push(["violation", params]),
     context: () => ({ theme: "dark" }),
     phase: (phase) => phases.push(phase),
     reachable: () => true,

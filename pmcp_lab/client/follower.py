@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,13 @@ calling: ContextVar[Task | None] = ContextVar("calling", default=None)
 """Whose call this is, for what is asked within it (`input_required` results, 2026-07-28)."""
 
 
+LIST_CHANGED = (
+    types.ToolListChangedNotification,
+    types.ResourceListChangedNotification,
+    types.PromptListChangedNotification,
+)
+
+
 class Follower:
     """Keeps task handles true to what the server says. Lives on the connection's loop, as all its methods do."""
 
@@ -48,6 +55,8 @@ class Follower:
         self.elicitations = Elicitations()
         self.on_sampling: sampling.Callback | None = None
         self._numbers = itertools.count(1)
+        self.on_list_changed: set[Callable[[str], None]] = set()
+        """Called with the method, when the server says that one of its lists changed."""
 
     async def run(self, peer: Peer) -> None:
         """Watch over one connection until cancelled; the tasks outlive it."""
@@ -375,6 +384,9 @@ class Follower:
             self.watcher.ask(state.task_id)  # told without its result
 
     async def on_message(self, message: IncomingMessage) -> None:
+        if isinstance(message, LIST_CHANGED):
+            for tell in list(self.on_list_changed):
+                tell(message.method)
         if isinstance(message, types.ProgressNotification):
             params = message.params
             task = self._progress.get(str(params.progress_token))

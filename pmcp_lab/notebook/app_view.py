@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import html
 import itertools
 import json
 from collections import deque
@@ -17,19 +16,21 @@ from typing import Any, Literal
 import traitlets as t
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Tool, ToolResult
+from pmcp_lab.client import Server, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.notebook.app_calls import Calls
 from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
+from pmcp_lab.notebook.app_snapshot import snapshot
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
-CALLS_KEPT = 1_000
+EVENTS_KEPT = 1_000
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
 
@@ -43,7 +44,8 @@ class AppView(LiveWidget):
     """An MCP App in a cell. Made by `Server.app`, or by `Server.open_app` without a call yet.
 
     Attributes:
-        calls: What the app asked of the server, newest last: method, params, result or error, ms.
+        calls: What the app asked of the server, newest last: method, params, result or error, ms; `calls.df` is a
+            table of them.
         events: What it reported (`initialized`, `log`, …), newest last.
         app_tools: The tools that the app offers.
     """
@@ -68,8 +70,8 @@ class AppView(LiveWidget):
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
         self._started: dict[str, dict[str, Any]] = {}
-        self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
-        self.events: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
+        self.calls = Calls()
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
         super().__init__(
             _call={
@@ -83,8 +85,8 @@ class AppView(LiveWidget):
             _host={
                 "info": {"name": "pmcp_lab", "version": __version__},
                 "capabilities": {
-                    "serverTools": {},
-                    "serverResources": {},
+                    "serverTools": {"listChanged": True},
+                    "serverResources": {"listChanged": True},
                     "openLinks": {},
                     "downloadFile": {},
                     "logging": {},
@@ -100,11 +102,15 @@ class AppView(LiveWidget):
 
     # --- what it shows ---
 
+    def _list_changed(self, method: str) -> None:
+        self.notify(method, {})
+
     def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
         self._source = resource
         self._storage = _stored.get((self.server.connection.target, resource.uri), {})
         self._resource = resource.trait(self.server)
+        self.server.connection.follower.on_list_changed.add(self._list_changed)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -234,6 +240,9 @@ class AppView(LiveWidget):
             case "document":
                 document = {"hash": self._source.hash, "html": self._source.html}
                 self.post({"kind": "document", "to": view, "payload": document})
+            case "inspector":
+                code = {"module": _text("inspector.js"), "style": _text("inspector.css")}
+                self.post({"kind": "inspector", "to": view, "payload": code})
             case "consent":
                 asked = self._resource.get("wanted") or {}
                 names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
@@ -312,6 +321,7 @@ class AppView(LiveWidget):
         if self.comm is not None and not self._closed:
             self.post({"kind": "teardown"})
             self._closed = True
+        self.server.connection.follower.on_list_changed.discard(self._list_changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 
@@ -323,14 +333,15 @@ class AppView(LiveWidget):
         if bundled is None:
             return None
         data, metadata = bundled
-        return {**data, "text/plain": repr(self), "text/html": self._static()}, metadata
+        return {
+            **data,
+            "text/plain": repr(self),
+            "text/html": snapshot(self.server.name, self.tool.name, self._call),
+        }, metadata
 
-    def _static(self) -> str:
-        """What stands in the cell where no widget runs: whose app it was, and what the tool said."""
-        name = html.escape(f"{self.server.name}.{self.tool.name}")
-        result = self._call["result"]
-        said = ToolResult(result, name).preview(400) if result else ""
-        return f"<p>MCP App of <code>{name}</code>; run the cell to open it.</p><pre>{html.escape(said)}</pre>"
+
+def _text(name: str) -> str:
+    return built(name).read_text(encoding="utf-8")
 
 
 def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> AppView:

@@ -68,3 +68,18 @@ class PythonPeer:
 MCP1 = PythonPeer("mcp1")
 # fastmcp with fastmcp-tasks: the tasks extension of 2026-07-28.
 FASTMCP = PythonPeer("fastmcp")
+
+# Others of that kind, each with one tool that shows it. `debug` uses every feature of a host; `threejs` needs eval.
+APPS = {
+    name: Peer(f"server-{name}", "--stdio")
+    for name in (
+        "budget-allocator",
+        "basic-react",
+        "cohort-heatmap",
+        "debug",
+        "scenario-modeler",
+        "shadertoy",
+        "system-monitor",
+        "threejs",
+    )
+}

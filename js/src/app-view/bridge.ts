@@ -1,7 +1,6 @@
 import type { McpUiHostContext, McpUiInitializeResult } from "@modelcontextprotocol/ext-apps";
 import type { Policy } from "./frame";
 import {
-  exceeds,
   type Id,
   INVALID_PARAMS,
   METHOD_NOT_FOUND,
@@ -11,9 +10,10 @@ import {
   type Response,
   type RpcError,
   UNAVAILABLE,
+  weigh,
 } from "./jsonrpc";
-
-import { ESCAPED, STORED } from "./prelude";
+import { standard } from "./old-names";
+import { ESCAPED, STORED, VIOLATION } from "./prelude";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
@@ -22,6 +22,7 @@ const MAX_HELD = 256;
 const MAX_CALLS = 256;
 const MAX_FILES = 20;
 const LOGS_PER_SECOND = 20;
+const MAX_VIOLATIONS = 100;
 const TEARDOWN_PATIENCE = 500;
 
 const FORWARDED = new Set([
@@ -93,6 +94,8 @@ export interface Port {
   leave(): void;
   /** Escape was pressed in the app. */
   escape(): void;
+  /** The policy kept the app from something: what its browser says about it. */
+  violation(params: Record<string, unknown>): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
   /** False where nobody could answer a forwarded request. */
@@ -120,6 +123,8 @@ export class Bridge {
   #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #logs = { second: 0, count: 0 };
+  #violations = 0;
+  readonly #oldNames = new Set<string>();
 
   constructor(
     private readonly port: Port,
@@ -132,6 +137,7 @@ export class Bridge {
     this.#initialized = false;
     this.#sent = { input: false, outcome: false };
     this.#partial = null;
+    this.#violations = 0;
     this.#become("loading");
     clearTimeout(this.#timer);
     if (this.host.initTimeout > 0) {
@@ -213,15 +219,26 @@ export class Bridge {
     const parsed = parse(data);
     if (!parsed) {
       this.dropped.malformed += 1;
-    } else if (exceeds(data, MAX_MESSAGE)) {
+    } else if (weigh(data, MAX_MESSAGE) > MAX_MESSAGE) {
       this.dropped.oversized += 1;
       // Silence would leave the app waiting for ever.
       if (parsed.type === "request") {
         this.#refuse(parsed.message.id, INVALID_PARAMS, "The message is larger than 8 MB.");
       }
-    } else if (parsed.type === "request") this.#request(parsed.message);
-    else if (parsed.type === "notification") this.#notification(parsed.message);
+    } else if (parsed.type === "request") this.#request(this.#renamed(parsed.message));
+    else if (parsed.type === "notification") this.#notification(this.#renamed(parsed.message));
     else this.#answered(parsed.message);
+  }
+
+  /** What an old widget means; that it is one is told once for each of its names. */
+  #renamed<M extends Request | Notification>(message: M): M {
+    const meant = standard(message.method, message.params);
+    if (!meant) return message;
+    if (!this.#oldNames.has(message.method)) {
+      this.#oldNames.add(message.method);
+      this.port.event("old-name", { method: message.method, use: meant.method });
+    }
+    return { ...message, ...meant };
   }
 
   #request(message: Request): void {
@@ -268,6 +285,10 @@ export class Bridge {
         break;
       case ESCAPED:
         this.port.escape();
+        break;
+      case VIOLATION:
+        this.#violations += 1;
+        if (this.#violations <= MAX_VIOLATIONS) this.port.violation(values);
         break;
       case STORED:
         this.port.event("stored", values);

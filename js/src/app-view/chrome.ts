@@ -19,6 +19,8 @@ const MODE_BUTTONS: Record<DisplayMode, { lines: string; label: string }> = {
   pip: { lines: "M13 7V3H2v9h5M8 9h6v5H8z", label: "Own window" },
 };
 
+const INSPECT = "M7 2a5 5 0 1 0 0 10A5 5 0 0 0 7 2zM11 11l4 4";
+
 function drawing(lines: string): SVGElement {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -53,14 +55,19 @@ export class Chrome {
   readonly #state = element("span", "pmcp-app-state");
   readonly #stateText = element("span", "pmcp-app-state-text");
   readonly #reload: HTMLButtonElement;
+  readonly #inspect: HTMLButtonElement;
   readonly #modes = element("span", "pmcp-app-modes");
   readonly #bars = element("div", "pmcp-app-bars");
   readonly #shown = new Map<string, HTMLElement>();
 
-  constructor(reload: () => void) {
+  constructor(reload: () => void, inspect: () => void) {
     this.#reload = button("↻", "pmcp-icon-button", reload);
     this.#reload.setAttribute("aria-label", "Reload the app");
     this.#reload.title = "Reload the app";
+    this.#inspect = button("", "pmcp-icon-button pmcp-app-inspect", inspect);
+    this.#inspect.append(drawing(INSPECT));
+    this.setInspected(false);
+    this.setProblems(0);
     const dot = element("span", "pmcp-app-dot");
     dot.setAttribute("aria-hidden", "true");
     this.#state.setAttribute("role", "status");
@@ -73,6 +80,7 @@ export class Chrome {
       element("span", "pmcp-spacer"),
       this.#state,
       this.#modes,
+      this.#inspect,
       this.#reload,
     );
     this.root.append(header, this.#bars, this.stage);
@@ -93,6 +101,18 @@ export class Chrome {
     this.root.dataset.state = state;
     setText(this.#stateText, STATE_TEXT[state]);
     this.#reload.disabled = state === "closed";
+  }
+
+  setInspected(open: boolean): void {
+    this.#inspect.setAttribute("aria-expanded", String(open));
+  }
+
+  /** How often the app was kept from something. */
+  setProblems(count: number): void {
+    const label = count === 0 ? "Inspector" : `Inspector (${count} blocked)`;
+    this.#inspect.setAttribute("aria-label", label);
+    this.#inspect.title = label;
+    this.#inspect.dataset.problems = String(count > 0);
   }
 
   /** The ways in which the app can be shown besides the present one. */

@@ -2,6 +2,7 @@ import type { Theme } from "../shared/theme";
 import {
   APP_LOADED,
   COLOR_SCHEME,
+  NOT_LOADED,
   outerDocument,
   PROXY,
   PROXY_READY,
@@ -9,7 +10,7 @@ import {
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
-import { prelude, type Stored } from "./prelude";
+import { prelude, type Stored, VIOLATION } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {
@@ -31,6 +32,8 @@ export interface Resource extends Policy {
   wanted?: Partial<Record<"connect" | "load" | "embed" | "permissions" | "refused", string[]>>;
   /** Written for `window.mcpBridge` or `window.openai`. */
   legacy?: boolean;
+  /** As the server sent it. */
+  mimeType?: string;
 }
 
 export interface FrameEvents {
@@ -39,6 +42,8 @@ export interface FrameEvents {
   /** The app's document was loaded for the nth time since then. */
   loaded(times: number): void;
   message(data: unknown): void;
+  /** The policy kept it from going elsewhere; a message as if the app told so itself. */
+  notLoaded(message: unknown): void;
 }
 
 /** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
@@ -105,7 +110,7 @@ export class Frame {
   }
 
   #receive(data: unknown): void {
-    const method = (data as { method?: unknown } | null)?.method;
+    const { method, params } = (data ?? {}) as { method?: unknown; params?: unknown };
     if (typeof method !== "string" || !method.startsWith(PROXY)) {
       this.#app?.events.message(data);
     } else if (method === PROXY_READY) {
@@ -114,6 +119,8 @@ export class Frame {
     } else if (method === APP_LOADED) {
       this.#loads += 1;
       this.#app?.events.loaded(this.#loads);
+    } else if (method === NOT_LOADED) {
+      this.#app?.events.notLoaded({ jsonrpc: "2.0", method: VIOLATION, params });
     }
   }
 

@@ -131,9 +131,23 @@ export function pageStyle(): (name: string) => string {
   return (name) => style.getPropertyValue(name);
 }
 
-export function themeContext(): Pick<McpUiHostContext, "theme" | "styles"> {
-  const theme = currentTheme();
-  return { theme, styles: { variables: styleVariables(theme, pageStyle()) } };
+export function themeContext(
+  theme: Theme = currentTheme(),
+  read: (name: string) => string = pageStyle(),
+): Pick<McpUiHostContext, "theme" | "styles"> {
+  return { theme, styles: { variables: styleVariables(theme, read) } };
+}
+
+/** What an app is told instead of the truth, to see what it makes of it. */
+export interface Pretence {
+  theme?: Theme;
+  locale?: string;
+  safeAreaInsets?: NonNullable<McpUiHostContext["safeAreaInsets"]>;
+}
+
+export function pretended({ theme, ...others }: Pretence): Partial<McpUiHostContext> {
+  // The page has the colours of one theme only.
+  return theme ? { ...others, ...themeContext(theme, () => "") } : others;
 }
 
 /** What the app has to itself. */

@@ -60,10 +60,10 @@ export function parse(data: unknown): Parsed | null {
 }
 
 /**
- * Whether the value is worth more than `limit` bytes of JSON, give or take. Stops as soon as it knows, and
+ * What the value is worth in bytes of JSON, give or take. Stops as soon as that is more than `limit`, and
  * counts every visit to a node, so that a cycle is simply too large.
  */
-export function exceeds(value: unknown, limit: number): boolean {
+export function weigh(value: unknown, limit: number): number {
   let weight = 0;
   const open: unknown[] = [value];
   while (open.length > 0) {
@@ -74,7 +74,7 @@ export function exceeds(value: unknown, limit: number): boolean {
     else if (each instanceof ArrayBuffer) weight += each.byteLength;
     else if (Array.isArray(each)) {
       weight += 2 + each.length;
-      if (weight > limit) return true;
+      if (weight > limit) return weight;
       for (const item of each) open.push(item);
     } else {
       weight += 2;
@@ -83,7 +83,7 @@ export function exceeds(value: unknown, limit: number): boolean {
         open.push(item);
       }
     }
-    if (weight > limit) return true;
+    if (weight > limit) return weight;
   }
-  return false;
+  return weight;
 }

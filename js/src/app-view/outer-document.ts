@@ -8,8 +8,10 @@ export const PROXY_SANDBOX = "allow-scripts allow-same-origin allow-forms";
 export const PROXY = "ui/notifications/sandbox-";
 export const PROXY_READY = `${PROXY}proxy-ready`;
 export const RESOURCE_READY = `${PROXY}resource-ready`;
-/** Ours, not the spec's: the inner document was loaded (up), the colour scheme (down). */
+/** Ours, not the spec's, as are the next two: the inner document was loaded (up), the colour scheme (down). */
 export const APP_LOADED = `${PROXY}app-loaded`;
+/** The policy kept the app's frame from going somewhere (up). */
+export const NOT_LOADED = `${PROXY}not-loaded`;
 export const COLOR_SCHEME = `${PROXY}color-scheme`;
 
 /** Messages of the app that are passed on in 50 ms; ten times as many wait, the others are dropped. */
@@ -22,8 +24,8 @@ function relay(proxy: string, burst: number): void {
     document.documentElement.style.colorScheme = value;
     if (frame) frame.style.colorScheme = value;
   };
-  const tell = (name: string) =>
-    up.postMessage({ jsonrpc: "2.0", method: proxy + name, params: {} }, "*");
+  const tell = (name: string, params: object = {}) =>
+    up.postMessage({ jsonrpc: "2.0", method: proxy + name, params }, "*");
   const own = (data: { method?: unknown } | null): data is { method: string } =>
     typeof data?.method === "string" && data.method.startsWith(proxy);
   // An app that floods is slowed down here, in a process of its own, and not in the notebook.
@@ -75,6 +77,10 @@ function relay(proxy: string, burst: number): void {
       pass(data);
     }
   });
+  // Where the frame may go is the business of this document's policy, so it is told here.
+  addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
+    tell("not-loaded", { directive: effectiveDirective, blocked: blockedURI }),
+  );
   tell("proxy-ready");
 }
 

@@ -3,6 +3,7 @@
 /** Names of ours, not the spec's; an app that sends them itself reaches no more than its own store. */
 export const STORED = "run.pmcp/notifications/stored";
 export const ESCAPED = "run.pmcp/notifications/escaped";
+export const VIOLATION = "run.pmcp/notifications/csp-violation";
 
 /** The `_storage` trait. */
 export interface Stored {
@@ -97,6 +98,26 @@ function escaping(method: string): void {
     if (event.key === "Escape" && !event.defaultPrevented) {
       parent.postMessage({ jsonrpc: "2.0", method, params: {} }, "*");
     }
+  });
+}
+
+/** What the policy keeps the app from is said in a console that few open. Once for each thing. */
+function violations(method: string): void {
+  const told = new Set<string>();
+  addEventListener("securitypolicyviolation", (event) => {
+    const { effectiveDirective: directive, blockedURI: blocked, sourceFile, lineNumber } = event;
+    // Code from text has no address but the place where it is made.
+    const key = `${directive} ${blocked} ${blocked === "eval" ? `${lineNumber}:${event.columnNumber}` : ""}`;
+    if (!event.isTrusted || told.has(key) || told.size >= 50) return;
+    told.add(key);
+    const params = {
+      directive,
+      blocked,
+      sample: event.sample,
+      source: sourceFile,
+      line: lineNumber,
+    };
+    parent.postMessage({ jsonrpc: "2.0", method, params }, "*");
   });
 }
 
@@ -240,6 +261,7 @@ export function prelude(stored: Stored | null, old: boolean): string {
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
+    `(${violations})(${literal(VIOLATION)})`,
   ];
   if (old) calls.push(`(${legacy})(${literal(stored?.state)},${literal(STORED)})`);
   return `<script>${calls.join(";")};document.currentScript.remove()</script>`;

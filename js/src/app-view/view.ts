@@ -14,25 +14,29 @@ import {
 import { Chrome } from "./chrome";
 import { DISPLAY_MODES, Display } from "./display";
 import { documentOf, keepDocument } from "./documents";
-import { embedded, files, save } from "./download";
+import { embedded } from "./download";
 import { Frame, type Resource } from "./frame";
-import { hostContext, type Space, spaceContext, themeContext } from "./host-context";
+import {
+  hostContext,
+  type Pretence,
+  pretended,
+  type Space,
+  spaceContext,
+  themeContext,
+} from "./host-context";
+import { type Inspected, Inspection, type InspectorCode } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
 import type { Stored } from "./prelude";
+import { Questions } from "./questions";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
+import { Trace } from "./trace";
+import { showEval, showWanted } from "./wishes";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
-
-const PERMISSION_NAMES: Record<string, string> = {
-  camera: "the camera",
-  microphone: "the microphone",
-  geolocation: "your position",
-  clipboardWrite: "the clipboard (to write)",
-};
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -61,8 +65,12 @@ export class AppView {
   #width = 0;
   #lastHeard = 0;
   readonly #display: Display;
-  /** Open questions to the person, by name: how to say no. */
-  readonly #questions = new Map<string, () => void>();
+  readonly #questions: Questions;
+  readonly #trace = new Trace();
+  readonly #inspection: Inspection;
+  #pretence: Pretence = {};
+  #problems = 0;
+  #triedEval = false;
   /** What this view itself asked of the server. */
   readonly #reads = new Map<number, (payload: CallPayload) => void>();
   #lastRead = 0;
@@ -72,7 +80,18 @@ export class AppView {
     el: HTMLElement,
     private readonly signal: AbortSignal,
   ) {
-    this.#chrome = new Chrome(() => this.#open());
+    this.#chrome = new Chrome(
+      () => this.#open(),
+      () => this.#inspect(),
+    );
+    this.#questions = new Questions(this.#chrome, (uri) => this.#read(uri));
+    this.#inspection = new Inspection(
+      this.#inspected(),
+      () => this.#channel.send({ kind: "inspector" }),
+      (why) => this.#inspectorFailed(why),
+      signal,
+    );
+    this.#chrome.root.append(this.#inspection.panel);
     this.#display = new Display(this.#chrome.root, (mode) => this.#displayed(mode), signal);
     followTheme(this.#chrome.root, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
@@ -97,6 +116,7 @@ export class AppView {
       if (model.get("_closed") === true) void this.#teardown();
     });
     watchTheme(signal, (theme) => {
+      if (this.#pretence.theme) return;
       this.#frame?.setTheme(theme);
       this.#bridge?.contextChanged(themeContext());
     });
@@ -131,11 +151,14 @@ export class AppView {
     }
     if (resource.hash) keepDocument(resource.hash, html);
     this.#chrome.setBorder(resource.prefersBorder ?? true);
-    this.#showWanted(resource.wanted ?? {});
+    showWanted(this.#chrome, resource.wanted ?? {}, () => this.#channel.send({ kind: "consent" }));
     const host = this.#host;
     const bridge = new Bridge(
       {
-        post: (message) => this.#frame?.post(message),
+        post: (message) => {
+          this.#trace.add("host", message);
+          this.#frame?.post(message);
+        },
         rpc: (call, payload) => {
           this.#channel.expect();
           this.#channel.send({ kind: "rpc", call, payload });
@@ -146,74 +169,54 @@ export class AppView {
         },
         event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
         size: (height) => this.#resize(height),
-        openLink: (url) => this.#askLink(url),
-        download: (contents) => this.#askDownload(contents),
+        openLink: (url) => this.#questions.link(url),
+        download: (contents) => this.#questions.download(contents),
         display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
         leave: () => void this.#teardown(),
         escape: () => {
           if (this.#display.mode === "fullscreen") this.#display.show("inline");
         },
-        context: () => hostContext(this.#call, this.#space()),
+        violation: (params) => this.#violated(params),
+        context: () => this.#context(),
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
       },
       host,
     );
     this.#bridge = bridge;
+    this.#trace.begin("opened");
+    this.#problems = 0;
+    this.#triedEval = false;
+    this.#chrome.setProblems(0);
     bridge.setCall(this.#call);
     const { stage } = this.#chrome;
     const spare = takeSpare(resource, stage);
     this.#frame = spare ?? new Frame(resource, currentTheme());
+    this.#frame.setTheme(this.#pretence.theme ?? currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
     const stored = () => this.model.get("_storage") as Stored | null;
+    const receive = (data: unknown) => {
+      this.#trace.add("app", data);
+      bridge.receive(data);
+    };
     this.#frame.show(resource, html, stored, {
-      starts: () => bridge.start(),
+      starts: () => {
+        this.#trace.begin("document");
+        bridge.start();
+      },
       loaded: (times) => this.#loaded(times),
       message: (data) => {
         this.#lastHeard = performance.now();
-        bridge.receive(data);
+        receive(data);
       },
+      // That is no sign of life: it may be the last that there is to hear.
+      notLoaded: receive,
     });
     bridge.start();
     this.#enter("loading", host);
+    this.#showLink();
     this.#showCall();
-  }
-
-  /** An app is opened without what it asks for; whoever allows it gets it opened anew. */
-  #showWanted({
-    connect,
-    load,
-    embed,
-    permissions,
-    refused,
-  }: NonNullable<Resource["wanted"]>): void {
-    const wishes = [
-      connect && `send data to ${connect.join(", ")}`,
-      load && `load from ${load.join(", ")}`,
-      embed && `embed pages of ${embed.join(", ")}`,
-      permissions && `use: ${permissions.map((name) => PERMISSION_NAMES[name] ?? name).join(", ")}`,
-    ].filter((wish) => wish !== undefined);
-    this.#chrome.hideBar("wanted");
-    if (wishes.length > 0) {
-      this.#chrome.showBar("wanted", {
-        tone: "warning",
-        text: "The app runs without something it asks for:",
-        detail: wishes.join("; "),
-        guarded: true,
-        actions: [
-          { label: "Allow", run: () => this.#channel.send({ kind: "consent" }), main: true },
-          { label: "Keep it out", run: () => this.#chrome.hideBar("wanted") },
-        ],
-      });
-    } else if (refused?.length) {
-      this.#chrome.showBar("wanted", {
-        tone: "info",
-        text: "The app declares domains that no app may reach:",
-        detail: refused.join(", "),
-        actions: [{ label: "Close", run: () => this.#chrome.hideBar("wanted") }],
-      });
-    }
   }
 
   #askDocument(): void {
@@ -243,6 +246,8 @@ export class AppView {
       void this.#askApp(Number(message.call), payload.method, payload.params);
     } else if (message.kind === "display" && typeof payload?.mode === "string") {
       this.#display.show(payload.mode as DisplayMode);
+    } else if (message.kind === "inspector" && typeof payload?.module === "string") {
+      this.#inspection.arrived(payload as unknown as InspectorCode);
     } else if (message.kind === "teardown") {
       void this.#teardown();
     }
@@ -251,6 +256,7 @@ export class AppView {
   #enter(phase: Phase, host: Host): void {
     this.#phase = phase;
     this.#showState();
+    if (phase === "silent" && this.#triedEval) showEval(this.#chrome, this.#host.server);
     if (phase === "silent") {
       this.#chrome.showBar("silent", {
         tone: "warning",
@@ -261,6 +267,77 @@ export class AppView {
     // The next app finds its frame ready, once this one has its own start behind it.
     if (phase === "ready" && host.policy) prepareSpare(host.policy);
     if (phase === "ready") this.#offerModes();
+  }
+
+  /** What the app is told of its surroundings: the truth, or what the inspector makes of it. */
+  #context(): ReturnType<typeof hostContext> {
+    return { ...hostContext(this.#call, this.#space()), ...pretended(this.#pretence) };
+  }
+
+  #pretend(pretence: Pretence): void {
+    const before = this.#context();
+    this.#pretence = pretence;
+    const changed = Object.entries(this.#context()).filter(
+      ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
+    );
+    this.#frame?.setTheme(pretence.theme ?? currentTheme());
+    if (changed.length > 0) this.#bridge?.contextChanged(Object.fromEntries(changed));
+  }
+
+  #inspected(): Inspected {
+    const view = this;
+    return {
+      trace: this.#trace,
+      get server() {
+        return view.#host.server;
+      },
+      get resource() {
+        return view.model.get("_resource") as Resource | null;
+      },
+      get mode() {
+        return view.#display.mode;
+      },
+      context: () => this.#context(),
+      pretend: (pretence) => this.#pretend(pretence),
+      limitWidth: (width) => {
+        this.#chrome.stage.style.maxWidth = width === null ? "" : `${width}px`;
+      },
+      display: (mode) => this.#display.show(mode),
+      repeat: (method, params) => this.#ask(method, params),
+    };
+  }
+
+  #inspect(): void {
+    if (!this.#inspection.open && this.#link === "static") {
+      this.#inspectorFailed("There is no live kernel to load it from.");
+      return;
+    }
+    this.#chrome.hideBar("inspector");
+    this.#inspection.toggle();
+    this.#chrome.setInspected(this.#inspection.open);
+  }
+
+  #inspectorFailed(why: string): void {
+    this.#chrome.setInspected(false);
+    this.#chrome.showBar("inspector", {
+      tone: "warning",
+      text: "The inspector could not be opened.",
+      detail: why,
+      actions: [{ label: "Close", run: () => this.#chrome.hideBar("inspector") }],
+    });
+  }
+
+  #violated(params: Record<string, unknown>): void {
+    this.#channel.send({ kind: "event", event: "csp-violation", payload: params });
+    const code = params.blocked === "eval";
+    // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
+    if (code && this.#phase === "loading") {
+      this.#triedEval = true;
+      return;
+    }
+    this.#problems += 1;
+    this.#chrome.setProblems(this.#problems);
+    if (code) showEval(this.#chrome, this.#host.server);
   }
 
   #space(): Space {
@@ -325,6 +402,16 @@ export class AppView {
   #linked(link: Link): void {
     this.#link = link;
     this.#showState();
+    this.#showLink();
+  }
+
+  #showLink(): void {
+    if (this.#link === "static" && this.#frame) {
+      this.#chrome.showBar("kernel", {
+        tone: "info",
+        text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
+      });
+    } else this.#chrome.hideBar("kernel");
   }
 
   /** A document that comes after the first and says nothing is the browser's error page, not the app. */
@@ -353,71 +440,24 @@ export class AppView {
     });
   }
 
-  /** One question of a kind at a time: a second must not slip something else under the pointer. */
-  #ask(name: string, question: { text: string; detail: string; yes: string; no: string }) {
-    if (this.#questions.has(name)) return Promise.resolve(false);
-    return new Promise<boolean>((resolve) => {
-      const decide = (wanted: boolean) => {
-        this.#questions.delete(name);
-        this.#chrome.hideBar(name);
-        resolve(wanted);
-      };
-      this.#questions.set(name, () => decide(false));
-      this.#chrome.showBar(name, {
-        tone: "info",
-        text: question.text,
-        detail: question.detail,
-        guarded: true,
-        actions: [
-          { label: question.yes, run: () => decide(true), main: true },
-          { label: question.no, run: () => decide(false) },
-        ],
-      });
-    });
-  }
-
-  async #askLink(url: string): Promise<boolean> {
-    const text = "The app wants to open a link in a new tab.";
-    const wanted = await this.#ask("link", { text, detail: url, yes: "Open", no: "Don’t open" });
-    if (wanted) window.open(url, "_blank", "noopener,noreferrer");
-    return wanted;
-  }
-
-  async #askDownload(contents: unknown[]): Promise<boolean> {
-    const offered = files(contents);
-    if (offered.length === 0) return false;
-    const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
-    const detail = offered
-      .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
-      .join(", ");
-    if (!(await this.#ask("download", { text, detail, yes: "Save", no: "Don’t save" })))
-      return false;
-    for (const { name, body } of offered) {
-      if (body instanceof Blob) save({ name, body });
-      else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
-      else {
-        const read = await this.#read(body.uri);
-        if (!(read?.body instanceof Blob)) return false;
-        save({ name, body: read.body });
-      }
+  /** A request to the server by this view, and not by the app. */
+  #ask(method: string, params: unknown): Promise<CallPayload> {
+    if (this.#link === "static" || this.signal.aborted) {
+      const error = { code: UNAVAILABLE, message: "There is no live kernel behind this view." };
+      return Promise.resolve({ error });
     }
-    return true;
-  }
-
-  /** A resource of the server, read for this view and not for the app. */
-  async #read(uri: string) {
-    const payload = await new Promise<CallPayload>((resolve) => {
+    return new Promise((resolve) => {
       // The bridge counts its calls upwards.
       this.#lastRead -= 1;
       const call = this.#lastRead;
       this.#reads.set(call, resolve);
       this.#channel.expect();
-      this.#channel.send({
-        kind: "rpc",
-        call,
-        payload: { method: "resources/read", params: { uri } },
-      });
+      this.#channel.send({ kind: "rpc", call, payload: { method, params } });
     });
+  }
+
+  async #read(uri: string) {
+    const payload = await this.#ask("resources/read", { uri });
     const { contents } = (payload.result ?? {}) as { contents?: Record<string, unknown>[] };
     return contents?.[0] ? embedded(contents[0]) : null;
   }
@@ -462,8 +502,8 @@ export class AppView {
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document"]) this.#chrome.hideBar(bar);
-    for (const refuse of this.#questions.values()) refuse();
+    for (const bar of ["silent", "left", "document", "eval"]) this.#chrome.hideBar(bar);
+    this.#questions.refuse();
     this.#chrome.offerModes([], () => {});
     this.#bridge?.dispose();
     this.#bridge = null;

@@ -186,13 +186,24 @@ def inner(bare: Page) -> Callable[[], FrameLocator]:
     return lambda: bare.frame_locator("#cell iframe.pmcp-app-frame").frame_locator("iframe")
 
 
+def _bundle(static: Path, name: str) -> Path:
+    """A TypeScript module of this folder with all it imports."""
+    bundle = static / f"{name}.js"
+    esbuild = JS / "node_modules" / ".bin" / "esbuild"
+    command = [str(esbuild), str(HERE / f"{name}.ts"), "--bundle", "--format=esm", "--minify", f"--outfile={bundle}"]
+    environment = {**os.environ, "NODE_PATH": str(JS / "node_modules")}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return bundle
+
+
 @pytest.fixture(scope="session")
 def sdk_app(static: Path) -> str:
     """An app built on the official SDK."""
-    bundle = static / "sdk-app.js"
-    esbuild = JS / "node_modules" / ".bin" / "esbuild"
-    command = [str(esbuild), str(HERE / "sdk-app.ts"), "--bundle", "--format=esm", "--minify", f"--outfile={bundle}"]
-    environment = {**os.environ, "NODE_PATH": str(JS / "node_modules")}
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-    script = bundle.read_text().replace("</script", "<\\/script")
+    script = _bundle(static, "sdk-app").read_text().replace("</script", "<\\/script")
     return f"<!doctype html><p id=log></p><script type=module>{script}</script>"
+
+
+@pytest.fixture(scope="session")
+def official_host(static: Path) -> str:
+    """The address of a module that shows an app as the official `AppBridge` does."""
+    return f"/static/{_bundle(static, 'official-host').name}"

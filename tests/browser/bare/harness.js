@@ -30,7 +30,14 @@ class MockModel {
     const { kind, view, seq, n } = content;
     if (kind === "hello") this.say({ kind: "welcome", to: view, seq, now: Date.now() });
     if (kind === "ping") this.say({ kind: "pong", to: view, n });
+    if (kind === "inspector") void this.sendInspector(view);
     this.onrpc?.(content);
+  }
+  async sendInspector(view) {
+    const [module, style] = await Promise.all(
+      ["js", "css"].map(async (kind) => (await fetch(`/static/inspector.${kind}`)).text()),
+    );
+    this.say({ kind: "inspector", to: view, payload: { module, style } });
   }
   emit(event, value) {
     for (const each of [...this.listeners]) if (each.event === event) each.callback(value);

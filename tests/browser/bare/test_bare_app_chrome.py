@@ -61,10 +61,23 @@ def test_busy_kernel_is_shown_and_goes_away(open_app: Open, app: App, inner: Inn
 def test_no_kernel_is_a_snapshot(open_app: Open, app: App, inner: Inner) -> None:
     page = open_app(app(), options={"live": False})
     expect(page.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
+    expect(page.locator(".pmcp-bar")).to_contain_text("Run its cell again")
     expect(inner().locator("#state")).to_have_text("started")
     code = inner().locator("body").evaluate("() => rpc('tools/call', {}).catch((e) => e.code)")
     assert code == -32000
     assert page.evaluate("() => model.sent") == []
+
+
+def test_a_kernel_that_goes_and_comes_back(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app())
+    expect(inner().locator("#state")).to_have_text("started")
+    inner().locator("body").evaluate("() => { window.mark = 7 }")
+    page.evaluate("() => model.setLive(false)")
+    expect(page.locator(".pmcp-bar")).to_contain_text("shows its last state")
+    page.evaluate("() => model.setLive(true)")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    expect(page.locator(".pmcp-bar")).to_have_count(0)
+    assert inner().locator("body").evaluate("() => window.mark") == 7, "the app was left alone all the while"
 
 
 def test_closed_before_it_was_mounted(open_app: Open, app: App) -> None:

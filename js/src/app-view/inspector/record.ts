@@ -1,0 +1,106 @@
+/** A message as the inspector shows it: what it is, what it answers, and what is wrong with it. */
+import { type JsonRpc, parse } from "../jsonrpc";
+import { standard } from "../old-names";
+import { VIOLATION } from "../prelude";
+import type { Entry } from "../trace";
+import { checkMessage, checkResult } from "./schema";
+
+export interface Problem {
+  text: string;
+  /** Wrong, or only not quite the standard. */
+  level: "error" | "note";
+}
+
+export interface Exchange {
+  entry: Entry;
+  kind: "request" | "notification" | "response" | "malformed";
+  method: string;
+  params: unknown;
+  problems: Problem[];
+  /** Of a response: what it answers. Of a request: what answered it. */
+  partner: Exchange | null;
+}
+
+const OWN = "run.pmcp/";
+
+/** Turns the entries of a trace into records, in order; pairs what belongs together. */
+export class Reader {
+  readonly #open = new Map<string, Exchange>();
+
+  read(entry: Entry): Exchange {
+    const parsed = parse(entry.message);
+    if (!parsed) {
+      const problems: Problem[] = [{ level: "error", text: "This is not JSON-RPC 2.0." }];
+      const method = "(no message)";
+      return { entry, kind: "malformed", method, params: undefined, problems, partner: null };
+    }
+    const { id, method, params, result, error } = parsed.message as JsonRpc & {
+      [key: string]: unknown;
+    };
+    const record: Exchange = {
+      entry,
+      kind: parsed.type,
+      method: String(method ?? ""),
+      params,
+      problems: [],
+      partner: null,
+    };
+    if (parsed.type === "response") {
+      const asker = entry.from === "app" ? "host" : "app";
+      const key = `${asker} ${typeof id} ${String(id)}`;
+      const asked = this.#open.get(key);
+      this.#open.delete(key);
+      if (asked) {
+        record.partner = asked;
+        record.method = asked.method;
+        asked.partner = record;
+        if (error === undefined) this.#judge(record, checkResult(asked.method, result));
+      } else {
+        record.method = "(unknown request)";
+        record.problems.push({
+          level: "error",
+          text: `It answers no request that is open: id ${id}.`,
+        });
+      }
+      return record;
+    }
+    if (parsed.type === "request") {
+      this.#open.set(`${entry.from} ${typeof id} ${String(id)}`, record);
+    }
+    const meant = entry.from === "app" ? standard(record.method, params) : null;
+    if (meant) {
+      const text = `${record.method} is an old form; the standard’s is ${meant.method}.`;
+      record.problems.push({ level: "note", text });
+    }
+    if (record.method === VIOLATION) {
+      const { directive, blocked } = (params ?? {}) as Record<string, unknown>;
+      // Most libraries only try whether they may.
+      const level = blocked === "eval" ? "note" : "error";
+      record.problems.push({ level, text: `${directive} blocked ${blocked}; see “Document”.` });
+    } else if (!record.method.startsWith(OWN)) {
+      const { method: known, params: given } = meant ?? { method: record.method, params };
+      this.#judge(record, checkMessage(known, given));
+    }
+    return record;
+  }
+
+  #judge(record: Exchange, found: ReturnType<typeof checkMessage>): void {
+    for (const { path, text, extra } of found ?? []) {
+      record.problems.push({ level: extra ? "note" : "error", text: `${path} ${text}` });
+    }
+  }
+}
+
+/** Milliseconds between a request and its answer. */
+export function took(record: Exchange): number | null {
+  return record.partner ? Math.abs(record.partner.entry.at - record.entry.at) : null;
+}
+
+/** JSON for people; what has none (a cycle, a BigInt) is said instead. */
+export function json(value: unknown): string {
+  try {
+    return JSON.stringify(value, null, 2) ?? String(value);
+  } catch (error) {
+    return `This cannot be shown as JSON: ${error}`;
+  }
+}

@@ -1,0 +1,81 @@
+"""What an app asked, as a list and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import comm
+import pytest
+from mcp.server.apps import Apps
+from mcp.server.mcpserver import Context, MCPServer
+
+import pmcp_lab as lab
+from tests.unit.front_end import Comm, FrontEnd, until
+
+
+@pytest.fixture(autouse=True)
+def comms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comm, "create_comm", Comm)
+
+
+@pytest.fixture
+def demo() -> Iterator[lab.Server]:
+    with lab.connect("demo") as server:
+        yield server
+
+
+def test_calls_are_a_list_and_a_table(demo: lab.Server) -> None:
+    view = demo.app("wave", frequency=3)
+    assert list(view.calls.df.columns) == ["time", "method", "name", "arguments", "result", "error", "is_error", "ms"]
+    page = FrontEnd(view)
+    for call, payload in enumerate(
+        (
+            {"method": "tools/call", "params": {"name": "wave", "arguments": {"frequency": 2}}},
+            {"method": "tools/call", "params": {"name": "no such tool"}},
+            {"method": "resources/read", "params": {"uri": "ui://demo/wave"}},
+            {"method": "tools/call", "params": {"name": "wave", "arguments": {"frequency": -1}}},
+        )
+    ):
+        page.send(kind="rpc", view="v", call=call, payload=payload)
+    until(lambda: len(view.calls) == 4 and all("ms" in entry for entry in view.calls))
+    table = view.calls.df
+    assert table["name"].tolist() == ["wave", "no such tool", "ui://demo/wave", "wave"]
+    assert table["arguments"][0] == {"frequency": 2}
+    assert table["result"][0]["frequency"] == 2
+    assert "no tool 'no such tool'" in table["error"][1]
+    assert table["is_error"].tolist() == [False, False, False, True]
+    assert str(table["time"].dt.tz) == "UTC"
+    assert (table["ms"] >= 0).all()
+    assert view.calls[0]["method"] == "tools/call"
+
+
+def test_the_inspector_comes_on_request(demo: lab.Server) -> None:
+    page = FrontEnd(demo.app("wave"))
+    assert "Handshake" not in str(page.opened)
+    page.send(kind="inspector", view="v")
+    (answer,) = page.wait("inspector")
+    assert answer["to"] == "v"
+    assert "Handshake" in answer["payload"]["module"]
+    assert ".pmcp-ins-row" in answer["payload"]["style"]
+
+
+def test_changed_lists_of_the_server_reach_the_app() -> None:
+    apps = Apps()
+    apps.add_html_resource("ui://growing/page", "<p>")
+
+    @apps.tool(resource_uri="ui://growing/page")
+    async def grow(ctx: Context) -> str:
+        await ctx.session.send_tool_list_changed()
+        return "grown"
+
+    source: MCPServer = MCPServer("growing", extensions=[apps])
+    with lab.connect(source, mode="legacy") as server:
+        view = server.app("grow")
+        page = FrontEnd(view)
+        server.call("grow")
+        (told,) = page.wait("notify")[:1]
+        assert told["payload"] == {"method": "notifications/tools/list_changed", "params": {}}
+        view.close()
+        count = len(page.of("notify"))
+        server.call("grow")
+        assert len(page.of("notify")) == count
