@@ -70,7 +70,7 @@ class TestRunning:
         threads = threading.active_count()
         began = time.thread_time()  # of this thread alone, however busy the machine is
         many = modern.map("double", range(1_000), concurrency=64)
-        assert time.thread_time() - began < 0.5
+        assert time.thread_time() - began < 2
         assert threading.active_count() <= threads
         assert sum(result.value for result in many.results(timeout=60)) == 999_000
         many.df  # noqa: B018 - the first one imports pandas
