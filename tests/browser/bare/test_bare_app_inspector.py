@@ -291,7 +291,7 @@ def test_copy_as_cell(inspect: Inspect, app: App, inner: Inner) -> None:
     calls: list[Any] = []
 
     class Lab:
-        def server(self, name: str) -> Any:
+        def connected(self, name: str) -> Any:
             return type("Server", (), {"call": lambda _, tool, **named: calls.append((name, tool, named))})()
 
     statement = code.partition("import pmcp_lab as lab\n\n")[2]

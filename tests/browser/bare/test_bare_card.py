@@ -156,17 +156,6 @@ def test_the_table_on_the_same_page_does_not_restyle_it(card: Card) -> None:
     assert box["width"] > 50
 
 
-def test_a_narrow_table_has_room_for_its_cross(bare: Page) -> None:
-    bare.set_viewport_size({"width": 420, "height": 700})
-    bare.evaluate(
-        """() => open_widget('task-table',
-             {_state: {seq: 0, now: Date.now(), state: {rows: [task('a', {status: 'working'})]}}})"""
-    )
-    button = bare.get_by_role("button", name="Cancel")
-    assert button.evaluate("(node) => getComputedStyle(node).fontSize") == "0px"
-    assert button.evaluate("(node) => node.scrollWidth <= node.clientWidth + 1")
-
-
 # --- questions ---
 
 
