@@ -13,33 +13,15 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from pmcp_lab.tasks.backends.redis_connection import TROUBLE
+from pmcp_lab.tasks.backends.watching import LocalChanges
 
 _RECONNECT: Final = (0.1, 2.0)
 """Shortest and longest pause (s) between two attempts to listen again."""
 
 
-class ChannelChanges:
-    """Ids written since the last look. An empty set means that the connection was lost: look at everything."""
-
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._ready = asyncio.Event()
-
-    def tell(self, task_id: str | None) -> None:
-        if task_id is not None:
-            self._ids.add(task_id)
-        self._ready.set()
-
-    async def wait(self) -> frozenset[str]:
-        await self._ready.wait()
-        self._ready.clear()
-        ids, self._ids = frozenset(self._ids), set()
-        return ids
-
-
 class _Channel:
     def __init__(self) -> None:
-        self.listeners: set[ChannelChanges] = set()
+        self.listeners: set[LocalChanges] = set()
         self.subscribed = asyncio.Event()
 
     def tell(self, task_id: str | None) -> None:
@@ -63,7 +45,7 @@ class Feed:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def listen(self, name: str, *, patience: float = 10.0) -> AsyncIterator[ChannelChanges]:
+    async def listen(self, name: str, *, patience: float = 10.0) -> AsyncIterator[LocalChanges]:
         """What is published in a channel from now on.
 
         Args:
@@ -72,7 +54,7 @@ class Feed:
         Raises:
             RedisError, RedisClusterException, OSError: It doesn't.
         """
-        changes = ChannelChanges()
+        changes = LocalChanges()
         try:
             async with asyncio.timeout(patience):
                 async with self._lock:
@@ -99,7 +81,7 @@ class Feed:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="pmcp_lab redis feed")
 
-    async def _leave(self, name: str, changes: ChannelChanges) -> None:
+    async def _leave(self, name: str, changes: LocalChanges) -> None:
         async with self._lock:
             channel = self._channels.get(name)
             if channel is None:

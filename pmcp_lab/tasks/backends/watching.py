@@ -15,7 +15,10 @@ Watched = tuple[Owner, str | None]
 
 
 class LocalChanges:
-    """Ids written since the last look; may be told from any thread, is waited for on the loop that made it."""
+    """Ids written since the last look; may be told from any thread, is waited for on the loop that made it.
+
+    An empty set means that something may have changed, here is not said what: look at everything.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
