@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def read_body(text: str, form: str, namespace: Mapping[str, Any]) -> Any:
         namespace: What Python sees.
 
     Raises:
-        InvalidArguments: It can't be read, or needs PyYAML, which is not installed.
+        InvalidArguments: It can't be read.
     """
     if not text.strip():
         return {}
@@ -31,14 +30,8 @@ def read_body(text: str, form: str, namespace: Mapping[str, Any]) -> Any:
         return readers[form](text, namespace)
     try:
         return json.loads(text)
-    except ValueError as error:
-        if _is_python(text):
-            return _python(text, namespace)
-        if find_spec("yaml") is None:
-            raise InvalidArguments(
-                f"the cell is neither JSON ({error}) nor Python; for YAML, install it: pip install pyyaml"
-            ) from None
-        return _yaml(text, namespace)
+    except ValueError:
+        return (_python if _is_python(text) else _yaml)(text, namespace)
 
 
 def _json(text: str, _namespace: Mapping[str, Any]) -> Any:
@@ -49,8 +42,6 @@ def _json(text: str, _namespace: Mapping[str, Any]) -> Any:
 
 
 def _yaml(text: str, _namespace: Mapping[str, Any]) -> Any:
-    if find_spec("yaml") is None:
-        raise InvalidArguments("the cell is read as YAML, which needs a package: pip install pyyaml")
     import yaml
 
     try:

@@ -128,12 +128,6 @@ def test_cells_that_can_not_be_read(shell: InteractiveShell, line: str, body: st
         shell.run_cell_magic("mcp", line, body)
 
 
-def test_yaml_without_its_package(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pmcp_lab.notebook.bodies.find_spec", lambda _: None)
-    with pytest.raises(InvalidArguments, match="for YAML, install it: pip install pyyaml"):
-        shell.run_cell_magic("mcp", "call magic add", "a: 1\nb: 2")
-
-
 def test_map(shell: InteractiveShell, tmp_path: Path) -> None:
     import pandas as pd
 

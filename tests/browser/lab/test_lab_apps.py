@@ -235,7 +235,7 @@ def test_debug_uses_every_feature(apps: Apps, picture: Callable[[str], Path]) ->
     press("Update (Image)")
     apps.until(f"{view}.context.get('content', [{{}}])[0].get('type') == 'image'")
     press("400x300")
-    apps.until(f"[e['payload']['height'] for e in {view}.events if e['event'] == 'size'][-1] == 300")
+    apps.until(f"300 in [e['payload']['height'] for e in {view}.events if e['event'] == 'size']")
     press("Call debug-tool")
     press("Call debug-refresh")
     apps.until(f"{{'debug-tool', 'debug-refresh'}} <= set({view}.calls.df.dropna(subset=['ms'])['name'])")
