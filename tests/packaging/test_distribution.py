@@ -69,6 +69,8 @@ def test_metadata_names_the_extras(wheel: Path):
             "redis",
             "dynamodb",
             "docket",
+            "apps",
+            "demo",
             "all",
         }
         assert [(script.name, script.value) for script in distribution.entry_points] == [
