@@ -10,9 +10,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const bundles = {
   "app-view": "src/app-view",
   "task-table": "src/task-table",
-  "task-card": "src/task-card",
-  "tool-form": "src/tool-form",
-  catalogue: "src/catalogue",
+  cards: "src/cards",
   // No widget: the app view loads it when it is opened.
   inspector: "src/app-view/inspector",
 };

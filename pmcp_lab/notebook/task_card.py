@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import traitlets as t
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
@@ -25,6 +26,10 @@ RAW_LIMIT = 200_000
 
 class CardWidget(TaskWidget):
     """Shows one task, or none yet, and takes its answers."""
+
+    _esm = built("cards.js")
+    _css = built("cards.css")
+    _card = t.Unicode().tag(sync=True)
 
     def __init__(self, task: Task | None, **traits: Any) -> None:
         self.task = task
@@ -92,12 +97,10 @@ class CardWidget(TaskWidget):
 class TaskCard(CardWidget):
     """One task: its life, variables, questions and result. Shown again, as it ended, in the saved notebook."""
 
-    _esm = built("task-card.js")
-    _css = built("task-card.css")
     task: Task
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task)
+        super().__init__(task, _card="task")
         self._handles: list[Any] = []
         task.add_done_callback(lambda _: self._settle())
 

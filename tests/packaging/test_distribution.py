@@ -17,7 +17,7 @@ from tests.packaging.conftest import NO_NPM_REGISTRY, ROOT, Environment, new_env
 
 BUNDLES = {
     f"pmcp_lab/static/{name}.{kind}"
-    for name in ("app-view", "inspector", "task-table", "task-card", "tool-form", "catalogue")
+    for name in ("app-view", "inspector", "task-table", "cards")
     for kind in ("js", "css")
 }
 
