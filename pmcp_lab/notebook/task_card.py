@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import traitlets as t
-from IPython.core.getipython import get_ipython
-from IPython.display import display
 
 from pmcp_lab.client import Question, Task
 from pmcp_lab.client.elicitation import openable
@@ -101,26 +99,7 @@ class TaskCard(CardWidget):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task, _card="task")
-        self._handles: list[Any] = []
-        task.add_done_callback(lambda _: self._settle())
-
-    def _ipython_display_(self) -> None:
-        if self.task.done():
-            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
-        else:
-            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-            self._handles.append(handle)
-
-    def _settle(self) -> None:
-        """Bring what was displayed while the task ran to its last state: that is what a notebook is saved with."""
-        handles, self._handles = self._handles, []
-        for handle in handles:
-            if get_ipython() is not None:
-                self._origin.copy().run(handle.update, self._bundle(), raw=True)
-
-    def _bundle(self) -> dict[str, Any]:
-        bundled = self._repr_mimebundle_()
-        return {} if bundled is None else dict(bundled[0])
+        task.add_done_callback(lambda _: self.restate())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundled = super()._repr_mimebundle_(**kwargs)

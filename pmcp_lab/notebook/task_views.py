@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 
 from pmcp_lab.client import Task
 from pmcp_lab.errors import LabError
@@ -34,6 +37,7 @@ class TaskWidget(LiveWidget):
         self._dirty: dict[str, Task] = {}
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
+        self._handles: list[Any] = []
         super().__init__(**traits)
 
     def state(self) -> dict[str, Any]:
@@ -83,6 +87,28 @@ class TaskWidget(LiveWidget):
             for task in self.shown():
                 if task.key == content.get("key") and not task.done():
                     asyncio.get_running_loop().create_task(_cancel(task))
+
+    def _ipython_display_(self) -> None:
+        if all(task.done() for task in self.shown()) and self.shown():
+            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
+        else:
+            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handles.append(handle)
+
+    def restate(self) -> None:
+        """Bring what was displayed while tasks ran to the present: that is what a notebook is saved with.
+
+        Once for each display, for it makes the page draw the widget anew.
+        """
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            if get_ipython() is not None:
+                # An empty context makes it a message of the cell that runs now: nbclient hears no other's.
+                contextvars.Context().run(handle.update, self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, Any]:
+        bundled = self._repr_mimebundle_()
+        return {} if bundled is None else dict(bundled[0])
 
     def close(self) -> None:
         for stop in self._stops:
