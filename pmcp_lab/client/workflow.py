@@ -20,6 +20,7 @@ from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, LabError, NotAWorkflow, PeerError, TaskError, ToolError, nearest
 from pmcp_lab.protocol.handoff import (
+    CALLS,
     NextCall,
     PauseReason,
     StepState,
@@ -69,6 +70,8 @@ class WorkflowRun:
         self._state: WorkflowState | None = None
         self._flight: concurrent.futures.Future[None] | None = None
         self._left: WorkflowState | None = None
+        self._leads = False
+        """Whether the server goes on by itself, and says when there is something to do."""
         self._gave: list[dict[str, Any]] = []
         self._listeners: set[Callable[[WorkflowRun], object]] = set()
 
@@ -281,20 +284,24 @@ class WorkflowRun:
             runtime().wait(self._flight, timeout)
 
     async def _settled(self) -> None:
-        while not self._at_rest:
-            changed = asyncio.Event()
-            stop = self.subscribe(lambda _, changed=changed: changed.set())
-            try:
-                if not self._at_rest:
-                    await changed.wait()
-            finally:
-                stop()
+        changed = asyncio.Event()
+
+        def wake(_run: WorkflowRun) -> None:
+            changed.set()
+
+        stop = self.subscribe(wake)
+        try:
+            while not self._at_rest:
+                changed.clear()
+                await changed.wait()
+        finally:
+            stop()
 
     @property
     def _at_rest(self) -> bool:
         if self.doing is not None or self.call is not None:
             return False
-        paused = self.pause is not None or bool(self.calls)
+        paused = self.pause is not None or bool(self.calls) or not self._leads
         return self.done() or (paused and not self._just_left)
 
     @property
@@ -343,13 +350,14 @@ class WorkflowRun:
         known = self._state
         if known is None:
             return
-        found = read_task(known.task_id, task.status, task.seen_variables)
-        if found is None:
-            self._state = replace(known, status=task.status)
-        else:
-            self._state = replace(
-                found, name=found.name or known.name, goal=found.goal or known.goal, recorded=known.recorded
-            )
+        found = read_task(known.task_id, task.status, task.seen_variables) or replace(known, status=task.status)
+        self._leads = CALLS in task.seen_variables
+        if not self._leads:  # PMCP names the calls once, at the start
+            still_open = {step.name for step in found.steps if step.status in (StepStatus.PENDING, StepStatus.FAILED)}
+            found = replace(found, calls=tuple(call for call in known.calls if call.step in still_open))
+        self._state = replace(
+            found, name=found.name or known.name, goal=found.goal or known.goal, recorded=known.recorded
+        )
         self.touch()
 
     def _with_results(self, state: WorkflowState) -> WorkflowState:

@@ -29,7 +29,8 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
 class Followed(Protocol):
     """What tells when it has changed: a task, or a workflow."""
 
-    key: Any
+    @property
+    def key(self) -> str: ...
 
     def subscribe(self, listener: Callable[[Any], object]) -> Callable[[], None]: ...
 
