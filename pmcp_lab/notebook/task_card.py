@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets as t
@@ -40,6 +40,10 @@ class CardWidget(TaskWidget):
     def shown(self) -> list[Task]:
         return [self.task] if self.task is not None else []
 
+    def asking(self) -> list[Task]:
+        """Those whose questions are shown."""
+        return self.shown()
+
     def state(self) -> dict[str, Any]:
         task = self.task
         if task is None:
@@ -59,14 +63,21 @@ class CardWidget(TaskWidget):
         return {"row": row(task), "history": moments(fresh), **self._asked(task)}
 
     def _asked(self, task: Task) -> dict[str, Any]:
-        asked = task.questions
+        return {"questions": self.forms(task.questions), "visiting": task.visiting}
+
+    def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:
+        """Questions as views draw them; each is made once."""
         self._forms = {each.key: self._forms.get(each.key) or form_of(each) for each in asked}
-        return {"questions": list(self._forms.values()), "visiting": task.visiting}
+        return list(self._forms.values())
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         task = self.task
-        if kind == "answer" and task is not None:
-            asyncio.get_running_loop().create_task(self._answer(task, view, content))
+        if kind == "answer":
+            key = content.get("question")
+            asking = [each for each in self.asking() if any(open_one.key == key for open_one in each.questions)]
+            asked = asking[0] if asking else task
+            if asked is not None:
+                asyncio.get_running_loop().create_task(self._answer(asked, view, content))
         elif kind == "raw" and task is not None:
             self.post({"kind": "raw", "to": view, "text": raw_json(task)})
         else:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import traitlets as t
 from IPython.core.getipython import get_ipython
@@ -26,6 +26,15 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
     return widget.snapshot()
 
 
+class Followed(Protocol):
+    """What tells when it has changed: a task, or a workflow."""
+
+    @property
+    def key(self) -> str: ...
+
+    def subscribe(self, listener: Callable[[Any], object]) -> Callable[[], None]: ...
+
+
 class TaskWidget(LiveWidget):
     """Shows tasks, and follows them: state at opening, then numbered deltas."""
 
@@ -34,7 +43,7 @@ class TaskWidget(LiveWidget):
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()
         self._seq = 0
-        self._dirty: dict[str, Task] = {}
+        self._dirty: dict[str, Any] = {}
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
         self._handles: list[Any] = []
@@ -43,7 +52,7 @@ class TaskWidget(LiveWidget):
     def state(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def delta(self, changed: list[Task]) -> dict[str, Any]:
+    def delta(self, changed: list[Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     def shown(self) -> list[Task]:
@@ -53,13 +62,13 @@ class TaskWidget(LiveWidget):
         with self._lock:
             return {"seq": self._seq, "now": now(), "state": self.state()}
 
-    def follow(self, task: Task) -> None:
-        """Send what changes in a task from now on."""
-        self._stops.append(task.subscribe(self._changed))
+    def follow(self, what: Followed) -> None:
+        """Send what changes in it from now on."""
+        self._stops.append(what.subscribe(self._changed))
 
-    def _changed(self, task: Task) -> None:
+    def _changed(self, what: Any) -> None:
         """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
-        self._dirty[task.key] = task
+        self._dirty[what.key] = what
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)

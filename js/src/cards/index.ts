@@ -2,8 +2,9 @@ import catalogue from "../catalogue";
 import type { Widget } from "../shared/anywidget";
 import task from "../task-card";
 import tool from "../tool-form";
+import workflow from "../workflow";
 
-const cards: Record<string, () => Widget> = { task, tool, catalogue };
+const cards: Record<string, () => Widget> = { task, tool, catalogue, workflow };
 
 /** The small widgets are one bundle, since they are made of the same parts; the model says which it is. */
 export default (): Widget => {
