@@ -15,6 +15,8 @@ const bundles = {
   catalogue: "src/catalogue",
   // No widget: the app view loads it when it is opened.
   inspector: "src/app-view/inspector",
+  // Pages of their own, outside of any notebook.
+  preview: "src/preview",
 };
 
 const { values: args } = parseArgs({

@@ -41,6 +41,8 @@ RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 PATIENCE = 30.0
 """Seconds for an answer that should come at once."""
 
+PING = types.Request[dict[str, Any], str](method="ping", params={})
+
 
 class _TaskParams(types.RequestParams):
     model_config = ConfigDict(extra="allow")
@@ -117,6 +119,14 @@ class Peer:
         return self._client.server_capabilities
 
     @property
+    def info(self) -> dict[str, Any]:
+        """What the server says it is: `name`, `version`, and perhaps `title`, `description`, `instructions`."""
+        found = self._client.server_info
+        told = found.model_dump(by_alias=True, mode="json", exclude_none=True) if found else {}
+        instructions = self._client.instructions
+        return {**told, **({"instructions": instructions} if instructions else {})}
+
+    @property
     def offers_tasks(self) -> bool:
         """Whether a `tools/call` may become a task here."""
         if self.modern:
@@ -190,6 +200,21 @@ class Peer:
         """Legacy only: a modern server asks for the roots whenever it wants them."""
         if not self.modern:
             await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
+
+    async def ping(self, timeout: float) -> None:
+        """Find out whether the server answers: an idle HTTP connection does not tell that it went away.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        try:
+            await self._guard(self._client.session.send_request(PING, RAW, request_read_timeout_seconds=timeout))
+        except PeerError as error:  # also an answer; 2026-07-28 has no ping
+            if error.code == types.REQUEST_TIMEOUT:
+                raise TimeoutError from None
 
     async def request(
         self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
