@@ -76,6 +76,8 @@ class HostedApp(LiveModel):
         self.calls = Calls()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._news = False
         super().__init__(  # type: ignore[call-arg]  # the model's, which comes next
             _call={
                 "tool": None if tool is None else dict(tool.raw),
@@ -120,7 +122,49 @@ class HostedApp(LiveModel):
         self._source = resource
         stored = _stored.get((self.server.connection.target, resource.uri), {})
         self.assign(_storage=stored, _resource=resource.trait(self.server))
+        self._hear()
+
+    def _hear(self) -> None:
         self.server.connection.follower.on_list_changed.add(self._list_changed)
+        runtime().call_soon(self.server.connection.news.want, self._source.uri, self._changed)
+
+    def move(self, server: Server) -> None:
+        """Go on with another connection to the same server, which may have another document by now."""
+        self.server = server
+        self._hear()
+        runtime().call_soon(self._changed)
+
+    def reload(self) -> None:
+        """Read the app again and show what it is now. Happens by itself when the server says that it changed.
+
+        What the app stored is kept, and the new one gets the call's arguments and result as the old one did.
+
+        Raises:
+            AppError, PeerError: It can't be read any more; the views stay as they are.
+        """
+        runtime().run(self._reload())
+
+    def _changed(self) -> None:
+        """The server says that it changed. News of one save come in twos and threes: one look is enough for them."""
+        self._news = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while self._news:
+            self._news = False
+            try:
+                await self._reload()
+            except LabError as error:
+                self.events.append({"time": now(), "event": "reload-failed", "payload": {"message": error.message}})
+
+    async def _reload(self) -> None:
+        resource = await read_app(self.server, self._source.uri, self.profile)
+        if resource == self._source:
+            return
+        self._source = resource
+        self.assign(_resource=resource.trait(self.server))
+        self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     def discard(self) -> None:
         """Take back what never had anything to show."""
@@ -348,6 +392,8 @@ class HostedApp(LiveModel):
             self.post({"kind": "teardown"})
             self.assign(_closed=True)
         self.server.connection.follower.on_list_changed.discard(self._list_changed)
+        if hasattr(self, "_source"):
+            runtime().call_soon(self.server.connection.news.forget, self._source.uri, self._changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 
@@ -385,7 +431,7 @@ def open_app(
     # The page makes the model and loads the view's code while the resource is being read.
     app = make(server, tool, arguments)
     try:
-        app.show(read_app(server, uri, profile))
+        app.show(runtime().run(read_app(server, uri, profile)))
     except BaseException:
         if calling is not None:
             calling.cancel()

@@ -13,7 +13,7 @@ from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import OLD_TYPES, STANDARD, Profile
-from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy
+from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, ResourceUi, content_security_policy
 
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
@@ -51,6 +51,11 @@ class AppResource:
     def hash(self) -> str:
         return hashlib.blake2b(self.html.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
+    @property
+    def _old(self) -> bool:
+        """Whether it was written for `window.mcpBridge`, and has none of its own: two would shake hands twice."""
+        return BRIDGE_MARK not in self.html and (plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html)
+
     def trait(self, server: Server) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
         csp, permissions = granted(server, self.uri, self.ui)
@@ -74,7 +79,7 @@ class AppResource:
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
-            "legacy": self.profile.only or plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html,
+            "legacy": self.profile.only or self._old,
             "mimeType": self.mime_type,
         }
         _sent.add(self.hash)
@@ -85,13 +90,15 @@ def plain(mime_type: str) -> str:
     return mime_type.replace(" ", "").lower()
 
 
-def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
-    """Read a `ui://` resource.
+async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
+    """Read a `ui://` resource. On the connection's loop.
 
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
-    contents = [item.resource for item in server.read(uri)]
+    connection = server.connection
+    contents = (await connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+    contents = [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
     if not contents:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
@@ -107,13 +114,14 @@ def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResour
             page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
-    ui = profile.resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
+    ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
     name = str(content.get("name") or uri)
     return AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
 
 
-def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
+async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
     """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
     if isinstance((content.get("_meta") or {}).get("ui"), dict):
         return []
-    return [item.raw.get("_meta") or {} for item in server.resources.values() if item.uri == uri]
+    listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+    return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,6 @@ PATIENCE = 5.0
 FORGET = 60.0
 """Seconds after which a page that went away is forgotten."""
 
-Recorder = Callable[[str, dict[str, Any], dict[str, Any], float], None]
-"""Told of each request to the server: its method, its params, `{result}` or `{error}`, and ms."""
-
 
 class PreviewSession:
     """One previewed server, for any number of pages. Lives on the background loop; `start` is for other threads.
@@ -38,7 +35,6 @@ class PreviewSession:
         options: Keyword arguments of `connect`.
         profile: The host that is played at first: "standard" or "chatgpt".
         tool: A tool that is selected when a page is opened.
-        record: Told of every call that is made.
     """
 
     def __init__(
@@ -48,7 +44,6 @@ class PreviewSession:
         *,
         profile: str = STANDARD.name,
         tool: str | None = None,
-        record: Recorder | None = None,
     ) -> None:
         self.profile: Profile = PROFILES[profile]
         self.pages: dict[str, Page] = {}
@@ -57,7 +52,6 @@ class PreviewSession:
         self._options = dict(options or {})
         self._options["auth"] = self._signing_in(self._options.get("auth"))
         self._selected = tool
-        self._record = record
         self._status: dict[str, Any] = {"status": "connecting", "text": "Connecting…", "detail": ""}
         self._catalogue: dict[str, Any] = {"tools": [], "resources": []}
         self._sign_in: str | None = None
@@ -111,7 +105,7 @@ class PreviewSession:
         server.connection.follower.on_list_changed.add(self._relist)
         for page in self.pages.values():
             if page.app is not None:
-                page.app.server = server
+                page.app.move(server)
         self._say("open", "Connected")
 
     def _changed(self) -> None:
@@ -221,7 +215,7 @@ class PreviewSession:
             about["server"] = {"name": server.name, "target": str(target), "transport": kind, "info": {}}
             if server.status == "open":
                 peer = server.connection.peer
-                about["server"] |= {"info": peer.info, "version": peer.version}
+                about["server"] |= {"info": peer.server_info, "version": peer.version}
         return about
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -274,7 +268,7 @@ class PreviewSession:
     async def _show(self, page: Page, uri: str) -> None:
         """Open a resource before any tool is called."""
         server = self._served()
-        resource = await asyncio.to_thread(read_app, server, uri, self.profile)
+        resource = await read_app(server, uri, self.profile)
         tools = [tool for tool in server.tools.values() if self._template(tool) == uri]
         self._replace(page, PreviewApp(page, self.profile, server, tools[0] if tools else None, None))
         assert page.app is not None

@@ -76,16 +76,25 @@ function storage(stored: Record<string, string>, quota: number, method: string):
     });
   };
   let late = false;
+  let leaving = false;
   let last: object = {};
+  const post = () => parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
   const tell = (local: object) => {
     last = local;
-    if (late) return;
+    if (leaving) post();
+    if (late || leaving) return;
     late = true;
     setTimeout(() => {
       late = false;
-      parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
+      if (!leaving) post();
     }, 50);
   };
+  addEventListener("message", ({ data, source }) => {
+    // The next message may be the last that is heard.
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    leaving = true;
+    if (late) post();
+  });
   const stores = { localStorage: make(stored, tell), sessionStorage: make({}, () => {}) };
   for (const [name, value] of Object.entries(stores)) {
     try {
@@ -254,7 +263,12 @@ function legacy(state: unknown, method: string, missing: string | null): void {
           : lacking(`window.openai.${name}`),
     });
     Object.defineProperty(window, "openai", { value: only });
-    Object.defineProperty(window, "mcpBridge", { get: () => lacking("window.mcpBridge") });
+    // A widget may bring one that stands on window.openai.
+    Object.defineProperty(window, "mcpBridge", {
+      configurable: true,
+      get: () => lacking("window.mcpBridge"),
+      set: (value) => Object.defineProperty(window, "mcpBridge", { value, configurable: true }),
+    });
   } else Object.assign(window, { mcpBridge: bridge, openai });
   const modes = ["inline", "fullscreen", "pip"];
   const start = async () => {
