@@ -13,7 +13,8 @@ from IPython.display import display
 
 from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
 from pmcp_lab.client.listing import Listing
-from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.host import open_app
+from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
 from pmcp_lab.notebook.sign_in import show_link
@@ -27,7 +28,7 @@ __all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "Workflo
 
 class _Widgets:
     def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> AppView:
-        return open_app(server, tool, arguments)
+        return open_app(AppView, server, tool, arguments)
 
     def task(self, task: Task) -> TaskCard:
         return TaskCard(task)

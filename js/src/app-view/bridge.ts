@@ -13,7 +13,7 @@ import {
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
-import { ESCAPED, STORED, VIOLATION } from "./prelude";
+import { ESCAPED, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
@@ -48,6 +48,8 @@ export interface Call {
   tool?: Record<string, unknown> | null;
   /** None until all of them are known. */
   arguments?: Record<string, unknown> | null;
+  /** Counts the calls that one view is shown, one after the other. */
+  number?: number;
   /** What is known of them so far. */
   partial?: Record<string, unknown> | null;
   result?: Record<string, unknown> | null;
@@ -67,6 +69,8 @@ export interface Host {
   server: string;
   /** What an app that declares nothing gets. */
   policy?: Policy;
+  /** The host that is played, where an app gets nothing but what that one has. */
+  only?: string | null;
 }
 
 /** Why the kernel's `rpc-result` was or was not a result. */
@@ -96,6 +100,8 @@ export interface Port {
   escape(): void;
   /** The policy kept the app from something: what its browser says about it. */
   violation(params: Record<string, unknown>): void;
+  /** The host that is played has no such thing. */
+  notOffered(what: string): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
   /** False where nobody could answer a forwarded request. */
@@ -152,6 +158,8 @@ export class Bridge {
   }
 
   setCall(call: Call | null): void {
+    // Another call of the same app: it stays as it is, and is told of that one.
+    if (call?.number !== this.#call?.number) this.#sent = { input: false, outcome: false };
     this.#call = call;
     this.#deliverCall();
   }
@@ -203,11 +211,11 @@ export class Bridge {
   }
 
   /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
-  teardown(): Promise<void> {
+  teardown(patience = TEARDOWN_PATIENCE): Promise<void> {
     if (!this.#initialized) return Promise.resolve();
     this.#become("closing");
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, TEARDOWN_PATIENCE);
+      const timer = setTimeout(resolve, patience);
       this.ask("ui/resource-teardown", {}).then(() => {
         clearTimeout(timer);
         resolve();
@@ -243,6 +251,11 @@ export class Bridge {
 
   #request(message: Request): void {
     const { id, method } = message;
+    if (this.host.only && !String(id).startsWith(SHIM_ID)) {
+      this.port.notOffered(method);
+      this.#refuse(id, METHOD_NOT_FOUND, `${this.host.only} offers window.openai, not ${method}`);
+      return;
+    }
     const params = (message.params ?? {}) as Record<string, unknown>;
     switch (method) {
       case "ui/initialize":
@@ -285,6 +298,9 @@ export class Bridge {
         break;
       case ESCAPED:
         this.port.escape();
+        break;
+      case MISSING:
+        this.port.notOffered(String(values.name));
         break;
       case VIOLATION:
         this.#violations += 1;

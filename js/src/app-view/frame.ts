@@ -30,8 +30,8 @@ export interface Resource extends Policy {
   prefersBorder: boolean | null;
   /** What the app asked for and nobody allowed, and what is refused in any case. */
   wanted?: Partial<Record<"connect" | "load" | "embed" | "permissions" | "refused", string[]>>;
-  /** Written for `window.mcpBridge` or `window.openai`. */
-  legacy?: boolean;
+  /** Written for `window.mcpBridge` or `window.openai`; the name of a host that has `window.openai` alone. */
+  legacy?: boolean | string;
   /** As the server sent it. */
   mimeType?: string;
 }

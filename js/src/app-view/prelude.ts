@@ -4,6 +4,10 @@
 export const STORED = "run.pmcp/notifications/stored";
 export const ESCAPED = "run.pmcp/notifications/escaped";
 export const VIOLATION = "run.pmcp/notifications/csp-violation";
+/** An app uses what the host that is played does not have. */
+export const MISSING = "run.pmcp/notifications/not-offered";
+/** What the requests of the imitation begin with. */
+export const SHIM_ID = "legacy-";
 
 /** The `_storage` trait. */
 export interface Stored {
@@ -72,16 +76,25 @@ function storage(stored: Record<string, string>, quota: number, method: string):
     });
   };
   let late = false;
+  let leaving = false;
   let last: object = {};
+  const post = () => parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
   const tell = (local: object) => {
     last = local;
-    if (late) return;
+    if (leaving) post();
+    if (late || leaving) return;
     late = true;
     setTimeout(() => {
       late = false;
-      parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
+      if (!leaving) post();
     }, 50);
   };
+  addEventListener("message", ({ data, source }) => {
+    // The next message may be the last that is heard.
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    leaving = true;
+    if (late) post();
+  });
   const stores = { localStorage: make(stored, tell), sessionStorage: make({}, () => {}) };
   for (const [name, value] of Object.entries(stores)) {
     try {
@@ -126,7 +139,7 @@ function violations(method: string): void {
  * any app does. `callTool` gives the `CallToolResult`, on which the fields of its structured content (or of the JSON
  * in its text) can be read as well, besides `success` and, for a failure, `error`.
  */
-function legacy(state: unknown, method: string): void {
+function legacy(state: unknown, method: string, missing: string | null): void {
   type Json = Record<string, unknown>;
   const pending = new Map<number, { resolve: (value: Json) => void; reject: (e: Error) => void }>();
   let next = 0;
@@ -159,6 +172,10 @@ function legacy(state: unknown, method: string): void {
     }
   };
   const told = (result: Json): Json => {
+    if (missing) {
+      const text = (result.content as Json[] | undefined)?.find((each) => each.type === "text");
+      return { ...result, meta: result._meta, result: text?.text ?? "" };
+    }
     const inner = data(result);
     const fields = typeof inner === "object" && !Array.isArray(inner) ? inner : {};
     const outcome = result.isError
@@ -234,7 +251,25 @@ function legacy(state: unknown, method: string): void {
       else waiting?.resolve(result);
     }
   });
-  Object.assign(window, { mcpBridge: bridge, openai });
+  const lacking = (name: string) => {
+    say({ method: missing, params: { name } });
+    return undefined;
+  };
+  if (missing) {
+    const only = new Proxy(openai, {
+      get: (target, name) =>
+        typeof name === "symbol" || name in target
+          ? target[name as string]
+          : lacking(`window.openai.${name}`),
+    });
+    Object.defineProperty(window, "openai", { value: only });
+    // A widget may bring one that stands on window.openai.
+    Object.defineProperty(window, "mcpBridge", {
+      configurable: true,
+      get: () => lacking("window.mcpBridge"),
+      set: (value) => Object.defineProperty(window, "mcpBridge", { value, configurable: true }),
+    });
+  } else Object.assign(window, { mcpBridge: bridge, openai });
   const modes = ["inline", "fullscreen", "pip"];
   const start = async () => {
     const host = await ask("ui/initialize", {
@@ -257,12 +292,15 @@ function literal(value: unknown): string {
 }
 
 /** The script that goes before the app's document. In a `srcdoc` it does not bring quirks mode about. */
-export function prelude(stored: Stored | null, old: boolean): string {
+export function prelude(stored: Stored | null, old: boolean | string): string {
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
     `(${violations})(${literal(VIOLATION)})`,
   ];
-  if (old) calls.push(`(${legacy})(${literal(stored?.state)},${literal(STORED)})`);
+  if (old) {
+    const missing = typeof old === "string" ? MISSING : null;
+    calls.push(`(${legacy})(${literal(stored?.state)},${literal(STORED)},${literal(missing)})`);
+  }
   return `<script>${calls.join(";")};document.currentScript.remove()</script>`;
 }

@@ -32,11 +32,14 @@ import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
 import { Trace } from "./trace";
 import { showEval, showWanted } from "./wishes";
+import { said } from "./words";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
+/** Milliseconds an app that is replaced by its successor has to say what it keeps. */
+const SUCCESSION_PATIENCE = 100;
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -63,14 +66,20 @@ export class AppView {
   #closed = false;
   #link: Link = "live";
   #width = 0;
+  #tallest = SIZES.max;
   #lastHeard = 0;
   readonly #display: Display;
   readonly #questions: Questions;
   readonly #trace = new Trace();
   readonly #inspection: Inspection;
+  /** What a page around the view may see and do, as the inspector does. */
+  readonly inspected: Inspected;
   #pretence: Pretence = {};
   #problems = 0;
   #triedEval = false;
+  readonly #missing = new Set<string>();
+  /** What the app stored that the kernel has not confirmed yet. */
+  #unconfirmed: Stored = {};
   /** What this view itself asked of the server. */
   readonly #reads = new Map<number, (payload: CallPayload) => void>();
   #lastRead = 0;
@@ -85,8 +94,9 @@ export class AppView {
       () => this.#inspect(),
     );
     this.#questions = new Questions(this.#chrome, (uri) => this.#read(uri));
+    this.inspected = this.#inspected();
     this.#inspection = new Inspection(
-      this.#inspected(),
+      this.inspected,
       () => this.#channel.send({ kind: "inspector" }),
       (why) => this.#inspectorFailed(why),
       signal,
@@ -109,7 +119,8 @@ export class AppView {
       linked: (link) => this.#linked(link),
     });
     this.#linked(this.#channel.link);
-    listen(model, "change:_resource", signal, () => !this.#closed && this.#open());
+    listen(model, "change:_resource", signal, () => void this.#reopen());
+    listen(model, "change:_storage", signal, () => this.#echoed());
     listen(model, "change:_call", signal, () => this.#showCall());
     listen(model, "change:_host", signal, () => this.#showTitle());
     listen(model, "change:_closed", signal, () => {
@@ -167,7 +178,11 @@ export class AppView {
           this.#channel.settle(false);
           this.#channel.send({ kind: "rpc-cancel", call });
         },
-        event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
+        event: (event, payload) => {
+          if (event === "stored")
+            this.#unconfirmed = { ...this.#unconfirmed, ...(payload as Stored) };
+          this.#channel.send({ kind: "event", event, payload });
+        },
         size: (height) => this.#resize(height),
         openLink: (url) => this.#questions.link(url),
         download: (contents) => this.#questions.download(contents),
@@ -177,6 +192,7 @@ export class AppView {
           if (this.#display.mode === "fullscreen") this.#display.show("inline");
         },
         violation: (params) => this.#violated(params),
+        notOffered: (what) => this.#notOffered(what, host.only ?? ""),
         context: () => this.#context(),
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
@@ -186,6 +202,7 @@ export class AppView {
     this.#bridge = bridge;
     this.#trace.begin("opened");
     this.#problems = 0;
+    this.#missing.clear();
     this.#triedEval = false;
     this.#chrome.setProblems(0);
     bridge.setCall(this.#call);
@@ -194,8 +211,9 @@ export class AppView {
     this.#frame = spare ?? new Frame(resource, currentTheme());
     this.#frame.setTheme(this.#pretence.theme ?? currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
+    this.#frame.node.style.maxHeight = this.#maxHeight;
     if (!spare) stage.replaceChildren(this.#frame.node);
-    const stored = () => this.model.get("_storage") as Stored | null;
+    const stored = () => ({ ...(this.model.get("_storage") as Stored), ...this.#unconfirmed });
     const receive = (data: unknown) => {
       this.#trace.add("app", data);
       bridge.receive(data);
@@ -219,10 +237,25 @@ export class AppView {
     this.#showCall();
   }
 
+  /** The app is another one now, or may do more: it gets its moment, keeps what it stored, and its call anew. */
+  async #reopen(): Promise<void> {
+    if (this.#closed) return;
+    const bridge = this.#bridge;
+    await bridge?.teardown(SUCCESSION_PATIENCE);
+    if (!this.#closed && !this.signal.aborted && bridge === this.#bridge) this.#open();
+  }
+
+  #echoed(): void {
+    const known = (this.model.get("_storage") ?? {}) as Stored;
+    for (const name of ["local", "state"] as const) {
+      const same = JSON.stringify(known[name]) === JSON.stringify(this.#unconfirmed[name]);
+      if (same) delete this.#unconfirmed[name];
+    }
+  }
+
   #askDocument(): void {
     if (this.#link === "static") {
-      const text = "The app is not saved in this notebook. Run its cell to open it.";
-      this.#chrome.showBar("document", { tone: "info", text });
+      this.#chrome.showBar("document", { tone: "info", text: said().empty });
     } else this.#channel.send({ kind: "document" });
   }
 
@@ -299,12 +332,24 @@ export class AppView {
       },
       context: () => this.#context(),
       pretend: (pretence) => this.#pretend(pretence),
-      limitWidth: (width) => {
-        this.#chrome.stage.style.maxWidth = width === null ? "" : `${width}px`;
-      },
+      limit: (size) => this.#limitTo(size),
       display: (mode) => this.#display.show(mode),
       repeat: (method, params) => this.#ask(method, params),
     };
+  }
+
+  #limitTo(size: Partial<Record<"width" | "height", number>>): void {
+    const { stage } = this.#chrome;
+    stage.style.maxWidth = size.width === undefined ? "" : `${size.width}px`;
+    const tallest = size.height ?? SIZES.max;
+    if (tallest === this.#tallest) return;
+    this.#tallest = tallest;
+    if (this.#frame) this.#frame.node.style.maxHeight = this.#maxHeight;
+    this.#bridge?.contextChanged(spaceContext(this.#space()));
+  }
+
+  get #maxHeight(): string {
+    return this.#tallest < SIZES.max ? `${this.#tallest}px` : "";
   }
 
   #inspect(): void {
@@ -340,10 +385,23 @@ export class AppView {
     if (code) showEval(this.#chrome, this.#host.server);
   }
 
+  /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
+  #notOffered(what: string, host: string): void {
+    this.#missing.add(what);
+    this.#problems += 1;
+    this.#chrome.setProblems(this.#problems);
+    this.#chrome.showBar("missing", {
+      tone: "error",
+      text: `The app uses what ${host} does not offer:`,
+      detail: [...this.#missing].join(", "),
+    });
+    this.#channel.send({ kind: "event", event: "not-offered", payload: { what } });
+  }
+
   #space(): Space {
     this.#width ||= this.#chrome.stage.clientWidth;
     const { mode } = this.#display;
-    const height = mode === "inline" ? SIZES.max : this.#chrome.stage.clientHeight;
+    const height = mode === "inline" ? this.#tallest : this.#chrome.stage.clientHeight;
     return { mode, width: this.#width, height };
   }
 
@@ -409,7 +467,7 @@ export class AppView {
     if (this.#link === "static" && this.#frame) {
       this.#chrome.showBar("kernel", {
         tone: "info",
-        text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
+        text: said().gone,
       });
     } else this.#chrome.hideBar("kernel");
   }
@@ -443,7 +501,7 @@ export class AppView {
   /** A request to the server by this view, and not by the app. */
   #ask(method: string, params: unknown): Promise<CallPayload> {
     if (this.#link === "static" || this.signal.aborted) {
-      const error = { code: UNAVAILABLE, message: "There is no live kernel behind this view." };
+      const error = { code: UNAVAILABLE, message: said().nobody };
       return Promise.resolve({ error });
     }
     return new Promise((resolve) => {
@@ -496,13 +554,11 @@ export class AppView {
     this.#discard();
     this.#showTitle();
     this.#showState();
-    this.#chrome.stage.replaceChildren(
-      element("p", "pmcp-app-closed", "This app was closed. Run its cell again to open it."),
-    );
+    this.#chrome.stage.replaceChildren(element("p", "pmcp-app-closed", said().closed));
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document", "eval"]) this.#chrome.hideBar(bar);
+    for (const bar of ["silent", "left", "document", "eval", "missing"]) this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#chrome.offerModes([], () => {});
     this.#bridge?.dispose();

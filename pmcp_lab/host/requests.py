@@ -14,7 +14,7 @@ from pmcp_lab.client import Server, Tool
 from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
 
 if TYPE_CHECKING:
-    from pmcp_lab.notebook.app_view import AppView
+    from pmcp_lab.host.app import HostedApp
 
 PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
 MESSAGES_KEPT = 1_000
@@ -33,13 +33,16 @@ class AppRequests:
         on_context: Called with each update of the context.
     """
 
-    def __init__(self, server: Server, view: AppView) -> None:
-        self._server = server
+    def __init__(self, view: HostedApp) -> None:
         self._view = view
         self.messages: list[dict[str, Any]] = []
         self.context: dict[str, Any] = {}
         self.on_message: Callback | None = None
         self.on_context: Callback | None = None
+
+    @property
+    def _server(self) -> Server:
+        return self._view.server
 
     async def answer(self, view: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """The result of a request.
@@ -55,7 +58,7 @@ class AppRequests:
                 return await self._call(view, params)
             case "tools/list":
                 listed = [Tool(self._server.name, raw) for raw in await self._server.connection.peer.list_tools()]
-                return {"tools": [dict(tool.raw) for tool in listed if "app" in tool.ui.visibility]}
+                return {"tools": [dict(tool.raw) for tool in listed if self._visible(tool)]}
             case "ui/message":
                 message = {**params, "content": _blocks(params.get("content"), method)}
                 self.messages.append(message)
@@ -95,9 +98,12 @@ class AppRequests:
         if name not in tools:
             raise AppError(f"Server {server!r} has no tool {name!r}.{nearest(name, tools)}", code=INVALID_PARAMS)
         tool = Tool(server, tools[name])
-        if "app" not in tool.ui.visibility:
+        if not self._visible(tool):
             raise AppError(f"Tool {name!r} of server {server!r} is not visible to apps", code=INVALID_PARAMS)
         return tool
+
+    def _visible(self, tool: Tool) -> bool:
+        return "app" in self._view.profile.tool_ui(tool.raw.get("_meta")).visibility
 
 
 def _blocks(content: object, method: str) -> list[dict[str, Any]]:

@@ -11,28 +11,27 @@ from typing import Any
 
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
-from pmcp_lab.notebook.app_consent import granted, permissions_policy, wanted
-from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy, resource_ui
+from pmcp_lab.host.consent import granted, permissions_policy, wanted
+from pmcp_lab.host.profile import OLD_TYPES, STANDARD, Profile
+from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, ResourceUi, content_security_policy
 
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
 
-OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
-"""What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
 
-
-def ui_uri(server: Server, name: str) -> str:
+def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
     """The `ui://` address of a tool's app.
 
     Raises:
         AppError: The tool has none; names those that do.
         UnknownTool: There is no such tool.
     """
-    uri = server.tool(name).ui.resource_uri
+    uri = profile.tool_ui(server.tool(name).raw.get("_meta")).resource_uri
     if uri is None:
-        apps = [other.name for other in server.tools.values() if other.ui.resource_uri]
+        apps = [other.name for other in server.tools.values() if profile.tool_ui(other.raw.get("_meta")).resource_uri]
+        where = f" in {profile.only}, which looks for {profile.template}" if profile.only else ""
         raise AppError(
-            f"Tool {name!r} of server {server.name!r} has no app. Tools with one: {', '.join(apps) or 'none'}."
+            f"Tool {name!r} of server {server.name!r} has no app{where}. Tools with one: {', '.join(apps) or 'none'}."
         )
     return uri
 
@@ -46,10 +45,16 @@ class AppResource:
     html: str
     mime_type: str
     ui: ResourceUi
+    profile: Profile = STANDARD
 
     @cached_property
     def hash(self) -> str:
         return hashlib.blake2b(self.html.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    @property
+    def _old(self) -> bool:
+        """Whether it was written for `window.mcpBridge`, and has none of its own: two would shake hands twice."""
+        return BRIDGE_MARK not in self.html and (plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html)
 
     def trait(self, server: Server) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
@@ -74,7 +79,7 @@ class AppResource:
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
-            "legacy": plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html,
+            "legacy": self.profile.only or self._old,
             "mimeType": self.mime_type,
         }
         _sent.add(self.hash)
@@ -85,33 +90,38 @@ def plain(mime_type: str) -> str:
     return mime_type.replace(" ", "").lower()
 
 
-def read_app(server: Server, uri: str) -> AppResource:
-    """Read a `ui://` resource.
+async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
+    """Read a `ui://` resource. On the connection's loop.
 
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
-    contents = [item.resource for item in server.read(uri)]
+    connection = server.connection
+    contents = (await connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+    contents = [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
     if not contents:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
     mime = str(content.get("mimeType") or "")
-    if plain(mime) not in {MIME_TYPE, *OLD_TYPES}:
-        raise AppError(
-            f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
-        )
+    if plain(mime) not in profile.types:
+        wanted = f"MCP Apps are {MIME_TYPE!r}"
+        if profile.only:
+            wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
+        raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
     page = content.get("text")
     if not isinstance(page, str):
         try:
             page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
-    ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
-    return AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
+    ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
+    name = str(content.get("name") or uri)
+    return AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
 
 
-def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
+async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
     """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
     if isinstance((content.get("_meta") or {}).get("ui"), dict):
         return []
-    return [item.raw.get("_meta") or {} for item in server.resources.values() if item.uri == uri]
+    listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+    return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]
