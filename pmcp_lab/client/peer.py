@@ -117,6 +117,17 @@ class Peer:
         return self._client.server_capabilities
 
     @property
+    def info(self) -> dict[str, Any]:
+        """What the server says it is: `serverInfo`, empty where it does not say."""
+        info = self._client.server_info
+        return {} if info is None else info.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    @property
+    def instructions(self) -> str:
+        """How the server wants to be used, for a model."""
+        return self._client.instructions or ""
+
+    @property
     def offers_tasks(self) -> bool:
         """Whether a `tools/call` may become a task here."""
         if self.modern:
