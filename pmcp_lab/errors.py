@@ -256,3 +256,12 @@ class StoreError(LabError):
 
 class AppError(LabError):
     """A tool has no app, or its resource can't be shown as one."""
+
+
+class UnknownWidget(AppError):
+    """The app has no widget of that name."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, app: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"App {app!r} has no widget {name!r}.{nearest(name, known)}")
