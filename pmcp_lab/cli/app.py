@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
+from enum import StrEnum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +15,7 @@ import typer
 
 from pmcp_lab.cli.ending import FAULTS, stop
 from pmcp_lab.cli.opening import Patience, Target, Token
-from pmcp_lab.errors import LabError
+from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
     from pmcp_lab.apps.check import Finding
@@ -23,6 +27,57 @@ group = typer.Typer(name="app", help="Write, check and publish MCP Apps.", no_ar
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(group)
+
+
+NEW_EXAMPLES = """
+[bold]Examples[/bold]
+
+pmcp-lab app new my-app                      a greeting: the smallest whole app
+pmcp-lab app new my-board --template chess   from the chess app of the demo server
+pmcp-lab app new my-app --force              write over the files of one that is there
+"""
+
+
+class TemplateName(StrEnum):
+    """The templates, for the help and for completion."""
+
+    hello = auto()
+    chess = auto()
+    map = auto()
+    dataviz = auto()
+    workflow = auto()
+
+
+@group.command("new", epilog=NEW_EXAMPLES)
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the project, such as my-app.", show_default=False)],
+    *,
+    template: Annotated[TemplateName, typer.Option("--template", "-t", help="What to begin with.")] = TemplateName.hello,
+    path: Annotated[Path, typer.Option(file_okay=False, help="Where to make the project's folder.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there, over its files.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a project: a server with an app, its widget, tests, mock data and a notebook.
+
+    The new server is started and called once, so that its mock data are what it really answers.
+    """
+    from pmcp_lab.apps.scaffold import project
+    from pmcp_lab.apps.writing import write_files
+    from pmcp_lab.cli.recording import record_examples
+
+    made = project(name, template)
+    folder = path / name
+    if os.path.lexists(folder) and not force:
+        raise AppError(f"{folder} exists already; take another name, or --force to write over its files")
+    with tempfile.TemporaryDirectory(prefix="pmcp-lab-") as scratch:
+        write_files(Path(scratch) / name, made.contents)
+        mock = record_examples(Path(scratch) / name, made)
+    written = write_files(folder, made.contents | {f"mock-data/{name}.json": mock}, force=force)
+    if as_json:
+        _print_json({"name": name, "package": made.package, "template": template.value, "folder": str(folder), "files": [str(file) for file in written]})
+        return
+    print(f"{folder}: {len(written)} files\n")
+    print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  pmcp-lab app check {name}")
 
 
 CHECK_EXAMPLES = """
