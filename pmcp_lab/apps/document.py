@@ -8,13 +8,11 @@ from html import escape
 from pathlib import Path
 
 from pmcp_lab.errors import LabError
-
-MARK = "data-pmcp-bridge"
-"""Attribute of the script that holds the bridge."""
+from pmcp_lab.protocol.ui import BRIDGE_MARK
 
 BRIDGE = Path(__file__).parent.parent / "static" / "bridge.js"
 
-_OWN = re.compile(r"data-pmcp-bridge|ui/initialize|@modelcontextprotocol/ext-apps|@pmcp-lab/bridge")
+_OWN = re.compile(rf"{BRIDGE_MARK}|ui/initialize|@modelcontextprotocol/ext-apps|@pmcp-lab/bridge")
 """What documents that bring a bridge have in them; whoever speaks the protocol has to name its first method."""
 
 _DOCTYPE = re.compile(r"\A\ufeff?\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
@@ -53,7 +51,7 @@ def bridge_script(host: str) -> str:
     Raises:
         LabError: The front end was never built.
     """
-    return f'<script {MARK}="{escape(host)}">{_bridge()}</script>'
+    return f'<script {BRIDGE_MARK}="{escape(host)}">{_bridge()}</script>'
 
 
 @cache

@@ -10,13 +10,13 @@ The file is JSON, to be read and edited by people:
   "resources": [{"uri": "ui://chess/board", "mimeType": "text/html;profile=mcp-app", "text": "…"}],
   "calls": [
     {"tool": "move", "arguments": {"square": "e4"}, "result": {"content": []}, "ms": 12.5},
-    {"tool": "move", "arguments": {"square": "z9"}, "error": {"code": -32602, "message": "no such square"}, "ms": 3.1}
+    {"tool": "move", "arguments": {"square": "z9"}, "error": {"code": -32602, "message": "no such square"}, "ms": 3}
   ]
 }
 ```
 
-`tools` are as listed, `resources` as the items of `resources/read`, `result` is a whole `CallToolResult`. Answering from
-one is in `replay`; making one from a live connection is `pmcp_lab.record`.
+`tools` are as listed, `resources` as the items of `resources/read`, `result` is a whole `CallToolResult`. Answering
+from one is in `replay`; making one from a live connection is `pmcp_lab.record`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LONGEST = 60
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 """Windows keeps these for itself."""
-_TAKEN = frozenset({"mcp", "mcp_types", "pmcp_lab", "pydantic", "pytest", "test", "tests", "site", "src", "dist", "build"})
+_TAKEN = frozenset(
+    {"mcp", "mcp_types", "pmcp_lab", "pydantic", "pytest", "test", "tests", "site", "src", "dist", "build"}
+)
 """Packages that a project imports, and folders that it has: one of its own by that name would hide them."""
 
 
@@ -126,7 +128,7 @@ def package_name(name: str, requirements: tuple[str, ...] = ()) -> str:
     """
     if not _DISTRIBUTION.fullmatch(name):
         raise AppError(
-            f"{name!r} is no name of a package: use letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+            f"{name!r} is no name of a package: use letters, digits, '-', '_' and '.', the first and last no sign"
         )
     package = re.sub(r"[-_.]+", "_", name).lower()
     if len(name) > _LONGEST:

@@ -1,7 +1,7 @@
 """Makes the files of a project from those of an app of the demo server, so that there is one source of both.
 
-An app there is a package with relative imports, whose `register(apps)` adds its widget and its tools. A project keeps its
-widget in `widgets/`, where it is watched, with what is said of it in a file beside it; the rest stays as it is.
+An app there is a package with relative imports, whose `register(apps)` adds its widget and its tools. A project keeps
+its widget in `widgets/`, where it is watched, with what is said of it in a file beside it; the rest stays as it is.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
@@ -18,7 +19,8 @@ from pmcp_lab.cli.opening import Patience, Target, Token
 from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
-    from pmcp_lab.apps.check import Finding
+    from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.apps.scaffold import Project
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 
@@ -52,7 +54,9 @@ class TemplateName(StrEnum):
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the project, such as my-app.", show_default=False)],
     *,
-    template: Annotated[TemplateName, typer.Option("--template", "-t", help="What to begin with.")] = TemplateName.hello,
+    template: Annotated[
+        TemplateName, typer.Option("--template", "-t", help="What to begin with.")
+    ] = TemplateName.hello,
     path: Annotated[Path, typer.Option(file_okay=False, help="Where to make the project's folder.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there, over its files.")] = False,
     as_json: Json = False,
@@ -63,7 +67,6 @@ def new(
     """
     from pmcp_lab.apps.scaffold import project
     from pmcp_lab.apps.writing import write_files
-    from pmcp_lab.cli.recording import record_examples
 
     made = project(name, template)
     folder = path / name
@@ -71,13 +74,37 @@ def new(
         raise AppError(f"{folder} exists already; take another name, or --force to write over its files")
     with tempfile.TemporaryDirectory(prefix="pmcp-lab-") as scratch:
         write_files(Path(scratch) / name, made.contents)
-        mock = record_examples(Path(scratch) / name, made)
+        mock = _answers(Path(scratch) / name, made)
     written = write_files(folder, made.contents | {f"mock-data/{name}.json": mock}, force=force)
     if as_json:
-        _print_json({"name": name, "package": made.package, "template": template.value, "folder": str(folder), "files": [str(file) for file in written]})
+        _print_json(
+            {
+                "name": name,
+                "package": made.package,
+                "template": template.value,
+                "folder": str(folder),
+                "files": [str(file) for file in written],
+            }
+        )
         return
     print(f"{folder}: {len(written)} files\n")
     print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  pmcp-lab app check {name}")
+
+
+def _answers(folder: Path, made: Project) -> str:
+    """A recording of what a new project's server answers to its examples."""
+    from pmcp_lab.client import connect, record
+
+    # Where the package is found here it must be found there, installed or not.
+    path = {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    command = [sys.executable, "-m", made.package]
+    with connect(command, name=made.name, cwd=folder, env=path) as server, record(server=server) as recorder:
+        for tool, each in made.examples.items():
+            for arguments in each:
+                server.call(tool, arguments)
+        recording = recorder.recording()
+    recording.check()
+    return json.dumps(recording.to_dict(), ensure_ascii=False, indent=1) + "\n"
 
 
 CHECK_EXAMPLES = """
@@ -120,8 +147,8 @@ def check(
     Tools and resources must name each other, MIME types and metadata must be those of the standard, and the declared
     domains those that the HTML really asks for.
     """
-    from pmcp_lab.apps.check import Finding
     from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.finding import Finding
     from pmcp_lab.cli.opening import call_each, look_at_apps, opened
 
     if examples is not None and not call:

@@ -134,7 +134,7 @@ def look(server: Server, calls: Sequence[Call] = ()) -> Served:
     uris = dict.fromkeys([uri for uri in listed if uri.startswith("ui://")] + named)
     return Served(
         name=server.name,
-        info=peer.info,
+        info=peer.server_info,
         instructions=peer.instructions,
         announces_ui=UI_EXTENSION in (peer.capabilities.extensions or {}) | (peer.capabilities.experimental or {}),
         tools=tools,

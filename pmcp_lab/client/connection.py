@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import mcp_types as types
-from mcp.client import Client
+from mcp.client import Client, IncomingMessage
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client.follower import Follower
 from pmcp_lab.client.hosting import Roots, ServerLog
 from pmcp_lab.client.listening import Streams, seen
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
+from pmcp_lab.client.resource_news import ResourceNews
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.target import Command, Local, Target, Url
@@ -72,6 +73,7 @@ class Connection:
         self.mode = mode
         self._timeout = timeout
         self.follower = Follower(self)
+        self.news = ResourceNews()
         self.roots = Roots()
         self.log = ServerLog()
         self.follower.on_sampling = on_sampling
@@ -270,7 +272,7 @@ class Connection:
             extensions=[TasksExtension(), ui_extension()],
             elicitation_callback=self.follower.on_elicitation,
             sampling_callback=self.follower.sampled if self.samples else None,
-            message_handler=self.follower.on_message,
+            message_handler=self._on_message,
             list_roots_callback=self.roots.answer,
             logging_callback=self.log.take,
         )
@@ -288,12 +290,17 @@ class Connection:
                 self._since = asyncio.get_running_loop().time()
                 self._ever = True
                 self._peer = peer
-                watching = asyncio.create_task(self.follower.run(peer))
+                watching = [asyncio.create_task(each.run(peer)) for each in (self.follower, self.news)]
                 self.ready.set_result(peer)
                 try:
                     await self._stop.wait()
                 finally:
-                    watching.cancel()
+                    for each in watching:
+                        each.cancel()
+
+    async def _on_message(self, message: IncomingMessage) -> None:
+        self.news.on_message(message)
+        await self.follower.on_message(message)
 
     def _transport(self, streams: Streams) -> TaskTransport:
         match self.target:

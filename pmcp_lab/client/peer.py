@@ -24,7 +24,15 @@ from pydantic import ConfigDict, TypeAdapter
 from pmcp_lab.client.http import BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.listening import LISTEN, Stream, Streams
 from pmcp_lab.client.transport import CREATED
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, NotOffered, PeerError, ServerBusy
+from pmcp_lab.errors import (
+    METHOD_NOT_FOUND,
+    ConnectionClosed,
+    InputRequired,
+    LabError,
+    NotOffered,
+    PeerError,
+    ServerBusy,
+)
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
@@ -117,8 +125,8 @@ class Peer:
         return self._client.server_capabilities
 
     @property
-    def info(self) -> dict[str, Any]:
-        """What the server says it is: `serverInfo`, empty where it does not say."""
+    def server_info(self) -> dict[str, Any]:
+        """What the server says it is (`Implementation`); empty for one that does not say."""
         info = self._client.server_info
         return {} if info is None else info.model_dump(by_alias=True, mode="json", exclude_none=True)
 
@@ -320,6 +328,15 @@ class Peer:
     async def listen(self, task_ids: Collection[str]) -> Stream:
         """Modern only: have the server tell of these tasks."""
         params = {"notifications": {"taskIds": list(task_ids)}}
+        stream = await self._streams.open(lambda: self.request(LISTEN, params))
+        if not isinstance(stream.acknowledged.result().get("taskIds"), list):
+            stream.close()
+            raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
+        return stream
+
+    async def listen_to_resources(self, uris: Collection[str]) -> Stream:
+        """Modern only: have the server tell of changes of these resources, and of its list."""
+        params = {"notifications": {"resourceSubscriptions": sorted(uris), "resourcesListChanged": True}}
         return await self._streams.open(lambda: self.request(LISTEN, params))
 
     async def task_result(self, task_id: str) -> dict[str, Any]:

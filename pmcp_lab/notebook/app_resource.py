@@ -12,7 +12,7 @@ from typing import Any
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook.app_consent import granted, permissions_policy, wanted
-from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy, resource_ui
+from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, ResourceUi, content_security_policy, resource_ui
 
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
@@ -74,7 +74,8 @@ class AppResource:
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
-            "legacy": plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html,
+            # One bridge is enough: two shake hands twice, and the second hides the first.
+            "legacy": BRIDGE_MARK not in self.html and (plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html),
             "mimeType": self.mime_type,
         }
         _sent.add(self.hash)
@@ -85,13 +86,15 @@ def plain(mime_type: str) -> str:
     return mime_type.replace(" ", "").lower()
 
 
-def read_app(server: Server, uri: str) -> AppResource:
-    """Read a `ui://` resource.
+async def read_app(server: Server, uri: str) -> AppResource:
+    """Read a `ui://` resource. On the connection's loop.
 
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
-    contents = [item.resource for item in server.read(uri)]
+    connection = server.connection
+    contents = (await connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+    contents = [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
     if not contents:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
@@ -106,12 +109,13 @@ def read_app(server: Server, uri: str) -> AppResource:
             page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
-    ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
+    ui = resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
     return AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
 
 
-def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
+async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
     """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
     if isinstance((content.get("_meta") or {}).get("ui"), dict):
         return []
-    return [item.raw.get("_meta") or {} for item in server.resources.values() if item.uri == uri]
+    listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+    return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]

@@ -73,6 +73,8 @@ class AppView(LiveWidget):
         self.calls = Calls()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._news = False
         super().__init__(
             _call={
                 "tool": dict(tool.raw),
@@ -111,6 +113,39 @@ class AppView(LiveWidget):
         self._storage = _stored.get((self.server.connection.target, resource.uri), {})
         self._resource = resource.trait(self.server)
         self.server.connection.follower.on_list_changed.add(self._list_changed)
+        runtime().call_soon(self.server.connection.news.want, resource.uri, self._changed)
+
+    def reload(self) -> None:
+        """Read the app again and show what it is now. Happens by itself when the server says that it changed.
+
+        What the app stored is kept, and the new one gets the call's arguments and result as the old one did.
+
+        Raises:
+            AppError, PeerError: It can't be read any more; the views stay as they are.
+        """
+        runtime().run(self._reload())
+
+    def _changed(self) -> None:
+        """The server says that it changed. News of one save come in twos and threes: one look is enough for them."""
+        self._news = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while self._news:
+            self._news = False
+            try:
+                await self._reload()
+            except LabError as error:
+                self.events.append({"time": now(), "event": "reload-failed", "payload": {"message": error.message}})
+
+    async def _reload(self) -> None:
+        resource = await read_app(self.server, self._source.uri)
+        if resource == self._source:
+            return
+        self._source = resource
+        self.assign(_resource=resource.trait(self.server))
+        self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -322,6 +357,8 @@ class AppView(LiveWidget):
             self.post({"kind": "teardown"})
             self._closed = True
         self.server.connection.follower.on_list_changed.discard(self._list_changed)
+        if hasattr(self, "_source"):
+            runtime().call_soon(self.server.connection.news.forget, self._source.uri, self._changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 
@@ -363,7 +400,7 @@ def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> App
     # The page makes the model and loads the widget's code while the resource is being read.
     view = AppView(server, tool, arguments)
     try:
-        view.show(read_app(server, uri))
+        view.show(runtime().run(read_app(server, uri)))
     except BaseException:
         if calling is not None:
             calling.cancel()

@@ -16,6 +16,9 @@ MIME_TYPE = "text/html;profile=mcp-app"
 FLAT_URI = "ui/resourceUri"
 """Deprecated flat `_meta` key that early servers set instead of `ui.resourceUri`."""
 
+BRIDGE_MARK = "data-pmcp-bridge"
+"""Attribute of the script that `pmcp_lab.apps` gives to widgets without a bridge."""
+
 PERMISSIONS = {
     "camera": "camera",
     "microphone": "microphone",

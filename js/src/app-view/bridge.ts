@@ -203,11 +203,11 @@ export class Bridge {
   }
 
   /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
-  teardown(): Promise<void> {
+  teardown(patience = TEARDOWN_PATIENCE): Promise<void> {
     if (!this.#initialized) return Promise.resolve();
     this.#become("closing");
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, TEARDOWN_PATIENCE);
+      const timer = setTimeout(resolve, patience);
       this.ask("ui/resource-teardown", {}).then(() => {
         clearTimeout(timer);
         resolve();

@@ -72,16 +72,25 @@ function storage(stored: Record<string, string>, quota: number, method: string):
     });
   };
   let late = false;
+  let leaving = false;
   let last: object = {};
+  const post = () => parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
   const tell = (local: object) => {
     last = local;
-    if (late) return;
+    if (leaving) post();
+    if (late || leaving) return;
     late = true;
     setTimeout(() => {
       late = false;
-      parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
+      if (!leaving) post();
     }, 50);
   };
+  addEventListener("message", ({ data, source }) => {
+    // The next message may be the last that is heard.
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    leaving = true;
+    if (late) post();
+  });
   const stores = { localStorage: make(stored, tell), sessionStorage: make({}, () => {}) };
   for (const [name, value] of Object.entries(stores)) {
     try {

@@ -37,6 +37,8 @@ const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
 const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
+/** Milliseconds an app that is replaced by its successor has to say what it keeps. */
+const SUCCESSION_PATIENCE = 100;
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -71,6 +73,8 @@ export class AppView {
   #pretence: Pretence = {};
   #problems = 0;
   #triedEval = false;
+  /** What the app stored that the kernel has not confirmed yet. */
+  #unconfirmed: Stored = {};
   /** What this view itself asked of the server. */
   readonly #reads = new Map<number, (payload: CallPayload) => void>();
   #lastRead = 0;
@@ -109,7 +113,8 @@ export class AppView {
       linked: (link) => this.#linked(link),
     });
     this.#linked(this.#channel.link);
-    listen(model, "change:_resource", signal, () => !this.#closed && this.#open());
+    listen(model, "change:_resource", signal, () => void this.#reopen());
+    listen(model, "change:_storage", signal, () => this.#echoed());
     listen(model, "change:_call", signal, () => this.#showCall());
     listen(model, "change:_host", signal, () => this.#showTitle());
     listen(model, "change:_closed", signal, () => {
@@ -167,7 +172,11 @@ export class AppView {
           this.#channel.settle(false);
           this.#channel.send({ kind: "rpc-cancel", call });
         },
-        event: (event, payload) => this.#channel.send({ kind: "event", event, payload }),
+        event: (event, payload) => {
+          if (event === "stored")
+            this.#unconfirmed = { ...this.#unconfirmed, ...(payload as Stored) };
+          this.#channel.send({ kind: "event", event, payload });
+        },
         size: (height) => this.#resize(height),
         openLink: (url) => this.#questions.link(url),
         download: (contents) => this.#questions.download(contents),
@@ -195,7 +204,7 @@ export class AppView {
     this.#frame.setTheme(this.#pretence.theme ?? currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
-    const stored = () => this.model.get("_storage") as Stored | null;
+    const stored = () => ({ ...(this.model.get("_storage") as Stored), ...this.#unconfirmed });
     const receive = (data: unknown) => {
       this.#trace.add("app", data);
       bridge.receive(data);
@@ -217,6 +226,22 @@ export class AppView {
     this.#enter("loading", host);
     this.#showLink();
     this.#showCall();
+  }
+
+  /** The app is another one now, or may do more: it gets its moment, keeps what it stored, and its call anew. */
+  async #reopen(): Promise<void> {
+    if (this.#closed) return;
+    const bridge = this.#bridge;
+    await bridge?.teardown(SUCCESSION_PATIENCE);
+    if (!this.#closed && !this.signal.aborted && bridge === this.#bridge) this.#open();
+  }
+
+  #echoed(): void {
+    const known = (this.model.get("_storage") ?? {}) as Stored;
+    for (const name of ["local", "state"] as const) {
+      const same = JSON.stringify(known[name]) === JSON.stringify(this.#unconfirmed[name]);
+      if (same) delete this.#unconfirmed[name];
+    }
   }
 
   #askDocument(): void {
