@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import comm
 import pytest
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError as Refused
 
 import pmcp_lab as lab
+from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import InvalidArguments, NotAWorkflow, TaskError, ToolError, UnknownPrompt
 from pmcp_lab.notebook import WorkflowView
+from pmcp_lab.server import Tasks
+from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, task_variable, template
 from tests.unit.front_end import Comm, FrontEnd, until
 from tests.unit.pmcp_workflow import PmcpWorkflow
 
@@ -74,6 +81,95 @@ class TestPmcp:
         until(run.done)
         assert run.status == "cancelled"
         assert run.calls == ()
+
+
+def releasing(gate: asyncio.Event | None = None) -> MCPServer[Any]:
+    """A server of ours with a workflow that has something for everybody."""
+    release = (
+        SequentialWorkflow("release", "Build a version and publish it")
+        .argument("version", "What to release")
+        .step("build", "build", {"version": prompt_arg("version")}, bind="artifact", retryable=True)
+        .step("upload", "upload", {"file": from_step("artifact", "file")}, guidance="Ask which bucket it is.")
+        .step("approve", execution="manual", question="Publish {version}?", answer={"ok": "boolean"})
+        .step("tag", "announce", {"text": task_variable("tag")})
+        .step("announce", "announce", {"text": template("{version} is out")})
+    )
+    tasks = Tasks("memory://")
+    server: MCPServer[Any] = MCPServer("ours", extensions=[tasks], middleware=[tasks], log_level="ERROR")
+
+    @server.tool()
+    async def build(version: str) -> dict[str, str]:
+        if gate is not None:
+            await gate.wait()
+        if version == "0":
+            raise Refused("there is no version 0")
+        return {"file": f"{version}.zip"}
+
+    @server.tool()
+    def upload(file: str, bucket: str) -> str:
+        return f"{bucket}/{file}"
+
+    @server.tool()
+    def announce(text: str) -> str:
+        return text
+
+    Workflows([release], tasks).attach(server)
+    return server
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+class TestOurs:
+    """A server that says what became of every call, and goes on by itself."""
+
+    def test_it_is_led_from_pause_to_pause(self, mode: str) -> None:
+        with lab.connect(releasing(), name="ours", mode=mode) as server:  # type: ignore[arg-type]
+            run = server.workflow("release", version="1.2").wait(10)
+            assert run.pause.kind == "schemaMismatch"
+            assert run.next(bucket="b2").value == "b2/1.2.zip"
+            assert run.wait(10).pause.kind == "inputRequired"
+            run.answer({"ok": True})
+            run.wait(10)
+            assert run.calls[0].kind == "variable"
+            with pytest.raises(InvalidArguments, match="waits for the variable 'tag'"):
+                run.next()
+            run.next(tag="v1.2")
+            assert run.wait(10).done()
+            assert run.result(10).structured["completed"]
+            assert list(run.df.status) == ["completed"] * 5
+            assert list(run.df.value)[-2:] == ["v1.2", "1.2 is out"]
+
+    def test_another_client_takes_it_up(self, mode: str) -> None:
+        ours = releasing()
+        with lab.connect(ours, name="one", mode=mode) as one, lab.connect(ours, name="two", mode=mode) as two:  # type: ignore[arg-type]
+            begun = one.workflow("release", version="1.2").wait(10)
+            run = two.workflow("release", task_id=begun.id).wait(10)
+            assert run.id == begun.id
+            assert [step.status for step in run.steps] == [step.status for step in begun.steps]
+            run.next(bucket="b2")
+            until(lambda: begun.steps[1].status == "completed")
+
+    def test_a_step_that_fails_says_so_and_may_be_tried_again(self, mode: str) -> None:
+        with lab.connect(releasing(), name="ours", mode=mode) as server:  # type: ignore[arg-type]
+            run = server.workflow("release", version="0").wait(10)
+            assert run.pause.kind == "toolError"
+            assert "there is no version 0" in run.pause.message
+            run.call_step("build", version="1")
+            assert run.wait(10).steps[0].result.value == {"file": "1.zip"}
+            assert run.steps[0].by == "client"
+            run.finish()
+            assert run.result(10).value
+
+
+def test_what_takes_long_is_not_waited_for() -> None:
+    gate = asyncio.Event()
+    with lab.connect(releasing(gate), name="slow") as server:
+        run = server.workflow("release", version="1")
+        assert run.status == "starting"
+        assert run.doing
+        with pytest.raises(TimeoutError):
+            run.wait(0.05)
+        runtime().call_soon(gate.set)
+        assert run.wait(10).steps[0].status == "completed"
 
 
 def test_what_is_no_workflow_says_so(server: lab.Server, pmcp: PmcpWorkflow, monkeypatch: pytest.MonkeyPatch) -> None:
