@@ -351,7 +351,7 @@ class WorkflowRun:
         if known is None:
             return
         found = read_task(known.task_id, task.status, task.seen_variables) or replace(known, status=task.status)
-        self._leads = CALLS in task.seen_variables
+        self._leads = self._leads or found.name is not None or CALLS in task.seen_variables
         if not self._leads:  # PMCP names the calls once, at the start
             still_open = {step.name for step in found.steps if step.status in (StepStatus.PENDING, StepStatus.FAILED)}
             found = replace(found, calls=tuple(call for call in known.calls if call.step in still_open))
