@@ -190,8 +190,9 @@ class Leader:
 
         def change(found: TaskRecord) -> TaskRecord:
             lease = found.lease
-            ours = lease is not None and mine and lease.runner == self._name
-            if lease is None or not found.live or not (ours or lease.until < self._store.now()):
+            if lease is None or not found.live:
+                return found
+            if lease.runner != self._name if mine else lease.until >= self._store.now():
                 return found
             before = kept.load(found, workflow)
             after = interrupted(before, why)

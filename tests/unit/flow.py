@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ElicitResult
 
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, TaskRecord
-from pmcp_lab.workflow import SequentialWorkflow, Workflows
+from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, template
 from tests.unit.jsonrpc import Body, TaskRequest, TasksClient
 
 MODES = ["legacy", "2026-07-28"]
@@ -110,3 +112,57 @@ def plain(result: Any) -> dict[str, Any]:
 
 def statuses(state: WorkflowState) -> list[str]:
     return [step.status.value for step in state.steps]
+
+
+class Shop:
+    """Tools that count their calls, and do what a test tells them."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.broken: dict[str, int] = {}
+        """How often a tool fails yet."""
+
+    def _do(self, name: str) -> None:
+        self.ran.append(name)
+        if self.broken.get(name, 0) > 0:
+            self.broken[name] -= 1
+            raise ToolError(f"{name} is broken")
+
+    def build(self, version: str) -> dict[str, Any]:
+        self._do("build")
+        return {"file": {"path": f"{version}.zip"}, "size": 3}
+
+    def upload(self, file: str, bucket: str) -> str:
+        """Put a file into a bucket."""
+        self._do("upload")
+        return f"{bucket}/{file}"
+
+    def announce(self, text: str) -> None:
+        self._do("announce")
+
+    @property
+    def tools(self) -> tuple[Any, ...]:
+        return self.build, self.upload, self.announce
+
+
+def release(**upload: Any) -> SequentialWorkflow:
+    """Builds, uploads, announces; `upload` is more about the second step."""
+    upload.setdefault("arguments", {"file": from_step("artifact", "file.path"), "bucket": "b"})
+    return (
+        SequentialWorkflow("release", "Build a version and publish it")
+        .argument("version", "What to release")
+        .step("build", "build", {"version": prompt_arg("version")}, bind="artifact")
+        .step("upload", "upload", **upload)
+        .step("announce", "announce", {"text": template("{version} is out")})
+    )
+
+
+async def until(visitor: Visitor, task: str, kind: str) -> handoff.WorkflowState:
+    """Once the task pauses for this reason."""
+    with anyio.fail_after(5):
+        while True:
+            raw = await visitor.task(task)
+            state = handoff.read_task(task, raw["status"], raw["_meta"])
+            if state is not None and (state.status == kind or (state.pause and state.pause.kind == kind)):
+                return state
+            await anyio.sleep(0.005)

@@ -7,62 +7,19 @@ from typing import Any
 import anyio
 import pytest
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.shared.exceptions import MCPError
 
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import StepStatus
 from pmcp_lab.server import Tasks
-from pmcp_lab.workflow import SequentialWorkflow, from_step, prompt_arg, task_variable, template
-from tests.unit.flow import MODES, Flow, Visitor, accepts, statuses
-
-
-class Shop:
-    """Tools that count their calls, and do what a test tells them."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.broken: dict[str, int] = {}
-        """How often a tool fails yet."""
-
-    def _do(self, name: str) -> None:
-        self.ran.append(name)
-        if self.broken.get(name, 0) > 0:
-            self.broken[name] -= 1
-            raise ToolError(f"{name} is broken")
-
-    def build(self, version: str) -> dict[str, Any]:
-        self._do("build")
-        return {"file": {"path": f"{version}.zip"}, "size": 3}
-
-    def upload(self, file: str, bucket: str) -> str:
-        """Put a file into a bucket."""
-        self._do("upload")
-        return f"{bucket}/{file}"
-
-    def announce(self, text: str) -> None:
-        self._do("announce")
-
-    @property
-    def tools(self) -> tuple[Any, ...]:
-        return self.build, self.upload, self.announce
+from pmcp_lab.workflow import SequentialWorkflow, from_step, task_variable, template
+from tests.unit.flow import MODES, Flow, Shop, Visitor, accepts, release, statuses, until
 
 
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
-
-
-def release(**upload: Any) -> SequentialWorkflow:
-    """Builds, uploads, announces; `upload` is more about the second step."""
-    upload.setdefault("arguments", {"file": from_step("artifact", "file.path"), "bucket": "b"})
-    return (
-        SequentialWorkflow("release", "Build a version and publish it")
-        .argument("version", "What to release")
-        .step("build", "build", {"version": prompt_arg("version")}, bind="artifact")
-        .step("upload", "upload", **upload)
-        .step("announce", "announce", {"text": template("{version} is out")})
-    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -290,23 +247,12 @@ async def test_a_person_who_declines_is_asked_again_only_when_somebody_wants_it(
     async with flow.visitor() as visitor:
         state = await visitor.get({"version": "1"})
         await visitor.about("tasks/update", state.task_id, inputResponses={"upload#1": {"action": "decline"}})
-        state = await _until(visitor, state.task_id, "toolError")
+        state = await until(visitor, state.task_id, "toolError")
         assert state.pause is not None
         assert "declined" in state.pause.message
         state = await visitor.get(task=state.task_id)
         assert [call.target for call in state.calls if call.kind == "answer"] == ["upload#2"]
     assert "upload" not in shop.ran
-
-
-async def _until(visitor: Visitor, task: str, kind: str) -> handoff.WorkflowState:
-    """Once the task pauses for this reason."""
-    with anyio.fail_after(5):
-        while True:
-            raw = await visitor.task(task)
-            state = handoff.read_task(task, raw["status"], raw["_meta"])
-            if state is not None and (state.status == kind or (state.pause and state.pause.kind == kind)):
-                return state
-            await anyio.sleep(0.005)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -327,7 +273,7 @@ async def test_an_answer_moves_the_workflow_by_itself(shop: Shop, mode: str) -> 
         else:
             answer = {"sure#1": {"action": "accept", "content": {"ok": True}}}
             await visitor.about("tasks/update", state.task_id, inputResponses=answer)
-        state = await _until(visitor, state.task_id, "completed")
+        state = await until(visitor, state.task_id, "completed")
     assert shop.ran == ["announce"]
     assert [step.by for step in state.steps] == ["person", "server"]
 
@@ -338,7 +284,7 @@ async def test_a_variable_moves_the_workflow_by_itself(shop: Shop) -> None:
         state = await visitor.get({"version": "1"})
         variables = {"bucket": {"name": "gold"}}
         await visitor.about("run.pmcp/tasks/set_variables", state.task_id, variables=variables)
-        state = await _until(visitor, state.task_id, "completed")
+        state = await until(visitor, state.task_id, "completed")
         assert state.steps[1].result is not None
         assert state.steps[1].result.value == "gold/f"
         for name in ("_workflow.progress", "_workflow.result.upload"):
