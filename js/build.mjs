@@ -17,6 +17,7 @@ const bundles = {
   inspector: "src/app-view/inspector",
   // Pages of their own, outside of any notebook.
   preview: "src/preview",
+  landing: "src/landing",
 };
 
 const { values: args } = parseArgs({

@@ -76,7 +76,7 @@ class Page:
 
 
 class PageModel(LiveModel):
-    """A model whose views are in one page; `js/src/preview/model.ts` is the other end."""
+    """A model whose views are in one page; `js/src/shared/page-model.ts` is the other end."""
 
     page: Page
     number: int
