@@ -1,4 +1,4 @@
-"""`subscriptions/listen` for tasks (2026-07-28): the streams of one connection, from request to end."""
+"""`subscriptions/listen` (2026-07-28): the streams of one connection, from request to end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import RequestId
 
-from pmcp_lab.errors import METHOD_NOT_FOUND, ConnectionClosed, PeerError
+from pmcp_lab.errors import ConnectionClosed
 
 LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
@@ -22,13 +22,15 @@ class Stream:
 
     def __init__(self) -> None:
         self.request_id: RequestId | None = None
-        self.acknowledged: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        self.acknowledged: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        """What the server agreed to tell of."""
         self.request: asyncio.Future[Any] = self.acknowledged
 
     @property
     def honoured(self) -> frozenset[str]:
-        """The task ids the server agreed to tell of."""
-        return self.acknowledged.result()
+        """The task ids among it."""
+        task_ids = self.acknowledged.result().get("taskIds")
+        return frozenset(map(str, task_ids)) if isinstance(task_ids, list) else frozenset()
 
     async def over(self) -> None:
         await asyncio.wait([self.request])
@@ -58,12 +60,8 @@ class Streams:
         if stream is None or (params.get("_meta") or {}).get(SUBSCRIPTION_ID_META_KEY) != stream.request_id:
             return
         if not stream.acknowledged.done():
-            task_ids = (params.get("notifications") or {}).get("taskIds")
-            if isinstance(task_ids, list):
-                stream.acknowledged.set_result(frozenset(map(str, task_ids)))
-            else:
-                refusal = PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
-                stream.acknowledged.set_exception(refusal)
+            agreed = params.get("notifications")
+            stream.acknowledged.set_result(dict(agreed) if isinstance(agreed, Mapping) else {})
 
     async def open(self, request: Callable[[], Awaitable[Any]]) -> Stream:
         """Send the request and wait until it is acknowledged.
@@ -85,9 +83,7 @@ class Streams:
                 )
                 if not stream.acknowledged.done() and stream.request.done():
                     stream.request.result()
-                if stream.acknowledged.done():
-                    stream.acknowledged.result()
-                else:
+                if not stream.acknowledged.done():
                     raise ConnectionClosed("the server did not acknowledge that it is listened to")
             except BaseException:
                 stream.close()

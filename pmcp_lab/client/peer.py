@@ -24,7 +24,15 @@ from pydantic import ConfigDict, TypeAdapter
 from pmcp_lab.client.http import BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.listening import LISTEN, Stream, Streams
 from pmcp_lab.client.transport import CREATED
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, NotOffered, PeerError, ServerBusy
+from pmcp_lab.errors import (
+    METHOD_NOT_FOUND,
+    ConnectionClosed,
+    InputRequired,
+    LabError,
+    NotOffered,
+    PeerError,
+    ServerBusy,
+)
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
@@ -308,8 +316,21 @@ class Peer:
 
     async def listen(self, task_ids: Collection[str]) -> Stream:
         """Modern only: have the server tell of these tasks."""
-        params = {"notifications": {"taskIds": list(task_ids)}}
-        return await self._streams.open(lambda: self.request(LISTEN, params))
+        stream = await self._listen({"taskIds": list(task_ids)})
+        if "taskIds" not in stream.acknowledged.result():
+            stream.close()
+            raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
+        return stream
+
+    async def listen_to_lists(self) -> Stream | None:
+        """Have the server tell when its lists change; None where it does so unasked, or never does."""
+        declared = self.capabilities
+        lists = {"tools": declared.tools, "resources": declared.resources, "prompts": declared.prompts}
+        wanted = {f"{name}ListChanged": True for name, each in lists.items() if each is not None and each.list_changed}
+        return await self._listen(wanted) if wanted and self.modern else None
+
+    async def _listen(self, notifications: dict[str, Any]) -> Stream:
+        return await self._streams.open(lambda: self.request(LISTEN, {"notifications": notifications}))
 
     async def task_result(self, task_id: str) -> dict[str, Any]:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""

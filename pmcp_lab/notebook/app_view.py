@@ -16,11 +16,14 @@ from typing import Any, Literal
 import traitlets as t
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Tool
+from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.notebook.app_bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.notebook.app_calls import Calls
 from pmcp_lab.notebook.app_consent import allow
+from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
 from pmcp_lab.notebook.app_snapshot import snapshot
@@ -31,6 +34,8 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
+CODE = {"inspector": True, "direct": False, "old-widgets": False}
+"""Bundles that a view may ask for, and whether a stylesheet comes with each."""
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
 
@@ -59,6 +64,8 @@ class AppView(LiveWidget):
     _call = t.Dict().tag(sync=True)
     _host = t.Dict().tag(sync=True)
     _storage = t.Dict().tag(sync=True)
+    _bridge = t.Dict(KERNEL).tag(sync=True)
+    _cards: t.List[str] = t.List().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
 
     def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
@@ -67,6 +74,7 @@ class AppView(LiveWidget):
         self.arguments = None if arguments is None else dict(arguments)
         self.app_tools = AppTools(self)
         self._requests = AppRequests(server, self)
+        self._questions = AppQuestions(self)
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
         self._started: dict[str, dict[str, Any]] = {}
@@ -92,6 +100,7 @@ class AppView(LiveWidget):
                     "logging": {},
                     "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
                     "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
+                    **({"sampling": {}} if server.connection.follower.on_sampling is not None else {}),
                 },
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
@@ -110,7 +119,7 @@ class AppView(LiveWidget):
         self._source = resource
         self._storage = _stored.get((self.server.connection.target, resource.uri), {})
         self._resource = resource.trait(self.server)
-        self.server.connection.follower.on_list_changed.add(self._list_changed)
+        self.server.connection.follower.listings.on_changed.add(self._list_changed)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -143,8 +152,12 @@ class AppView(LiveWidget):
         self.tool.check(given)
         self.arguments = given
         self.assign(_call={**self._call, "arguments": given})
-        self.follow(runtime().start(self.server.call_raw(self.tool.name, given)))
+        self.follow(runtime().start(self.server.call_raw(self.tool.name, given, attend=self.attend)))
         return self
+
+    def attend(self, task: Task) -> None:
+        """Show what a call of this app asks beneath it."""
+        self._questions.attend(task)
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there."""
@@ -163,7 +176,34 @@ class AppView(LiveWidget):
         """Show the app "inline", in "fullscreen" (Escape leaves it) or as a window of its own ("pip")."""
         self.post({"kind": "display", "payload": {"mode": mode}})
 
+    # --- who asks the server ---
+
+    @property
+    def bridge(self) -> BridgeMode:
+        """Who asks the server what the app wants to know: the "kernel", or "direct" the page itself.
+
+        Can be assigned at any time; what is under way ends where it began. Where a page finds that it can't reach
+        the server, this becomes "kernel" again, and the cell says why. Tasks, questions and what is no request to
+        the server stay with the kernel.
+
+        Raises:
+            AppError: On assignment: the server is no URL, is reached with credentials, or lets no page in (CORS).
+        """
+        mode: BridgeMode = self._bridge["mode"]
+        return mode
+
+    @bridge.setter
+    def bridge(self, mode: BridgeMode) -> None:
+        if mode not in ("kernel", "direct"):
+            raise AppError(f"bridge must be 'kernel' or 'direct', not {mode!r}")
+        self._bridge = direct_bridge(self.server) if mode == "direct" else KERNEL
+
     # --- what the app says ---
+
+    @property
+    def asking(self) -> list[Task]:
+        """The app's calls that ask their user something; `.answer({…})` of each does what its form does."""
+        return self._questions.asking
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -182,6 +222,21 @@ class AppView(LiveWidget):
     def on_context(self, callback: Callback | None) -> None:
         """Have each `ui/update-model-context` handed to a function."""
         self._requests.on_context = callback
+
+    def on_sampling(self, callback: SamplingCallback | None) -> None:
+        """Have a function make the completions that the app asks for (`sampling/createMessage`).
+
+        An app is told of it when it starts. Without one the server's own (`connect(…, on_sampling=…)`) is used, and
+        without that, apps are told that there is none.
+
+        Args:
+            callback: `callback(messages, params)` returns the text, or a `CreateMessageResult`.
+        """
+        self._requests.on_sampling = callback
+        offered = {name: value for name, value in self._host["capabilities"].items() if name != "sampling"}
+        if self._requests.sampler is not None:
+            offered["sampling"] = {}
+        self.assign(_host={**self._host, "capabilities": offered})
 
     @property
     def app_capabilities(self) -> dict[str, Any]:
@@ -225,10 +280,13 @@ class AppView(LiveWidget):
         payload = content.get("payload")
         payload = payload if isinstance(payload, dict) else {}
         match kind:
-            case "rpc":
+            case "rpc" | "asked":
                 key = (view, content.get("call"))
                 entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
-                self.calls.append(entry)
+                if kind == "rpc":
+                    self.calls.append(entry)
+                else:
+                    entry["tool"] = str(payload.get("tool"))
                 work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), entry))
                 self._pending[key] = work
                 work.add_done_callback(lambda work: self._settled(key, entry, work))
@@ -240,9 +298,8 @@ class AppView(LiveWidget):
             case "document":
                 document = {"hash": self._source.hash, "html": self._source.html}
                 self.post({"kind": "document", "to": view, "payload": document})
-            case "inspector":
-                code = {"module": _text("inspector.js"), "style": _text("inspector.css")}
-                self.post({"kind": "inspector", "to": view, "payload": code})
+            case "code" if (name := content.get("name")) in CODE:
+                self.post({"kind": "code", "to": view, "payload": _code(str(name))})
             case "consent":
                 asked = self._resource.get("wanted") or {}
                 names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
@@ -261,6 +318,11 @@ class AppView(LiveWidget):
                 elif content.get("event") == "stored":
                     self._store(payload)
                     return
+                elif content.get("event") == "called":
+                    self.calls.append(payload)
+                    return
+                elif content.get("event") == "bridge" and payload.get("mode") == "kernel":
+                    self.assign(_bridge=KERNEL)
                 self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
             case _:
                 pass
@@ -304,7 +366,12 @@ class AppView(LiveWidget):
     async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
         try:
-            answer: dict[str, Any] = {"result": await self._requests.answer(view, str(entry["method"]), params)}
+            method = str(entry["method"])
+            if "tool" in entry:
+                result = await self._questions.relay(entry["tool"], method, params)
+            else:
+                result = await self._requests.answer(view, method, params)
+            answer: dict[str, Any] = {"result": result}
         except LabError as error:
             answer = {"error": {"code": error.code, "message": error.message}}
             if error.data is not None:
@@ -321,7 +388,7 @@ class AppView(LiveWidget):
         if self.comm is not None and not self._closed:
             self.post({"kind": "teardown"})
             self._closed = True
-        self.server.connection.follower.on_list_changed.discard(self._list_changed)
+        self.server.connection.follower.listings.on_changed.discard(self._list_changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 
@@ -340,15 +407,18 @@ class AppView(LiveWidget):
         }, metadata
 
 
-def _text(name: str) -> str:
-    return built(name).read_text(encoding="utf-8")
+def _code(name: str) -> dict[str, str]:
+    """A bundle that a view loads only when it is wanted."""
+    style = built(f"{name}.css").read_text(encoding="utf-8") if CODE[name] else ""
+    return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}
 
 
-def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> AppView:
+def open_app(server: Server, name: str, arguments: dict[str, Any] | None, *, bridge: BridgeMode = "kernel") -> AppView:
     """Read a tool's UI resource, call the tool, and return the widget; the result follows when it is there.
 
     Args:
         arguments: None opens the app without a call; see `AppView.run`.
+        bridge: See `AppView.bridge`.
 
     Raises:
         AppError: The tool has no app, or its resource is not one.
@@ -356,13 +426,16 @@ def open_app(server: Server, name: str, arguments: dict[str, Any] | None) -> App
     """
     uri = ui_uri(server, name)
     tool = server.tool(name)
-    calling = None
     if arguments is not None:
         tool.check(arguments)
-        calling = runtime().start(server.call_raw(name, arguments))
     # The page makes the model and loads the widget's code while the resource is being read.
     view = AppView(server, tool, arguments)
+    calling = None
     try:
+        if arguments is not None:
+            calling = runtime().start(server.call_raw(name, arguments, attend=view.attend))
+        if bridge != "kernel":
+            view.bridge = bridge
         view.show(read_app(server, uri))
     except BaseException:
         if calling is not None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextvars
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import anywidget
 import traitlets as t
 
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -75,7 +79,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     def post(self, content: dict[str, Any]) -> None:
         """Send to the views, from any thread."""
-        self._origin.copy().run(self.send, content)
+        self.within(self.send, content)
 
     def assign(self, **traits: Any) -> None:
         """Set traits from any thread."""
@@ -84,7 +88,11 @@ class LiveWidget(anywidget.AnyWidget):
             for name, value in traits.items():
                 setattr(self, name, value)
 
-        self._origin.copy().run(change)
+        self.within(change)
+
+    def within(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Do what talks to the page, such as making another widget, from any thread."""
+        return self._origin.copy().run(function, *args, **named)
 
 
 def _front_ends_choice(_data: Any, subshell: str | None) -> str | None:
