@@ -11,9 +11,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const bundles = {
   "app-view": "src/app-view",
   "task-table": "src/task-table",
-  "task-card": "src/task-card",
-  "tool-form": "src/tool-form",
-  catalogue: "src/catalogue",
+  cards: "src/cards",
   // No widgets: the app view loads them when they are wanted.
   inspector: "src/app-view/inspector",
   direct: "src/app-view/direct",

@@ -134,7 +134,7 @@ class Follower:
                 task.arguments,
                 task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
                 # After a legacy task is created, only a token of our own still finds its way to us.
-                meta={"progressToken": token} if legacy_task else None,
+                meta={**task.meta, "progressToken": token} if legacy_task else dict(task.meta) or None,
                 on_progress=None if legacy_task else task.observe_progress,
             )
 
@@ -179,6 +179,13 @@ class Follower:
         self._take(task, state)
         if not task.done():
             self.watcher.watch(state.task_id, interval(state.poll_interval))
+
+    async def refresh(self, task: Task) -> None:
+        """Ask for the present state of a task, whenever it would be its turn."""
+        if task.id is None or task.done():
+            return
+        task_id = task.id
+        self._take(task, await self._connection.ask(lambda peer: peer.get_task(task_id), again=True))
 
     def _forget(self, task_id: str) -> None:
         self.watcher.forget(task_id)

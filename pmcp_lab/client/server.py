@@ -20,6 +20,7 @@ from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
+from pmcp_lab.client.workflow import WorkflowRun
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 from pmcp_lab.protocol.ui import AppGrants
@@ -98,6 +99,11 @@ class Server(Primitives):
             TimeoutError: No result in time.
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
+        return self.wait_for(task, timeout)
+
+    def wait_for(self, task: Task, timeout: float | None = None) -> ToolResult:
+        """The result of a call, which ends if it isn't waited for; it shows its progress below the cell, and its
+        questions."""
         try:
             with views.waiting(task):
                 return self._wait(task, timeout)
@@ -107,7 +113,6 @@ class Server(Primitives):
             raise
 
     def _wait(self, task: Task, timeout: float | None) -> ToolResult:
-        """The result; what the call asks meanwhile is shown below the cell that waits."""
         shown = views.installed()
         if shown is None or not task.attended:
             return task.result(timeout)
@@ -187,6 +192,30 @@ class Server(Primitives):
         many = TaskSet(self, found, index, arguments, concurrency=concurrency, ttl=milliseconds(ttl), timeout=timeout)
         many.start()
         return many
+
+    def workflow(
+        self, name: str, arguments: Mapping[str, Any] | None = None, /, *, task_id: str | None = None, **named: Any
+    ) -> WorkflowRun:
+        """Start a workflow, a prompt that makes a task, or take one up again; returns its handle.
+
+        Waits until the server has gone as far as it can, two seconds at most; `wait()` waits for longer.
+
+        Args:
+            arguments: The prompt's arguments; keyword arguments are added to them. What is no text is sent as JSON.
+            task_id: Of a workflow that was begun, by whomever: it goes on from the last step that was done.
+
+        Raises:
+            UnknownPrompt, InvalidArguments: Before anything is sent.
+            NotAWorkflow: The prompt makes no task.
+            PeerError: The server refused.
+        """
+        given = {**(arguments or {}), **named}
+        prompt = self.prompts[name]
+        if task_id is None or given:
+            prompt.check(given)
+        run = WorkflowRun(self, name, given)
+        run.start(task_id)
+        return run
 
     def attach(self, task_id: str) -> Task:
         """A handle of a task that somebody else started, or this notebook before its kernel was restarted.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pmcp_lab.client.listing import Listing
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
+    from pmcp_lab.client.workflow import WorkflowRun
 
 
 class Views(Protocol):
@@ -30,6 +31,9 @@ class Views(Protocol):
 
     def tasks(self, tasks: Sequence[Task]) -> Any:
         """A live table of these tasks."""
+
+    def workflow(self, run: WorkflowRun) -> Any:
+        """The view of a workflow."""
 
     @property
     def attended(self) -> bool:

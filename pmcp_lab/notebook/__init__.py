@@ -11,7 +11,7 @@ from typing import Any, Literal
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Server, Task, Tool, connected, views
+from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
 from pmcp_lab.client.listing import Listing
 from pmcp_lab.notebook.app_view import AppView, open_app
 from pmcp_lab.notebook.call_progress import CallProgress
@@ -20,8 +20,9 @@ from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_card import TaskCard
 from pmcp_lab.notebook.task_table import TaskTable
 from pmcp_lab.notebook.tool_form import ToolForm
+from pmcp_lab.notebook.workflow_view import WorkflowView
 
-__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]
+__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "WorkflowView", "load_ipython_extension"]
 
 
 class _Widgets:
@@ -35,6 +36,9 @@ class _Widgets:
 
     def tasks(self, tasks: Sequence[Task]) -> TaskTable:
         return TaskTable(tasks)
+
+    def workflow(self, run: WorkflowRun) -> WorkflowView:
+        return WorkflowView(run)
 
     @property
     def attended(self) -> bool:
