@@ -33,6 +33,8 @@ class Listings:
         """Called with "tools", "resources" or "prompts" when that list is not what it was, or may not be."""
         self.on_changed: set[Callable[[str], None]] = set()
         """Called with the method of the notification, once the list is forgotten."""
+        self.heard = False
+        """Whether a change that the server tells of is noticed now."""
         self._missed = False
 
     def changed(self, method: str) -> None:
@@ -52,9 +54,11 @@ class Listings:
                 began = clock()
                 with suppress(ConnectionClosed):  # not acknowledged in time; the connection's own end cancels this
                     stream = await peer.listen_to_lists()
+                    self.heard = True
                     if stream is None:
                         return
                     await stream.over()
+                self.heard = False
                 pause = SHORTEST if clock() > began + LONGEST else min(LONGEST, 2 * pause)
                 await asyncio.sleep(pause)
 

@@ -26,13 +26,15 @@ from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
-from pmcp_lab.notebook.app_snapshot import snapshot
+from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
+BATCH_PATIENCE = 60.0
+"""Seconds for the result where nobody looks on, so that it is in what is saved."""
 EVENTS_KEPT = 1_000
 CODE = {"inspector": True, "direct": False, "old-widgets": False}
 """Bundles that a view may ask for, and whether a stylesheet comes with each."""
@@ -75,6 +77,8 @@ class AppView(LiveWidget):
         self.app_tools = AppTools(self)
         self._requests = AppRequests(server, self)
         self._questions = AppQuestions(self)
+        self._calling: concurrent.futures.Future[None] | None = None
+        """Done when the views were told what became of the call."""
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
         self._started: dict[str, dict[str, Any]] = {}
@@ -161,6 +165,8 @@ class AppView(LiveWidget):
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there."""
+        told: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._calling = told
 
         def settled(_: object) -> None:
             if calling.cancelled():
@@ -169,6 +175,7 @@ class AppView(LiveWidget):
                 self.settle(error=error.message if isinstance(error, LabError) else str(error))
             else:
                 self.settle(result=calling.result())
+            told.set_result(None)
 
         calling.add_done_callback(settled)
 
@@ -400,6 +407,10 @@ class AppView(LiveWidget):
         if bundled is None:
             return None
         data, metadata = bundled
+        if in_batch():
+            data = {kind: shown for kind, shown in data.items() if kind != WIDGET}
+            if self._calling is not None:
+                concurrent.futures.wait([self._calling], timeout=BATCH_PATIENCE)
         return {
             **data,
             "text/plain": repr(self),
