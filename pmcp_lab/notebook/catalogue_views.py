@@ -41,9 +41,10 @@ _EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": 
 class Catalogue(anywidget.AnyWidget):
     """What a listing of a server shows itself as."""
 
-    _esm = built("catalogue.js")
-    _css = built("catalogue.css")
+    _esm = built("cards.js")
+    _css = built("cards.css")
 
+    _card = t.Unicode("catalogue").tag(sync=True)
     _catalogue = t.Dict().tag(sync=True)
 
     def __init__(self, listing: Listing[Any]) -> None:

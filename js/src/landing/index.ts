@@ -22,6 +22,7 @@ speak({
   inline: "in the page",
   width: "the page’s",
   nobody: "Nobody is there to answer.",
+  indirect: "",
 });
 
 const data = JSON.parse(document.querySelector("#data")?.textContent ?? "{}") as Data;

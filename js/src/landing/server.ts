@@ -1,6 +1,6 @@
 /** A server that is not there: it answers what was recorded, by its arguments, after as long as it took. */
-import type { CallPayload } from "../app-view/bridge";
 import { INVALID_PARAMS, METHOD_NOT_FOUND } from "../app-view/jsonrpc";
+import type { Answer } from "../app-view/transport";
 
 type Json = Record<string, unknown>;
 
@@ -37,7 +37,7 @@ export function same(recorded: unknown, given: unknown, leftOut: string): boolea
   );
 }
 
-function refusal(code: number, message: string): { ms: number; answer: CallPayload } {
+function refusal(code: number, message: string): { ms: number; answer: Answer } {
   return { ms: 0, answer: { error: { code, message } } };
 }
 
@@ -52,7 +52,7 @@ export class RecordedServer {
   ) {}
 
   /** What a request is answered with, and after how many milliseconds. */
-  answer(method: string, params: Json): { ms: number; answer: CallPayload } {
+  answer(method: string, params: Json): { ms: number; answer: Answer } {
     switch (method) {
       case "tools/call":
         return this.#call(String(params.name), (params.arguments ?? {}) as Json);
@@ -70,7 +70,7 @@ export class RecordedServer {
     return refusal(METHOD_NOT_FOUND, `This page does not offer ${method}.`);
   }
 
-  #call(tool: string, given: Json): { ms: number; answer: CallPayload } {
+  #call(tool: string, given: Json): { ms: number; answer: Answer } {
     const listed = this.known.tools.find(({ name }) => name === tool);
     if (listed && !forApps(listed)) {
       return refusal(INVALID_PARAMS, `Tool '${tool}' is not visible to apps.`);
@@ -91,7 +91,7 @@ export class RecordedServer {
     return { ms, answer: error ? { error } : { result } };
   }
 
-  #read(uri: string): { ms: number; answer: CallPayload } {
+  #read(uri: string): { ms: number; answer: Answer } {
     const found = this.known.resources.find((resource) => resource.uri === uri);
     if (!found) return refusal(INVALID_PARAMS, `${uri} was not recorded.`);
     return { ms: 0, answer: { result: { contents: [found] } } };
