@@ -47,7 +47,6 @@ class TemplateName(StrEnum):
     chess = auto()
     map = auto()
     dataviz = auto()
-    workflow = auto()
 
 
 @group.command("new", epilog=NEW_EXAMPLES)
