@@ -58,7 +58,7 @@ class TaskRunner:
         self.durable = not isinstance(store.backend, MemoryBackend)
         """Whether somebody can still read the store when this process has ended."""
         self.lease = lease if self.durable else _FOR_GOOD
-        self._period = lease
+        self.period = lease
         self._tools = tools
         self._attempts = attempts
         self._grace = float(getattr(executor, "grace", 2.0))
@@ -77,7 +77,7 @@ class TaskRunner:
             # Their tasks keep them alive, and a serverless process may see one per invocation.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = Here(self.store, self._period, self._lost, alone=not self.durable)
+            here = self._loops[loop] = Here(self.store, self.period, self._lost, alone=not self.durable)
         self._last = (ref(loop), here)
         return here
 
