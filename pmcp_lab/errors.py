@@ -124,6 +124,16 @@ class UnknownPrompt(LabError):
         super().__init__(f"Server {server!r} has no prompt {prompt!r}.{nearest(prompt, known)}")
 
 
+class NotAWorkflow(LabError):
+    """A prompt that was to be led as a workflow makes no task."""
+
+    def __init__(self, server: str, prompt: str) -> None:
+        super().__init__(
+            f"Prompt {prompt!r} of server {server!r} is no workflow: its answer names no task. "
+            f"For its messages: server.prompt({prompt!r}, …)"
+        )
+
+
 class NotOffered(LabError):
     """The server did not declare the capability that this needs."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,7 +27,6 @@ from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.declaring import Declarations
-from pmcp_lab.server.delivery import report
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
@@ -120,14 +119,13 @@ class Tasks(Declarations):
         self._runner = TaskRunner(self.store, self.executor, self._tools, lease=lease, attempts=attempts)
         self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
         self._drain = drain
-        self.executor.bind(self.run)
+        self.executor.bind(self._runner.run)
         self._owner_of = owners(anonymous)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(
             self.store, self.executor, self._owner_of, self._client_writes, pmcp_compat=pmcp_compat
         )
         self._serving = 0
-        self._reports: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
@@ -147,8 +145,7 @@ class Tasks(Declarations):
         What is stopped has failed, with a message that says so. The store is closed.
         """
         await self._upkeep.close(timeout)
-        for reporting in tuple(self._reports):
-            reporting.cancel()
+        self._methods.reports.close()
         await self.store.close()
 
     @asynccontextmanager
@@ -298,7 +295,7 @@ class Tasks(Declarations):
             context[compat.CLIENT_RESULT] = True
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
-            with anyio.CancelScope(shield=True):
+            with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
                 record = await self.store.create(
                     self._owner_of(ctx),
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
@@ -328,7 +325,7 @@ class Tasks(Declarations):
                 raise MCPError(INVALID_PARAMS, text_of(made))
             return made  # type: ignore[no-any-return]
         token = (ctx.meta or {}).get("progress_token")
-        self._spawn(report(ctx.session, self._methods.questions, made, token, pmcp_compat=self._pmcp_compat))
+        self._methods.reports.begin(ctx.session, made, token)
         meta = compat.related(made.task_id) if self._pmcp_compat else {}
         if tool.policy.immediate_response is not None:
             meta[IMMEDIATE_RESPONSE] = tool.policy.immediate_response
@@ -349,11 +346,6 @@ class Tasks(Declarations):
     def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return False if tool is None else tool.policy.check_client_writes(variables)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
 
 
 def _check_numbers(**numbers: Any) -> None:

@@ -57,6 +57,8 @@ class TaskRunner:
         self.in_process = bool(getattr(executor, "in_process", False))
         self.durable = not isinstance(store.backend, MemoryBackend)
         """Whether somebody can still read the store when this process has ended."""
+        self.at_once = self.in_process and not self.durable
+        """Whether making a task waits for nothing, so that nobody can cancel it half way."""
         self.lease = lease if self.durable else _FOR_GOOD
         self.period = lease
         self._tools = tools

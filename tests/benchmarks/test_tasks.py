@@ -19,11 +19,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import pytest
 from mcp import Client
-from mcp.client._memory import InMemoryTransport
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
@@ -35,7 +33,7 @@ from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, Job, Limits, TaskRecord, TaskStore, open_store
 from tests.servers.farm import build, serving
 from tests.unit.farm import farm, fresh
-from tests.unit.jsonrpc import Body, ModernPeer, Peer, TaskRequest, TasksClient, modern
+from tests.unit.jsonrpc import Body, ModernPeer, Peer, TaskRequest, TasksClient, legacy, modern
 from tests.unit.storage_servers import shared_redis
 
 HERE = Path(__file__).parent
@@ -95,16 +93,6 @@ async def _nothing() -> str:
 
 
 _nothing.__name__ = "nothing"
-
-
-@asynccontextmanager
-async def over_streams(server: Server[Any] | MCPServer[Any]) -> AsyncIterator[Peer]:
-    async with InMemoryTransport(server) as (read, write), anyio.create_task_group() as group:
-        peer = Peer(write, None)
-        group.start_soon(peer.listen, read)
-        await peer.shake_hands({}, "2025-11-25")
-        yield peer
-        group.cancel_scope.cancel()
 
 
 def modern_calls(client: Client, times: int) -> Lifecycle:
@@ -232,9 +220,9 @@ async def test_a_lifecycle(tmp_path: Path) -> None:
             "modern, memory": here(modern_task(await connected(lab))),
             "modern, SQLite": here(modern_task(await connected(with_tasks(f"sqlite:///{tmp_path}/tasks.db")))),
             "modern, Redis": here(modern_task(await connected(with_tasks(fresh(redis))))),
-            "3 calls, low-level, streams": here(legacy_calls(await enter(over_streams(plain())), 3)),
-            "3 calls, MCPServer, streams": here(legacy_calls(await enter(over_streams(without_tasks())), 3)),
-            "legacy, memory, streams": here(legacy_task(await enter(over_streams(lab)))),
+            "3 calls, low-level, streams": here(legacy_calls(await enter(legacy(plain())), 3)),
+            "3 calls, MCPServer, streams": here(legacy_calls(await enter(legacy(without_tasks())), 3)),
+            "legacy, memory, streams": here(legacy_task(await enter(legacy(lab)))),
             "mcp 1.30": await enter(elsewhere("PMCP_LAB_MCP1_PYTHON", "mcp1_lifecycle.py")),
             "fastmcp-tasks, memory": await enter(
                 elsewhere("PMCP_LAB_FASTMCP_PYTHON", "fastmcp_tasks_lifecycle.py", "memory://")

@@ -237,10 +237,11 @@ async def test_a_cancelled_writer_disturbs_nobody(path: Path) -> None:
     store = TaskStore(SqliteBackend(path))
     tasks = [asyncio.create_task(store.create(ANN)) for _ in range(10)]
     await asyncio.sleep(0)
-    for task in tasks[::2]:
+    # The first one has not had to wait.
+    for task in tasks[1::2]:
         task.cancel()
     done = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [isinstance(outcome, asyncio.CancelledError) for outcome in done] == [True, False] * 5
+    assert [isinstance(outcome, asyncio.CancelledError) for outcome in done] == [False, True] * 5
     await store.create(ANN)
     await store.close()
 
@@ -250,8 +251,8 @@ async def test_a_cancelled_writer_disturbs_nobody(path: Path) -> None:
     [
         (_GET, ("o", "i"), "task_id"),
         (_COUNT, ("o", 1, 5), "COVERING INDEX task_live"),
-        (_FIRST_PAGE, ("o", 1, 50), "PRIMARY KEY"),
-        (_NEXT_PAGE, ("o", 1, "i", 1, 50), "PRIMARY KEY"),
+        (_FIRST_PAGE, ("o", 1, 50), "task_list"),
+        (_NEXT_PAGE, ("o", 1, "i", 1, 50), "task_list"),
         (_PURGE, (1,), "task_expires"),
         (_NEXT_EXPIRY, (), "COVERING INDEX task_expires"),
         (_LAPSED, (1, 5), "task_lease"),

@@ -6,7 +6,8 @@ cut or a crash of the operating system may undo the last ones (those since the l
 (https://sqlite.org/wal.html).
 
 Reads are done on the caller's thread: finding a row takes less time than waking another thread. So are writes, unless
-somebody else is writing.
+somebody else is writing. Both use one connection as long as they can, because a second one forgets all pages it has
+read whenever the first writes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 _APPLICATION: Final = 0x504D4350  # "PMCP"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -41,12 +42,13 @@ _KEPT: Final = 256
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
 
-# Every index is one more page to write for each new task.
+# Every index is one more page to write for each new task. The records themselves are in none: a tree of things that
+# big is deep.
 _SCHEMA: Final = (
     "CREATE TABLE task (owner TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL,"
-    " PRIMARY KEY (owner, created, id)) WITHOUT ROWID",
+    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE UNIQUE INDEX task_id ON task (owner, id)",
+    "CREATE INDEX task_list ON task (owner, created, id)",
     "CREATE INDEX task_live ON task (owner, expires, live) WHERE live",
     "CREATE INDEX task_expires ON task (expires) WHERE expires < 9223372036854775807",
     "CREATE INDEX task_lease ON task (lease) WHERE lease IS NOT NULL",
@@ -75,8 +77,8 @@ _NEXT_PAGE = (
 )
 # The second comparison is that of the index, which would not be used without it.
 _PURGE = (
-    "DELETE FROM task WHERE (owner, created, id) IN"
-    " (SELECT owner, created, id FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
+    "DELETE FROM task WHERE rowid IN"
+    " (SELECT rowid FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
 )
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
 _LAPSED = "SELECT owner, id, seq, data FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
@@ -244,8 +246,11 @@ class SqliteBackend:
 
     async def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
-            with self._reading:
-                return self._reader.execute(query, parameters).fetchall()
+            rows = self._writer.read(query, parameters)
+            if rows is None:
+                with self._reading:
+                    rows = self._reader.execute(query, parameters).fetchall()
+            return rows
         except UnicodeEncodeError:
             # An id with half a surrogate pair in it, which no task has.
             return []
