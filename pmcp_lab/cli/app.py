@@ -47,7 +47,6 @@ class TemplateName(StrEnum):
     chess = auto()
     map = auto()
     dataviz = auto()
-    workflow = auto()
 
 
 @group.command("new", epilog=NEW_EXAMPLES)
@@ -153,7 +152,7 @@ def check(
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
-    given = _read_examples(examples)
+    given = read_examples(examples)
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
         made, left = call_each(server, given) if call else ([], [])
@@ -224,12 +223,21 @@ def build(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
     ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="What `pmcp-lab record` wrote: a landing page is made of it, too.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
     token: Token = None,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Write what it takes to publish an app: server.json of the MCP registry and ai-plugin.json.
+    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json and a landing page.
 
     Both are made from the live server, whose apps must be without errors (`pmcp-lab app check`), and compared with
     their schemas.
@@ -254,6 +262,8 @@ def build(
     )
     made = manifests(served, publication)
     texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
+    if recording is not None:
+        texts["landing.html"] = _landing(recording)
     written = write_files(output, texts, force=force)
     if as_json:
         _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
@@ -262,7 +272,21 @@ def build(
             print(file)
 
 
-def _read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+def _landing(recording: Path) -> str:
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.apps.landing import landing_page
+
+    known = Recording.load(recording)
+    known.check()
+    return landing_page(known)
+
+
+def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Arguments by tool, from a JSON file.
+
+    Raises:
+        LabError: It is none.
+    """
     if file is None:
         return {}
     try:

@@ -71,19 +71,27 @@ def opened(target: str, *, token: str | None = None, timeout: float = 60.0) -> I
     Raises:
         LabError: There is no such server, or it does not answer.
     """
+    import logging
+
     from pmcp_lab.client import connect
 
-    server = connect(_object(target) or target, token=token, timeout=timeout)
+    # A server of this process would log what it is asked between the lines of the command.
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        yield server
+        found = server_object(target)
+        server = connect(target if found is None else found, token=token, timeout=timeout)
+        try:
+            yield server
+        finally:
+            server.close()
     finally:
-        server.close()
+        logging.disable(before)
 
 
-def _object(target: str) -> Any:
+def server_object(target: str) -> Any:
     """The server object that a target names as `module:object`, or as a module; None when it names something else."""
     import importlib.util
-    import logging
     from pathlib import Path
 
     from pmcp_lab.errors import LabError
@@ -102,20 +110,27 @@ def _object(target: str) -> Any:
                 return None
         except ModuleNotFoundError:
             return None
-    # A server of this process would log what it is asked between the lines of the command.
-    logging.disable(logging.WARNING)
     try:
         if ":" in target:
-            return load(target)
+            return _server(target)
         module = importlib.import_module(target)
         named = next((name for name in _USUAL if not isinstance(vars(module).get(name), ModuleType | None)), None)
         if named is None:
             raise LabError(f"module {target!r} has none of {', '.join(_USUAL)}; write {target}:object")
-        return load(f"{target}:{named}")
+        return _server(f"{target}:{named}")
     except LabError:
         raise
     except Exception as error:
         raise LabError(f"{target} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _server(target: str) -> Any:
+    from pmcp_lab.errors import LabError
+
+    found = load(target)
+    if not any(base.__module__.startswith("mcp.server") for base in type(found).__mro__):
+        raise LabError(f"{target} is a {type(found).__name__}, not an MCPServer or a function that makes one")
+    return found
 
 
 def look(server: Server, calls: Sequence[Call] = ()) -> Served:

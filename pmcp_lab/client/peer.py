@@ -360,8 +360,7 @@ class Peer:
 
     async def listen(self, task_ids: Collection[str]) -> Stream:
         """Modern only: have the server tell of these tasks."""
-        params = {"notifications": {"taskIds": list(task_ids)}}
-        stream = await self._streams.open(lambda: self.request(LISTEN, params))
+        stream = await self._listen({"taskIds": list(task_ids)})
         if not isinstance(stream.acknowledged.result().get("taskIds"), list):
             stream.close()
             raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
@@ -369,8 +368,17 @@ class Peer:
 
     async def listen_to_resources(self, uris: Collection[str]) -> Stream:
         """Modern only: have the server tell of changes of these resources, and of its list."""
-        params = {"notifications": {"resourceSubscriptions": sorted(uris), "resourcesListChanged": True}}
-        return await self._streams.open(lambda: self.request(LISTEN, params))
+        return await self._listen({"resourceSubscriptions": sorted(uris), "resourcesListChanged": True})
+
+    async def listen_to_lists(self) -> Stream | None:
+        """Have the server tell when its lists change; None where it does so unasked, or never does."""
+        declared = self.capabilities
+        lists = {"tools": declared.tools, "resources": declared.resources, "prompts": declared.prompts}
+        wanted = {f"{name}ListChanged": True for name, each in lists.items() if each is not None and each.list_changed}
+        return await self._listen(wanted) if wanted and self.modern else None
+
+    async def _listen(self, notifications: dict[str, Any]) -> Stream:
+        return await self._streams.open(lambda: self.request(LISTEN, {"notifications": notifications}))
 
     async def task_result(self, task_id: str) -> dict[str, Any]:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""

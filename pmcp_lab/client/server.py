@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from pmcp_lab.client import elicitation, sampling, views
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
-from pmcp_lab.client.follower import calling
 from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.rows import read_rows
@@ -289,9 +288,26 @@ class Server(Primitives):
         except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
             task.fail(PeerError(f"{self.name}.{task.tool} sent a result that can't be used: {error}"))
 
-    def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
-        """Call a tool and show its MCP App. Returns the widget."""
-        return views.required().app(self, tool, {**(arguments or {}), **named})
+    def app(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        bridge: Literal["kernel", "direct"] = "kernel",
+        **named: Any,
+    ) -> Any:
+        """Call a tool and show its MCP App. Returns the widget.
+
+        Args:
+            arguments: The tool's arguments; keyword arguments are added to them.
+            bridge: Who asks the server what the app wants to know: the kernel, or "direct" the page itself, which
+                a server over HTTP must allow (CORS) and which knows no secrets. See the widget's `bridge`.
+
+        Raises:
+            AppError: The tool has no app, or the page can't speak to this server.
+        """
+        return views.required().app(self, tool, {**(arguments or {}), **named}, bridge=bridge)
 
     def allow_apps(
         self,
@@ -318,7 +334,7 @@ class Server(Primitives):
 
     def open_app(self, tool: str) -> Any:
         """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""
-        return views.required().app(self, tool, None)
+        return views.required().app(self, tool, None, bridge="kernel")
 
     async def call_raw(
         self,
@@ -326,18 +342,22 @@ class Server(Primitives):
         arguments: dict[str, Any],
         *,
         on_progress: Callable[[float, float | None, str | None], None] | None = None,
+        attend: Callable[[Task], object] | None = None,
     ) -> dict[str, Any]:
         """Call a tool on behalf of an app, on the connection's loop, and return the `CallToolResult` as it came.
 
         What becomes a task shows in the table of tasks.
 
+        Args:
+            attend: Given the handle of the call before it is made, to put its questions to a person.
+
         Raises:
-            InputRequired: The tool asks its user something.
+            InputRequired: The tool asks its user something, and there is nobody to answer.
             PeerError, ConnectionClosed: As for every request.
         """
         began = time.perf_counter()
         try:
-            raw = await self._call_raw(tool, arguments, on_progress)
+            raw = await self._call_raw(tool, arguments, on_progress, attend)
         except LabError as error:
             tell(self, tool, arguments, error, began)
             raise
@@ -349,29 +369,37 @@ class Server(Primitives):
         tool: str,
         arguments: dict[str, Any],
         on_progress: Callable[[float, float | None, str | None], None] | None,
+        attend: Callable[[Task], object] | None,
     ) -> dict[str, Any]:
         task = Task(self, tool, arguments)
-        task.attended = False
-        calling.set(task)
-        answer = await self.connection.peer.call_as_it_comes(
-            tool, arguments, as_task=self.tool_is_task(tool), on_progress=on_progress
-        )
+        task.attended = attend is not None
+        if attend is not None:
+            attend(task)
+        follower = self.connection.follower
+        as_task = self.tool_is_task(tool)
+
+        def call() -> Awaitable[dict[str, Any] | TaskState]:
+            return self.connection.peer.call_as_it_comes(tool, arguments, as_task=as_task, on_progress=on_progress)
+
+        with follower.asking(task):
+            answer = await (follower.settled(task, call) if attend is not None else call())
         if not isinstance(answer, TaskState):
             return answer
         self._tasks.add(task)
-        self.connection.follower.adopt(task, answer)
+        follower.adopt(task, answer)
         try:
             return (await task).raw
         except ToolError as error:
             return error.result
         except asyncio.CancelledError:
-            runtime().start(self.connection.follower.cancel(task))
+            runtime().start(follower.cancel(task))
             raise
 
     def tool_is_task(self, name: str) -> bool:
         """Whether a 2025-11-25 server takes the tool only as a task."""
-        known = self._tools is not None and name in self._tools
-        return known and not self.connection.peer.modern and self.tools[name].task_support == "required"
+        known = self.listed_tools
+        tool = known[name] if known is not None and name in known else None
+        return tool is not None and not self.connection.peer.modern and tool.task_support == "required"
 
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""
@@ -391,7 +419,8 @@ class Server(Primitives):
             return f"<Server {self.name}: {self.status}, {kind}>"
         if self.closed:
             return f"<Server {self.name}: closed>"
-        count = f"{len(self._tools)} tools, " if self._tools is not None else ""
+        known = self.listed_tools
+        count = f"{len(known)} tools, " if known is not None else ""
         return f"<Server {self.name}: {count}{self.version}, {kind}>"
 
     def __enter__(self) -> Server:

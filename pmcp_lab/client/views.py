@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pmcp_lab.errors import LabError
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Views(Protocol):
     """What a front end offers."""
 
-    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> Any:
+    def app(
+        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+    ) -> Any:
         """The widget that shows the app of a tool; without arguments, before the tool is called."""
 
     def task(self, task: Task) -> Any:

@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Tool
+from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import INTERNAL_ERROR, AppError, LabError
+from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
+from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
 from pmcp_lab.host.consent import allow
 from pmcp_lab.host.model import LiveModel, built, now
@@ -29,6 +31,8 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
+CODE = {"inspector": True, "direct": False, "old-widgets": False}
+"""Bundles that a view may ask for, and whether a stylesheet comes with each."""
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
 
@@ -56,12 +60,17 @@ class HostedApp(LiveModel):
     _call: Any
     _host: Any
     _storage: Any
+    _bridge: Any
     _closed: Any
     _source: AppResource
     profile: Profile = STANDARD
     """The host that is played."""
-    calling: concurrent.futures.Future[dict[str, Any]]
+    calling: concurrent.futures.Future[dict[str, Any]] | None = None
     """The last call of its tool."""
+    told: concurrent.futures.Future[None] | None = None
+    """Done when the views were told what became of it."""
+    attend: Callable[[Task], object] | None = None
+    """Puts what a call of the app asks to a person; None where nobody can be asked."""
 
     def __init__(self, server: Server, tool: Tool | None, arguments: dict[str, Any] | None) -> None:
         self.server = server
@@ -98,6 +107,7 @@ class HostedApp(LiveModel):
                     "logging": {},
                     "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
                     "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
+                    **({"sampling": {}} if server.connection.follower.on_sampling is not None else {}),
                 },
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
@@ -125,7 +135,7 @@ class HostedApp(LiveModel):
         self._hear()
 
     def _hear(self) -> None:
-        self.server.connection.follower.on_list_changed.add(self._list_changed)
+        self.server.connection.follower.listings.on_changed.add(self._list_changed)
         runtime().call_soon(self.server.connection.news.want, self._source.uri, self._changed)
 
     def move(self, server: Server) -> None:
@@ -210,28 +220,53 @@ class HostedApp(LiveModel):
         self._number += 1
         fresh = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
         self.assign(_call={**self._call, **fresh, "result": None, "error": None, "cancelled": None})
-        self.follow(runtime().start(self.server.call_raw(tool.name, arguments)))
+        self.follow(runtime().start(self.server.call_raw(tool.name, arguments, attend=self.attend)))
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there, unless it was called again since."""
-        self.calling = calling
+        told: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.calling, self.told = calling, told
         number = self._number
 
         def settled(_: object) -> None:
             if number != self._number:
-                return
-            if calling.cancelled():
+                told.cancel()
+            elif calling.cancelled():
                 self.settle(error="the call was cancelled")
             elif (error := calling.exception()) is not None:
                 self.settle(error=error.message if isinstance(error, LabError) else str(error))
             else:
                 self.settle(result=calling.result())
+            if not told.cancelled():
+                told.set_result(None)
 
         calling.add_done_callback(settled)
 
     def display(self, mode: DisplayMode) -> None:
         """Show the app "inline", in "fullscreen" (Escape leaves it) or as a window of its own ("pip")."""
         self.post({"kind": "display", "payload": {"mode": mode}})
+
+    # --- who asks the server ---
+
+    @property
+    def bridge(self) -> BridgeMode:
+        """Who asks the server what the app wants to know: the "kernel", or "direct" the page itself.
+
+        Can be assigned at any time; what is under way ends where it began. Where a page finds that it can't reach
+        the server, this becomes "kernel" again, and the view says why. Tasks, questions and what is no request to
+        the server stay with the kernel.
+
+        Raises:
+            AppError: On assignment: the server is no URL, is reached with credentials, or lets no page in (CORS).
+        """
+        mode: BridgeMode = self._bridge["mode"]
+        return mode
+
+    @bridge.setter
+    def bridge(self, mode: BridgeMode) -> None:
+        if mode not in ("kernel", "direct"):
+            raise AppError(f"bridge must be 'kernel' or 'direct', not {mode!r}")
+        self.assign(_bridge=direct_bridge(self.server) if mode == "direct" else KERNEL)
 
     # --- what the app says ---
 
@@ -252,6 +287,21 @@ class HostedApp(LiveModel):
     def on_context(self, callback: Callback | None) -> None:
         """Have each `ui/update-model-context` handed to a function."""
         self._requests.on_context = callback
+
+    def on_sampling(self, callback: SamplingCallback | None) -> None:
+        """Have a function make the completions that the app asks for (`sampling/createMessage`).
+
+        An app is told of it when it starts. Without one the server's own (`connect(…, on_sampling=…)`) is used, and
+        without that, apps are told that there is none.
+
+        Args:
+            callback: `callback(messages, params)` returns the text, or a `CreateMessageResult`.
+        """
+        self._requests.on_sampling = callback
+        offered = {name: value for name, value in self._host["capabilities"].items() if name != "sampling"}
+        if self._requests.sampler is not None:
+            offered["sampling"] = {}
+        self.assign(_host={**self._host, "capabilities": offered})
 
     @property
     def app_capabilities(self) -> dict[str, Any]:
@@ -295,10 +345,13 @@ class HostedApp(LiveModel):
         payload = content.get("payload")
         payload = payload if isinstance(payload, dict) else {}
         match kind:
-            case "rpc":
+            case "rpc" | "asked":
                 key = (view, content.get("call"))
                 entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
-                self.calls.append(entry)
+                if kind == "rpc":
+                    self.calls.append(entry)
+                else:
+                    entry["tool"] = str(payload.get("tool"))
                 work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), entry))
                 self._pending[key] = work
                 work.add_done_callback(lambda work: self._settled(key, entry, work))
@@ -310,9 +363,8 @@ class HostedApp(LiveModel):
             case "document":
                 document = {"hash": self._source.hash, "html": self._source.html}
                 self.post({"kind": "document", "to": view, "payload": document})
-            case "inspector":
-                code = {"module": _text("inspector.js"), "style": _text("inspector.css")}
-                self.post({"kind": "inspector", "to": view, "payload": code})
+            case "code" if (name := content.get("name")) in CODE:
+                self.post({"kind": "code", "to": view, "payload": _code(str(name))})
             case "consent":
                 asked = self._resource.get("wanted") or {}
                 names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
@@ -331,6 +383,11 @@ class HostedApp(LiveModel):
                 elif content.get("event") == "stored":
                     self._store(payload)
                     return
+                elif content.get("event") == "called":
+                    self.calls.append(payload)
+                    return
+                elif content.get("event") == "bridge" and payload.get("mode") == "kernel":
+                    self.assign(_bridge=KERNEL)
                 self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
             case _:
                 pass
@@ -374,7 +431,12 @@ class HostedApp(LiveModel):
     async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
         try:
-            answer: dict[str, Any] = {"result": await self._requests.answer(view, str(entry["method"]), params)}
+            method = str(entry["method"])
+            if "tool" in entry:
+                result = await self.relay(entry["tool"], method, params)
+            else:
+                result = await self._requests.answer(view, method, params)
+            answer: dict[str, Any] = {"result": result}
         except LabError as error:
             answer = {"error": {"code": error.code, "message": error.message}}
             if error.data is not None:
@@ -384,6 +446,14 @@ class HostedApp(LiveModel):
         entry |= answer
         self.post({"kind": "rpc-result", "to": view, "call": call, "payload": answer})
 
+    async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Answer what a server asked the page within a call that the page made itself.
+
+        Raises:
+            LabError: It is refused.
+        """
+        raise AppError(f"nobody here can answer {method}, which tool {tool!r} asks", code=METHOD_NOT_FOUND)
+
     # --- its life ---
 
     def end(self) -> None:
@@ -391,7 +461,7 @@ class HostedApp(LiveModel):
         if not self._closed:
             self.post({"kind": "teardown"})
             self.assign(_closed=True)
-        self.server.connection.follower.on_list_changed.discard(self._list_changed)
+        self.server.connection.follower.listings.on_changed.discard(self._list_changed)
         if hasattr(self, "_source"):
             runtime().call_soon(self.server.connection.news.forget, self._source.uri, self._changed)
         for pending in list(self._pending.values()):
@@ -401,8 +471,10 @@ class HostedApp(LiveModel):
 H = TypeVar("H", bound=HostedApp)
 
 
-def _text(name: str) -> str:
-    return built(name).read_text(encoding="utf-8")
+def _code(name: str) -> dict[str, str]:
+    """A bundle that a view loads only when it is wanted."""
+    style = built(f"{name}.css").read_text(encoding="utf-8") if CODE[name] else ""
+    return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}
 
 
 def open_app(
@@ -411,12 +483,15 @@ def open_app(
     name: str,
     arguments: dict[str, Any] | None,
     profile: Profile = STANDARD,
+    bridge: BridgeMode = "kernel",
 ) -> H:
     """Read a tool's UI resource, call the tool, and return the app; the result follows when it is there.
 
     Args:
         make: Makes the app.
         arguments: None opens the app without a call; see `HostedApp.run`.
+        profile: The host that is played.
+        bridge: See `HostedApp.bridge`.
 
     Raises:
         AppError: The tool has no app, or its resource is not one.
@@ -424,13 +499,16 @@ def open_app(
     """
     uri = ui_uri(server, name, profile)
     tool = server.tool(name)
-    calling = None
     if arguments is not None:
         tool.check(arguments)
-        calling = runtime().start(server.call_raw(name, arguments))
     # The page makes the model and loads the view's code while the resource is being read.
     app = make(server, tool, arguments)
+    calling = None
     try:
+        if arguments is not None:
+            calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
+        if bridge != "kernel":
+            app.bridge = bridge
         app.show(runtime().run(read_app(server, uri, profile)))
     except BaseException:
         if calling is not None:

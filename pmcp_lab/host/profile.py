@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pmcp_lab.protocol import chatgpt, ui
-
-OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
-"""What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
+from pmcp_lab.protocol.ui_resource import OLD_TYPES
 
 
 @dataclass(frozen=True)

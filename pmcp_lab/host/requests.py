@@ -10,7 +10,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import mcp_types as types
+
 from pmcp_lab.client import Server, Tool
+from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.client.sampling import sample
 from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ class AppRequests:
         context: The last `ui/update-model-context`: what the app wants a model to know.
         on_message: Called with each message; what it raises makes the app's request fail.
         on_context: Called with each update of the context.
+        on_sampling: Makes the completions that the app asks for, before the server's own does.
     """
 
     def __init__(self, view: HostedApp) -> None:
@@ -39,6 +44,7 @@ class AppRequests:
         self.context: dict[str, Any] = {}
         self.on_message: Callback | None = None
         self.on_context: Callback | None = None
+        self.on_sampling: SamplingCallback | None = None
 
     @property
     def _server(self) -> Server:
@@ -65,6 +71,11 @@ class AppRequests:
                 del self.messages[:-MESSAGES_KEPT]
                 await _told(self.on_message, message)
                 return {}
+            case "sampling/createMessage" if self.sampler is not None:
+                said = await sample(self.sampler, params)
+                if isinstance(said, types.ErrorData):
+                    raise AppError(said.message, code=said.code)
+                return said
             case "ui/update-model-context":
                 if "content" in params:
                     _blocks(params["content"], method)
@@ -89,7 +100,13 @@ class AppRequests:
             tool.name,
             dict(given) if isinstance(given, Mapping) else {},
             on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
+            attend=self._view.attend,
         )
+
+    @property
+    def sampler(self) -> SamplingCallback | None:
+        """What makes completions for the app."""
+        return self.on_sampling or self._server.connection.follower.on_sampling
 
     async def _callable(self, name: str) -> Tool:
         """The tool, if apps may call it (ext-apps: a host must refuse tools not visible to apps)."""

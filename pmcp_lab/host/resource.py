@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
-from pmcp_lab.host.profile import OLD_TYPES, STANDARD, Profile
-from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, ResourceUi, content_security_policy
+from pmcp_lab.host.profile import STANDARD, Profile
+from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
+from pmcp_lab.protocol.ui_resource import UiResource, document, plain
 
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
@@ -37,24 +34,10 @@ def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
 
 
 @dataclass(frozen=True)
-class AppResource:
-    """A UI resource as its server sent it."""
+class AppResource(UiResource):
+    """A UI resource for one host."""
 
-    uri: str
-    name: str
-    html: str
-    mime_type: str
-    ui: ResourceUi
     profile: Profile = STANDARD
-
-    @cached_property
-    def hash(self) -> str:
-        return hashlib.blake2b(self.html.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-    @property
-    def _old(self) -> bool:
-        """Whether it was written for `window.mcpBridge`, and has none of its own: two would shake hands twice."""
-        return BRIDGE_MARK not in self.html and (plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html)
 
     def trait(self, server: Server) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
@@ -79,15 +62,11 @@ class AppResource:
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
-            "legacy": self.profile.only or self._old,
+            "legacy": self.profile.only or self.old,
             "mimeType": self.mime_type,
         }
         _sent.add(self.hash)
         return trait
-
-
-def plain(mime_type: str) -> str:
-    return mime_type.replace(" ", "").lower()
 
 
 async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
@@ -108,12 +87,7 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
         if profile.only:
             wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
         raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
-    page = content.get("text")
-    if not isinstance(page, str):
-        try:
-            page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError, TypeError):
-            raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
+    page = document(content, f"{uri} of server {server.name!r}")
     ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
     name = str(content.get("name") or uri)
     return AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)

@@ -6,7 +6,7 @@ Importing this room makes servers and tasks show themselves as widgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -27,8 +27,10 @@ __all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "Workflo
 
 
 class _Widgets:
-    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> AppView:
-        return open_app(AppView, server, tool, arguments)
+    def app(
+        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+    ) -> AppView:
+        return open_app(AppView, server, tool, arguments, bridge=bridge)
 
     def task(self, task: Task) -> TaskCard:
         return TaskCard(task)

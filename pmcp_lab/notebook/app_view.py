@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Tool
+from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.host import HostedApp, built
-from pmcp_lab.notebook.app_snapshot import snapshot
+from pmcp_lab.host.bridge import KERNEL
+from pmcp_lab.notebook.app_questions import AppQuestions
+from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.live import LiveWidget
+
+BATCH_PATIENCE = 60.0
+"""Seconds for the result where nobody looks on, so that it is in what is saved."""
 
 
 class AppView(HostedApp, LiveWidget):
@@ -24,10 +30,25 @@ class AppView(HostedApp, LiveWidget):
     _call = t.Dict().tag(sync=True)
     _host = t.Dict().tag(sync=True)
     _storage = t.Dict().tag(sync=True)
+    _bridge = t.Dict(KERNEL).tag(sync=True)
+    _cards: t.List[str] = t.List().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
 
     def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
+        self._questions = AppQuestions(self)
         super().__init__(server, tool, arguments)
+
+    @property
+    def asking(self) -> list[Task]:
+        """The app's calls that ask their user something; `.answer({…})` of each does what its form does."""
+        return self._questions.asking
+
+    def attend(self, task: Task) -> None:
+        """Show what a call of this app asks beneath it."""
+        self._questions.attend(task)
+
+    async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        return await self._questions.relay(tool, method, params)
 
     def discard(self) -> None:
         LiveWidget.close(self)
@@ -44,6 +65,10 @@ class AppView(HostedApp, LiveWidget):
         if bundled is None:
             return None
         data, metadata = bundled
+        if in_batch():
+            data = {kind: shown for kind, shown in data.items() if kind != WIDGET}
+            if self.told is not None:
+                concurrent.futures.wait([self.told], timeout=BATCH_PATIENCE)
         return {
             **data,
             "text/plain": repr(self),

@@ -7,13 +7,17 @@ browser sends is handed to that thread at once, because it may arrive on any.
 from __future__ import annotations
 
 import contextvars
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import anywidget
 import traitlets as t
 
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.host import LiveModel
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LiveWidget(LiveModel, anywidget.AnyWidget):
@@ -40,14 +44,18 @@ class LiveWidget(LiveModel, anywidget.AnyWidget):
             runtime().call_soon(self.received, content)
 
     def post(self, content: dict[str, Any]) -> None:
-        self._origin.copy().run(self.send, content)
+        self.within(self.send, content)
 
     def assign(self, **traits: Any) -> None:
         def change() -> None:
             for name, value in traits.items():
                 setattr(self, name, value)
 
-        self._origin.copy().run(change)
+        self.within(change)
+
+    def within(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Do what talks to the page, such as making another widget, from any thread."""
+        return self._origin.copy().run(function, *args, **named)
 
 
 def _front_ends_choice(_data: Any, subshell: str | None) -> str | None:

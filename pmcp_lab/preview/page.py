@@ -12,6 +12,7 @@ from typing import Any
 from pmcp_lab.client import Server, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.host import HostedApp, LiveModel
+from pmcp_lab.host.bridge import KERNEL, BridgeMode
 from pmcp_lab.host.profile import Profile
 
 KEPT = 2_000
@@ -25,6 +26,8 @@ class Page:
 
     def __init__(self) -> None:
         self.app: PreviewApp | None = None
+        self.bridge: BridgeMode = "kernel"
+        """Who asks the server what an app of this page wants to know."""
         self.streams = 0
         """How many streams lead to it: one, or none for a moment."""
         self._sent: deque[tuple[int, str]] = deque(maxlen=KEPT)
@@ -76,13 +79,13 @@ class Page:
 
 
 class PageModel(LiveModel):
-    """A model whose views are in one page; `js/src/preview/model.ts` is the other end."""
+    """A model whose views are in one page; `js/src/shared/page-model.ts` is the other end."""
 
     page: Page
     number: int
 
     def __init__(self, **state: Any) -> None:
-        state = {"_storage": {}, "_resource": {}, "_closed": False, **state}
+        state = {"_storage": {}, "_resource": {}, "_bridge": KERNEL, "_closed": False, **state}
         vars(self).update(state)
         self.page.send({"kind": "model", "model": self.number, "state": state})
 

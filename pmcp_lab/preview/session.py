@@ -15,6 +15,7 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.target import Command, Local, Url
 from pmcp_lab.errors import AppError, ConnectionClosed, LabError
 from pmcp_lab.host import fields, now, open_app, problems
+from pmcp_lab.host.bridge import BridgeMode
 from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
 from pmcp_lab.host.resource import read_app
 from pmcp_lab.preview.page import Page, PreviewApp
@@ -102,7 +103,7 @@ class PreviewSession:
         self.server = server
         self._refused = False
         server.connection.on_status.add(self._changed)
-        server.connection.follower.on_list_changed.add(self._relist)
+        server.connection.follower.listings.on_changed.add(self._relist)
         for page in self.pages.values():
             if page.app is not None:
                 page.app.move(server)
@@ -246,6 +247,8 @@ class PreviewSession:
                     work.cancel()
             case "show":
                 self._spawn(self._attempt(page, self._show(page, str(message.get("uri")))))
+            case "bridge" if (mode := message.get("mode")) in ("kernel", "direct"):
+                self._spawn(self._attempt(page, self._use(page, mode)))
             case "profile":
                 self._play(str(message.get("profile")))
             case "reconnect":
@@ -272,10 +275,18 @@ class PreviewSession:
         tools = [tool for tool in server.tools.values() if self._template(tool) == uri]
         self._replace(page, PreviewApp(page, self.profile, server, tools[0] if tools else None, None))
         assert page.app is not None
+        if page.bridge != "kernel":
+            await asyncio.to_thread(setattr, page.app, "bridge", page.bridge)
         page.app.show(resource)
 
     def _template(self, tool: Tool) -> str | None:
         return self.profile.tool_ui(tool.raw.get("_meta")).resource_uri
+
+    async def _use(self, page: Page, mode: BridgeMode) -> None:
+        """Have the app's requests go through this process, or from the page itself."""
+        if page.app is not None:
+            await asyncio.to_thread(setattr, page.app, "bridge", mode)
+        page.bridge = mode
 
     def _replace(self, page: Page, app: PreviewApp) -> None:
         if page.app is not None:
@@ -306,6 +317,7 @@ class PreviewSession:
             if self._template(tool) is not None:
                 await self._ran_in_app(page, server, tool, arguments)
                 assert page.app is not None
+                assert page.app.calling is not None
                 settled({"result": await asyncio.wrap_future(page.app.calling)})
                 return
 
@@ -325,7 +337,7 @@ class PreviewSession:
             await asyncio.to_thread(app.call, tool, arguments)
             return
         make = functools.partial(PreviewApp, page, self.profile)
-        opened = await asyncio.to_thread(open_app, make, server, tool.name, arguments, self.profile)
+        opened = await asyncio.to_thread(open_app, make, server, tool.name, arguments, self.profile, page.bridge)
         self._replace(page, opened)
 
     def _served(self) -> Server:

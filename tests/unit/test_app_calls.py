@@ -52,8 +52,8 @@ def test_calls_are_a_list_and_a_table(demo: lab.Server) -> None:
 def test_the_inspector_comes_on_request(demo: lab.Server) -> None:
     page = FrontEnd(demo.app("wave"))
     assert "Handshake" not in str(page.opened)
-    page.send(kind="inspector", view="v")
-    (answer,) = page.wait("inspector")
+    page.send(kind="code", view="v", name="inspector")
+    (answer,) = page.wait("code")
     assert answer["to"] == "v"
     assert "Handshake" in answer["payload"]["module"]
     assert ".pmcp-ins-row" in answer["payload"]["style"]

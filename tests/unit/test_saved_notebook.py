@@ -12,6 +12,7 @@ CELLS = (
     "many = demo.map('train', [{'epochs': 2, 'seconds': 0.5}] * 3)\nmany",
     "run.result(), many.results()\nimport time\ntime.sleep(0.5)",
     "many",
+    "demo.app('wave', frequency=3)",
 )
 
 
@@ -33,3 +34,11 @@ def test_cards_and_tables_that_were_shown_while_tasks_ran_show_their_end(saved: 
 def test_a_page_made_of_it_needs_no_widgets(saved: nbformat.NotebookNode) -> None:
     page, _ = HTMLExporter().from_notebook_node(saved)
     assert page.count("3 completed") >= 2
+
+
+def test_an_app_is_a_statement_with_what_its_tool_said(saved: nbformat.NotebookNode) -> None:
+    (output,) = saved.cells[4].outputs
+    assert "application/vnd.jupyter.widget-view+json" not in output["data"], "nobody looks on"
+    assert "3 Hz" in output["data"]["text/html"]
+    page, _ = HTMLExporter().from_notebook_node(saved)
+    assert "MCP App of <code>demo.wave</code>" in page

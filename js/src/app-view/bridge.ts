@@ -8,12 +8,12 @@ import {
   parse,
   type Request,
   type Response,
-  type RpcError,
   UNAVAILABLE,
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
 import { ESCAPED, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
+import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
@@ -25,7 +25,8 @@ const LOGS_PER_SECOND = 20;
 const MAX_VIOLATIONS = 100;
 const TEARDOWN_PATIENCE = 500;
 
-const FORWARDED = new Set([
+/** The server's to answer. */
+export const FORWARDED: ReadonlySet<string> = new Set([
   "tools/call",
   "tools/list",
   "resources/list",
@@ -73,20 +74,14 @@ export interface Host {
   only?: string | null;
 }
 
-/** Why the kernel's `rpc-result` was or was not a result. */
-export interface CallPayload {
-  result?: unknown;
-  error?: RpcError;
-}
-
 export type DisplayMode = "inline" | "fullscreen" | "pip";
 
 export type Phase = "loading" | "ready" | "silent" | "closing";
 
 export interface Port {
   post(message: Request | Notification | Response): void;
-  rpc(call: number, payload: { method: string; params: unknown }): void;
-  cancel(call: number): void;
+  /** What somebody else answers, until the signal aborts; see `Transport`. */
+  request(method: string, params: unknown, signal: AbortSignal): Promise<Answer>;
   event(name: string, payload: unknown): void;
   size(height: unknown, width: unknown): void;
   openLink(url: string): Promise<boolean>;
@@ -104,8 +99,6 @@ export interface Port {
   notOffered(what: string): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
-  /** False where nobody could answer a forwarded request. */
-  reachable(): boolean;
 }
 
 /**
@@ -122,8 +115,7 @@ export class Bridge {
   #sent = { input: false, outcome: false };
   #partial: Call["partial"] = null;
   #held: Notification[] = [];
-  #pending = new Map<number, Id>();
-  #calls = 0;
+  readonly #pending = new Set<{ id: Id; life: AbortController }>();
   #requests = 0;
   #asked = new Map<Id, (response: Response | null) => void>();
   #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
@@ -181,16 +173,6 @@ export class Bridge {
   /** The host context changed; an app that is not there yet gets the whole of it with `ui/initialize`. */
   contextChanged(part: Partial<McpUiHostContext>): void {
     if (this.#initialized) this.notify("ui/notifications/host-context-changed", part);
-  }
-
-  /** The kernel's answer to a forwarded request. False if nobody waits for it any more. */
-  answer(call: number, payload: CallPayload): boolean {
-    const id = this.#pending.get(call);
-    if (id === undefined) return false;
-    this.#pending.delete(call);
-    if (payload.error) this.port.post({ jsonrpc: "2.0", id, error: payload.error });
-    else this.#result(id, payload.result ?? {});
-    return true;
   }
 
   /** Whether the app said that it can be shown so. */
@@ -371,30 +353,30 @@ export class Bridge {
   }
 
   #forward(id: Id, method: string, params: unknown): void {
-    if (!this.port.reachable()) {
-      this.#refuse(id, UNAVAILABLE, "There is no live kernel behind this view.");
-      return;
-    }
     if (this.#pending.size >= MAX_CALLS) {
       this.dropped.calls += 1;
       this.#refuse(id, UNAVAILABLE, `More than ${MAX_CALLS} requests are under way.`);
       return;
     }
-    this.#calls += 1;
-    this.#pending.set(this.#calls, id);
-    this.port.rpc(this.#calls, { method, params: params ?? {} });
+    const call = { id, life: new AbortController() };
+    this.#pending.add(call);
+    void this.port.request(method, params ?? {}, call.life.signal).then(({ result, error }) => {
+      if (!this.#pending.delete(call)) return;
+      if (error) this.port.post({ jsonrpc: "2.0", id, error });
+      else this.#result(id, result ?? {});
+    });
   }
 
   #cancel(requestId: Id): void {
-    for (const [call, id] of this.#pending) {
-      if (id !== requestId) continue;
+    for (const call of this.#pending) {
+      if (call.id !== requestId) continue;
       this.#pending.delete(call);
-      this.port.cancel(call);
+      call.life.abort();
     }
   }
 
   #forgetCalls(): void {
-    for (const call of this.#pending.keys()) this.port.cancel(call);
+    for (const call of this.#pending) call.life.abort();
     this.#pending.clear();
     for (const answered of this.#asked.values()) answered(null);
     this.#asked.clear();

@@ -12,6 +12,8 @@ export interface Words {
   width: string;
   /** Why a request is not answered. */
   nobody: string;
+  /** The page can't speak to the server itself. */
+  indirect: string;
 }
 
 const NOTEBOOK: Words = {
@@ -24,6 +26,7 @@ const NOTEBOOK: Words = {
   inline: "in the cell",
   width: "the cell’s",
   nobody: "There is no live kernel behind this view.",
+  indirect: "This page can’t speak to the server itself; the kernel goes on doing it.",
 };
 
 let words = NOTEBOOK;

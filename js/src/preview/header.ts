@@ -8,6 +8,10 @@ const PROFILES = [
   ["standard", "MCP Apps"],
   ["chatgpt", "ChatGPT (strict)"],
 ] as const;
+const BRIDGES = [
+  ["kernel", "via the preview"],
+  ["direct", "direct from the page"],
+] as const;
 const THEMES = [
   ["", "System theme"],
   ["light", "Light"],
@@ -25,6 +29,7 @@ export interface Wishes {
   reconnect(): void;
   signIn(): void;
   profile(name: string): void;
+  bridge(mode: string): void;
   theme(name: string): void;
 }
 
@@ -53,6 +58,7 @@ export class Header {
   readonly #text = element("span", "pv-state-text", "Connecting…");
   readonly #reconnect: HTMLButtonElement;
   readonly #profile: HTMLSelectElement;
+  readonly #bridge: HTMLSelectElement;
   readonly #signIn = element("div", "pmcp-bar");
   readonly #detail = element("div", "pmcp-bar");
   #status: Status | null = null;
@@ -69,6 +75,7 @@ export class Header {
       this.#show();
     });
     this.#profile = select("Host", PROFILES, (name) => wishes.profile(name));
+    this.#bridge = select("Requests of the app", BRIDGES, (mode) => wishes.bridge(mode));
     const themes = select("Theme of the page", THEMES, (name) => wishes.theme(name));
     themes.value = theme;
     const dot = element("span", "pv-dot");
@@ -77,7 +84,7 @@ export class Header {
     this.#state.setAttribute("role", "status");
     const who = element("div", "pv-who", this.#title, this.#target);
     const how = element("div", "pv-how", this.#state, this.#reconnect);
-    this.node.append(who, how, element("div", "pv-settings", this.#profile, themes));
+    this.node.append(who, how, element("div", "pv-settings", this.#profile, this.#bridge, themes));
     this.bars.append(this.#signIn, this.#detail);
     this.#show();
   }
@@ -86,6 +93,11 @@ export class Header {
     if (status.text !== this.#status?.text) this.#pressed = false;
     this.#status = status;
     this.#show();
+  }
+
+  /** Who asks the server for the app. */
+  bridged(mode: string): void {
+    this.#bridge.value = mode;
   }
 
   wired(state: WireState): void {
@@ -110,6 +122,7 @@ export class Header {
     this.#reconnect.disabled = !wired || this.#pressed || status?.status === "connecting";
     if (status) this.#profile.value = status.profile;
     this.#profile.disabled = !wired;
+    this.#bridge.disabled = !wired;
     this.#showSignIn(status);
     this.#showDetail(wired ? status : null);
   }

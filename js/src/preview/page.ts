@@ -5,9 +5,9 @@ import { prepareSpare } from "../app-view/spare";
 import { AppView } from "../app-view/view";
 import type { Content } from "../form/form";
 import { button, element } from "../shared/dom";
+import { PageModel } from "../shared/page-model";
 import { followTheme } from "../shared/theme";
 import { Header } from "./header";
-import { PageModel } from "./model";
 import { Picker } from "./picker";
 import { Runs } from "./runs";
 import type { Outcome, ResourceInfo, Status, ToolInfo } from "./state";
@@ -46,6 +46,7 @@ export class Page {
         reconnect: () => this.#send({ kind: "reconnect" }),
         signIn: () => this.#send({ kind: "sign-in" }),
         profile: (profile) => this.#send({ kind: "profile", profile }),
+        bridge: (mode) => this.#send({ kind: "bridge", mode }),
         theme: (name) => {
           localStorage.setItem(THEME, name);
           setTheme(name);
@@ -119,6 +120,7 @@ export class Page {
         break;
       case "failed":
       case "note":
+        this.#mark();
         this.#note(String(message.text), String(message.detail ?? ""), message.kind === "failed");
         break;
     }
@@ -196,8 +198,10 @@ export class Page {
     this.#mark();
   }
 
-  /** Which app is open. */
+  /** Which app is open, and who asks the server for it. */
   #mark(): void {
+    const bridge = this.#app?.model.get("_bridge") as { mode?: string } | undefined;
+    if (bridge?.mode) this.#header.bridged(bridge.mode);
     const resource = this.#app?.model.get("_resource") as { uri?: string } | undefined;
     this.#picker.mark(resource?.uri ?? "");
   }

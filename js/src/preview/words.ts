@@ -10,4 +10,5 @@ export const PREVIEW: Words = {
   inline: "in the page",
   width: "the page’s",
   nobody: "The preview does not run any more.",
+  indirect: "This page can’t speak to the server itself; the preview goes on doing it.",
 };

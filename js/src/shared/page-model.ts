@@ -1,4 +1,4 @@
-import type { Model } from "../shared/anywidget";
+import type { Model } from "./anywidget";
 
 type Callback = (value?: unknown) => void;
 
