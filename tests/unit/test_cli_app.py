@@ -142,6 +142,9 @@ DIST = ("--url", "https://a.example/mcp")
         (["build", "shop:csp", *DIST], 3, "'api.example/v1' is no origin that a host lets through"),
         (["build", "shop:cdn", *DIST], 3, "<script src> needs https://cdn.example"),
         (["build", "shop:bad", *DIST], 3, "names ui://bad/nothing, which can't be read"),
+        (["build", "shop:good", *DIST, "--mock", "nowhere.json"], 2, "does not exist"),
+        (["build", "shop:good", *DIST, "--mock", "shop.py"], 1, "shop.py is no JSON"),
+        (["build", "shop:good", *DIST, "--mock", "list.json"], 1, "list.json is no recording"),
         (["build", "shop:good", *DIST, "--output", "full"], 1, "full/server.json exists already"),
         (["build", "shop:good", *DIST, "--output", "taken/file"], 2, "is a file"),
         (["build", "shop:good", *DIST, "--output", "taken/file/dist"], 1, "is no folder"),
@@ -235,13 +238,30 @@ def test_check_calls_what_it_has_examples_of(folder: Path, lab: Lab) -> None:
 
 def test_build_and_force(folder: Path, lab: Lab) -> None:
     status, out, _ = lab("app", "build", "shop:good", *DIST)
-    assert (status, out.split()) == (0, ["dist/server.json", "dist/ai-plugin.json"])
+    assert (status, out.split()) == (0, ["dist/server.json", "dist/ai-plugin.json", "dist/landing.html"])
     assert lab("app", "build", "shop:good", *DIST)[0] == 1
     status, out, _ = lab("app", "build", "shop:good", "--url", "https://b.example", "--force", "--json")
     said = json.loads(out)
     assert status == 0
     assert said["manifests"]["server.json"] == json.loads((folder / "dist/server.json").read_text())
     assert said["manifests"]["server.json"]["remotes"][0]["url"] == "https://b.example"
+
+
+def test_the_landing_page_answers_with_recorded_calls(folder: Path, lab: Lab) -> None:
+    call = {"tool": "cart", "arguments": {"of": "them"}, "result": {"content": [], "structuredContent": {"of": "them"}}}
+    recording = {"format": "pmcp-lab-recording/1", "server": {"name": "shop"}, "calls": [call]}
+    (folder / "mock-data").mkdir()
+    (folder / "mock-data/shop.json").write_text(json.dumps(recording))
+    assert lab("app", "build", "shop:good", *DIST)[0] == 0
+    assert '"of":"them"' in (folder / "dist/landing.html").read_text()
+
+    wrong = {**recording, "calls": [{**call, "result": {"content": [], "structuredContent": {"of": 7}}}]}
+    (folder / "wrong.json").write_text(json.dumps(wrong))
+    status, out, err = lab("app", "build", "shop:good", *DIST, "--mock", "wrong.json", "--output", "other")
+    assert (status, out) == (1, "")
+    assert err.startswith("pmcp-lab: wrong.json does not fit the server: calls[0] of 'cart': structuredContent")
+    assert len(err.splitlines()) == 1
+    assert not (folder / "other").exists()
 
 
 def test_a_server_that_runs(lab: Lab) -> None:
