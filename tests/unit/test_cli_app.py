@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.cli import main
+from pmcp_lab.cli.discovery import authorization
+from tests.unit.guarded import Guard, guarded_server
 from tests.unit.test_cli import ENVIRONMENT
 
 SERVERS = """
@@ -124,6 +126,7 @@ DIST = ("--url", "https://a.example/mcp")
         (["check", "shop:PAGE"], 1, "shop:PAGE is a str, not an MCPServer"),
         (["check", "shop:bare"], 1, "server 'bare' has no UI: none of its 0 tools names a ui:// resource"),
         (["check", "false"], 1, "Can't connect to 'false'"),
+        (["check", "python -c 'raise SystemExit(chr(63)*900)'"], 1, "connection closed: ????"),
         (["check"], 2, "Missing argument 'TARGET'"),
         (["check", "shop:good", "--examples", "nowhere.json", "--call"], 2, "does not exist"),
         (["check", "shop:good", "--examples", "shop.py"], 2, "--examples are for --call"),
@@ -278,6 +281,15 @@ def test_a_server_that_runs(lab: Lab) -> None:
             assert (status, plugin["mcp_apps"]["server_url"], plugin["auth"]) == (0, url, {"type": "none"})
         finally:
             process.terminate()
+
+
+def test_who_signs_people_in_is_found_out() -> None:
+    with guarded_server(Guard()) as url:
+        auth = authorization(url, None)
+    assert auth["type"] == "oauth"
+    assert auth["client_url"].endswith("/authorize")
+    assert auth["authorization_url"].endswith("/token")
+    assert authorization("http://127.0.0.1:9/mcp", "t") == {"type": "user_http", "authorization_type": "bearer"}
 
 
 # --- the shell --------------------------------------------------------------------------------------
