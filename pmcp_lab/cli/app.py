@@ -20,7 +20,9 @@ from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
     from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.apps.recording import Recording
     from pmcp_lab.apps.scaffold import Project
+    from pmcp_lab.client import Server
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 
@@ -47,6 +49,7 @@ class TemplateName(StrEnum):
     chess = auto()
     map = auto()
     dataviz = auto()
+    workflow = auto()
 
 
 @group.command("new", epilog=NEW_EXAMPLES)
@@ -223,13 +226,13 @@ def build(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
     ] = False,
-    recording: Annotated[
+    mock: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="What `pmcp-lab record` wrote: a landing page is made of it, too.",
-            show_default=False,
+            help="Recorded calls, which the landing page answers with.",
+            show_default="mock-data/<server>.json, else tools that only read are called",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
@@ -237,12 +240,13 @@ def build(
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json and a landing page.
+    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json, a landing page.
 
-    Both are made from the live server, whose apps must be without errors (`pmcp-lab app check`), and compared with
-    their schemas.
+    All are made from the live server, whose apps must be without errors (`pmcp-lab app check`). The manifests are
+    compared with their schemas, the recorded calls with those of the tools. The page is one file, which needs nobody.
     """
     from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.landing import landing_page
     from pmcp_lab.apps.manifest import Publication, manifests
     from pmcp_lab.apps.writing import write_files
     from pmcp_lab.cli.discovery import authorization
@@ -251,19 +255,19 @@ def build(
     where = url or (target if target.startswith(("http://", "https://")) else None)
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
-    errors = [finding for finding in findings_of(served) if finding.level == "error"]
-    if errors:
-        more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
-        first = errors[0]
-        stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        errors = [finding for finding in findings_of(served) if finding.level == "error"]
+        if errors:
+            more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
+            first = errors[0]
+            stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        recording = _recording(server, mock)
     auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
     publication = Publication(
         url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
     )
     made = manifests(served, publication)
     texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
-    if recording is not None:
-        texts["landing.html"] = _landing(recording)
+    texts["landing.html"] = landing_page(recording)
     written = write_files(output, texts, force=force)
     if as_json:
         _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
@@ -272,13 +276,31 @@ def build(
             print(file)
 
 
-def _landing(recording: Path) -> str:
-    from pmcp_lab.apps import Recording
-    from pmcp_lab.apps.landing import landing_page
+def _recording(server: Server, mock: Path | None) -> Recording:
+    """The calls that a landing page answers with, of the server as it is now.
 
-    known = Recording.load(recording)
-    known.check()
-    return landing_page(known)
+    Raises:
+        AppError: The recorded calls do not fit its tools.
+    """
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.cli.opening import call_each
+    from pmcp_lab.client import record
+
+    usual = Path("mock-data") / f"{server.name}.json"
+    file = mock or (usual if usual.is_file() else None)
+    given = None if file is None else Recording.load(file)
+    with record(server=server) as recorder:
+        if given is None:
+            call_each(server, {})
+        live = recorder.recording(server)
+    if given is None:
+        return live
+    live.calls = given.calls
+    try:
+        live.check()
+    except AppError as error:
+        raise AppError(f"{file} does not fit the server: {error}") from None
+    return live
 
 
 def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
