@@ -17,6 +17,9 @@ from pmcp_lab.protocol.ui import MIME_TYPE, ResourceUi, content_security_policy,
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
 
+ALWAYS_READ = object()
+"""In `Server.documents`: this resource is made anew for each reader."""
+
 OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
 """What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
 
@@ -107,7 +110,25 @@ def read_app(server: Server, uri: str) -> AppResource:
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
     ui = resource_ui(content.get("_meta"), *listed_meta(server, uri, content))
-    return AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
+    resource = AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
+    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        server.documents[uri] = resource
+    return resource
+
+
+def recall_app(server: Server, uri: str) -> AppResource | None:
+    """What `read_app` found last; None if it must be read first, as every time where it is another each time."""
+    known = server.documents.get(uri)
+    return known if isinstance(known, AppResource) else None
+
+
+def reread_app(server: Server, known: AppResource) -> AppResource | None:
+    """Read what was shown from memory again: the new one if it is another. Raises as `read_app` does."""
+    found = read_app(server, known.uri)
+    if found == known:
+        return None
+    server.documents[known.uri] = ALWAYS_READ
+    return found
 
 
 def listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import traitlets as t
@@ -25,7 +26,7 @@ from pmcp_lab.notebook.app_calls import Calls
 from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
-from pmcp_lab.notebook.app_resource import AppResource, read_app, ui_uri
+from pmcp_lab.notebook.app_resource import AppResource, read_app, recall_app, reread_app, ui_uri
 from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
@@ -124,6 +125,13 @@ class AppView(LiveWidget):
         self._storage = _stored.get((self.server.connection.target, resource.uri), {})
         self._resource = resource.trait(self.server)
         self.server.connection.follower.listings.on_changed.add(self._list_changed)
+
+    async def refresh(self, known: AppResource) -> None:
+        """Read again what was shown from memory, and show it anew if it is another."""
+        with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
+            found = await asyncio.to_thread(reread_app, self.server, known)
+            if found is not None:
+                self.within(self.show, found)
 
     def discard(self) -> None:
         """Take back a widget that never had anything to show."""
@@ -447,7 +455,10 @@ def open_app(server: Server, name: str, arguments: dict[str, Any] | None, *, bri
             calling = runtime().start(server.call_raw(name, arguments, attend=view.attend))
         if bridge != "kernel":
             view.bridge = bridge
-        view.show(read_app(server, uri))
+        known = recall_app(server, uri)
+        view.show(known or read_app(server, uri))
+        if known is not None:
+            runtime().start(view.refresh(known))
     except BaseException:
         if calling is not None:
             calling.cancel()
