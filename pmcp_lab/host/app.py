@@ -11,6 +11,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from pmcp_lab._version import __version__
@@ -24,7 +25,7 @@ from pmcp_lab.host.consent import allow
 from pmcp_lab.host.model import LiveModel, built, now
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
-from pmcp_lab.host.resource import AppResource, read_app, ui_uri
+from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app, recall_app, ui_uri
 from pmcp_lab.host.tools import AppTools
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
@@ -175,6 +176,14 @@ class HostedApp(LiveModel):
         self._source = resource
         self.assign(_resource=resource.trait(self.server))
         self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
+
+    async def refresh(self) -> None:
+        """Read again what was shown from memory, and show it anew if it is another."""
+        shown = self._source
+        with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
+            await self._reload()
+        if self._source != shown:
+            self.server.documents[shown.uri] = ALWAYS_READ
 
     def discard(self) -> None:
         """Take back what never had anything to show."""
@@ -509,7 +518,10 @@ def open_app(
             calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
         if bridge != "kernel":
             app.bridge = bridge
-        app.show(runtime().run(read_app(server, uri, profile)))
+        known = recall_app(server, uri, profile)
+        app.show(known or runtime().run(read_app(server, uri, profile)))
+        if known is not None:
+            runtime().start(app.refresh())
     except BaseException:
         if calling is not None:
             calling.cancel()
