@@ -36,6 +36,7 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     leave: () => events.push(["left", null]),
     escape: () => events.push(["escaped", null]),
     violation: (params) => events.push(["violation", params]),
+    left: (what) => events.push(["left", what]),
     context: () => ({ theme: "dark" }),
     phase: (phase) => phases.push(phase),
     reachable: () => true,

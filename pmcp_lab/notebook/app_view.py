@@ -83,6 +83,7 @@ class AppView(LiveWidget):
                 "result": None,
                 "cancelled": None,
                 "error": None,
+                "turn": 0,
             },
             _host={
                 "info": {"name": "pmcp_lab", "version": __version__},
@@ -181,10 +182,33 @@ class AppView(LiveWidget):
         self.follow(runtime().start(self.server.call_raw(self.tool.name, given)))
         return self
 
+    def restart(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """Read the app again, call a tool of it anew, and have the views begin from there.
+
+        Raises:
+            InvalidArguments: They don't fit the tool's schema.
+        """
+        tool.check(dict(arguments))
+        self._source = runtime().run(read_app(self.server, self._source.uri))
+        self.tool = tool
+        self.arguments = dict(arguments)
+        fresh = {"partial": None, "result": None, "cancelled": None, "error": None, "turn": self._call["turn"] + 1}
+        call = {"tool": dict(tool.raw), "arguments": self.arguments, **fresh}
+        self.assign(_call=call, _resource=self._source.trait(self.server))
+        self.follow(runtime().start(self.server.call_raw(tool.name, self.arguments)))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there."""
+        turn = self._call["turn"]
 
         def settled(_: object) -> None:
+            if turn != self._call["turn"]:
+                return  # of a call that is over for the views
             if calling.cancelled():
                 self.settle(error="the call was cancelled")
             elif (error := calling.exception()) is not None:

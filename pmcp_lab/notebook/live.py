@@ -78,11 +78,12 @@ class LiveWidget(anywidget.AnyWidget):
         self._origin.copy().run(self.send, content)
 
     def assign(self, **traits: Any) -> None:
-        """Set traits from any thread."""
+        """Set traits from any thread; the views hear of all of them at once."""
 
         def change() -> None:
-            for name, value in traits.items():
-                setattr(self, name, value)
+            with self.hold_sync():
+                for name, value in traits.items():
+                    setattr(self, name, value)
 
         self._origin.copy().run(change)
 

@@ -13,7 +13,7 @@ import {
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
-import { ESCAPED, STORED, VIOLATION } from "./prelude";
+import { ESCAPED, LEFT, type Left, STORED, VIOLATION } from "./prelude";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
@@ -53,6 +53,8 @@ export interface Call {
   result?: Record<string, unknown> | null;
   cancelled?: string | null;
   error?: string | null;
+  /** Counts the calls that the view began anew with. */
+  turn?: number;
 }
 
 interface AppCapabilities {
@@ -96,6 +98,8 @@ export interface Port {
   escape(): void;
   /** The policy kept the app from something: what its browser says about it. */
   violation(params: Record<string, unknown>): void;
+  /** What its document was left with, when it was asked to let go. */
+  left(what: Left): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
   /** False where nobody could answer a forwarded request. */
@@ -289,6 +293,9 @@ export class Bridge {
       case VIOLATION:
         this.#violations += 1;
         if (this.#violations <= MAX_VIOLATIONS) this.port.violation(values);
+        break;
+      case LEFT:
+        this.port.left(values as unknown as Left);
         break;
       case STORED:
         this.port.event("stored", values);

@@ -26,7 +26,7 @@ import {
 } from "./host-context";
 import { type Inspected, Inspection, type InspectorCode } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import type { Stored } from "./prelude";
+import type { Left, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
@@ -72,9 +72,11 @@ export class AppView {
   readonly #inspection: Inspection;
   #pretence: Pretence = {};
   #problems = 0;
+  #turn = 0;
   #triedEval = false;
   /** What the app stored that the kernel has not confirmed yet. */
   #unconfirmed: Stored = {};
+  #left: Left | null = null;
   /** What this view itself asked of the server. */
   readonly #reads = new Map<number, (payload: CallPayload) => void>();
   #lastRead = 0;
@@ -186,6 +188,9 @@ export class AppView {
           if (this.#display.mode === "fullscreen") this.#display.show("inline");
         },
         violation: (params) => this.#violated(params),
+        left: (what) => {
+          this.#left = what;
+        },
         context: () => this.#context(),
         phase: (phase) => this.#enter(phase, host),
         reachable: () => this.#link !== "static" && !this.signal.aborted,
@@ -198,13 +203,19 @@ export class AppView {
     this.#triedEval = false;
     this.#chrome.setProblems(0);
     bridge.setCall(this.#call);
+    this.#turn = this.#call?.turn ?? 0;
     const { stage } = this.#chrome;
     const spare = takeSpare(resource, stage);
     this.#frame = spare ?? new Frame(resource, currentTheme());
     this.#frame.setTheme(this.#pretence.theme ?? currentTheme());
     this.#frame.node.style.height = `${this.#sizes.height}px`;
     if (!spare) stage.replaceChildren(this.#frame.node);
-    const stored = () => ({ ...(this.model.get("_storage") as Stored), ...this.#unconfirmed });
+    const left = this.#left;
+    this.#left = null;
+    const stored = () => {
+      const kept = this.model.get("_storage") as Stored | null;
+      return { ...kept, ...this.#unconfirmed, left };
+    };
     const receive = (data: unknown) => {
       this.#trace.add("app", data);
       bridge.receive(data);
@@ -414,6 +425,9 @@ export class AppView {
 
   #showCall(): void {
     const call = this.#call;
+    const turn = call?.turn ?? 0;
+    const anew = turn !== this.#turn;
+    this.#turn = turn;
     this.#showTitle();
     if (call?.error) {
       this.#chrome.showBar("call", { tone: "error", text: "The call failed.", detail: call.error });
@@ -421,7 +435,8 @@ export class AppView {
       const detail = call.cancelled ? { detail: call.cancelled } : {};
       this.#chrome.showBar("call", { tone: "info", text: "The call was cancelled.", ...detail });
     } else this.#chrome.hideBar("call");
-    this.#bridge?.setCall(call);
+    if (anew && this.#bridge) void this.#reopen();
+    else this.#bridge?.setCall(call);
   }
 
   #linked(link: Link): void {
