@@ -131,6 +131,11 @@ class Peer:
         return {} if info is None else info.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     @property
+    def instructions(self) -> str:
+        """How the server wants to be used, for a model."""
+        return self._client.instructions or ""
+
+    @property
     def offers_tasks(self) -> bool:
         """Whether a `tools/call` may become a task here."""
         if self.modern:
