@@ -92,6 +92,7 @@ class HostedApp(LiveModel):
             _call={
                 "tool": None if tool is None else dict(tool.raw),
                 "arguments": self.arguments,
+                "turn": 0,
                 "number": self._number,
                 "partial": None,
                 "result": None,
@@ -215,6 +216,32 @@ class HostedApp(LiveModel):
         self.call(self.tool, {**(arguments or {}), **named})
         return self
 
+    def restart(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """Read the app again, call a tool of it anew, and have the views begin from there.
+
+        Raises:
+            InvalidArguments: The arguments don't fit the tool's schema.
+        """
+        tool.check(dict(arguments))
+        self._source = runtime().run(read_app(self.server, self._source.uri, self.profile))
+        self.assign(
+            _resource=self._source.trait(self.server),
+            _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
+        )
+        self.follow(runtime().start(self.server.call_raw(tool.name, dict(arguments), attend=self.attend)))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return bool(self._closed)
+
+    def _fresh(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`_call` of a call that is made now."""
+        self.tool, self.arguments = tool, arguments
+        self._number += 1
+        told = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
+        return {**told, "result": None, "error": None, "cancelled": None}
+
     def call(self, tool: Tool | None, arguments: dict[str, Any]) -> None:
         """Call a tool whose app this is, and hand the app its arguments and result; after others, they replace theirs.
 
@@ -225,10 +252,7 @@ class HostedApp(LiveModel):
         if tool is None:
             raise AppError(f"No tool of server {self.server.name!r} is shown by {self._source.uri}")
         tool.check(arguments)
-        self.tool, self.arguments = tool, arguments
-        self._number += 1
-        fresh = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
-        self.assign(_call={**self._call, **fresh, "result": None, "error": None, "cancelled": None})
+        self.assign(_call={**self._call, **self._fresh(tool, arguments)})
         self.follow(runtime().start(self.server.call_raw(tool.name, arguments, attend=self.attend)))
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
