@@ -52,6 +52,7 @@ def landing_page(recording: Recording, *, title: str | None = None, description:
         "tools": recording.tools,
         "resources": recording.resources,
         "calls": [_call(call) for call in recording.calls],
+        "oldWidgets": _built("old-widgets.js") if any(each["resource"]["legacy"] for each in widgets) else "",
     }
     about = f'<meta name="description" content="{escape(description)}">\n' if description else ""
     return f"""<!doctype html>

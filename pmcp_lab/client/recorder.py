@@ -76,7 +76,8 @@ class Recorder:
         resources = runtime().run(_widgets(chosen, tools))
         known = chosen.connection.peer.server_info
         secrets = secrets_of(chosen.connection.target)
-        calls = [call for each, call in self._calls if each is chosen]
+        # A connection that was made anew is still one to the same server.
+        calls = [call for each, call in self._calls if each.connection.target == chosen.connection.target]
         whole = Recording(
             server={"name": chosen.name, **known}, tools=tools, resources=resources, calls=calls
         ).to_dict()
@@ -95,7 +96,7 @@ class Recorder:
         return self.recording(server).save(where)
 
     def _one(self) -> Server:
-        called = list({id(server): server for server, _ in self._calls}.values())
+        called = list({server.connection.target: server for server, _ in self._calls}.values())
         if len(called) == 1:
             return called[0]
         if not called:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import re
 import secrets
@@ -147,6 +148,7 @@ class PreviewServer:
         app = web_app(session, self.port, self.token)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off")
         self._uvicorn = uvicorn.Server(config)
+        self._serving: concurrent.futures.Future[None] | None = None
 
     @property
     def url(self) -> str:
@@ -159,10 +161,11 @@ class PreviewServer:
 
     def wait(self) -> None:
         """Return when it is closed, or at an interrupt."""
-        runtime().wait(self._serving)
+        if self._serving is not None:
+            runtime().wait(self._serving)
 
     def close(self) -> None:
         runtime().run(self.session.close())
         self._uvicorn.should_exit = True
-        runtime().wait(self._serving)
+        self.wait()
         self._socket.close()

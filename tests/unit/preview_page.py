@@ -66,7 +66,7 @@ class FakePage:
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["kind"] == kind]
 
-    def wait(self, kind: str, fits: Callable[[dict[str, Any]], object] = bool, timeout: float = 10) -> dict[str, Any]:
+    def wait(self, kind: str, fits: Callable[[dict[str, Any]], object] = bool, timeout: float = 40) -> dict[str, Any]:
         """The first message of a kind that fits."""
         deadline = time.monotonic() + timeout
         while not (found := [message for message in self.of(kind) if fits(message)]):

@@ -22,6 +22,7 @@ interface Sent {
   seq?: number;
   n?: number;
   call?: number;
+  name?: string;
   event?: string;
   payload?: Json;
 }
@@ -106,7 +107,7 @@ export class Widget {
     return select;
   }
 
-  #receive({ kind, view, seq, n, call, event, payload }: Sent): void {
+  #receive({ kind, view, seq, n, call, name, event, payload }: Sent): void {
     switch (kind) {
       case "hello":
         this.#say({ kind: "welcome", to: view, seq, now: Date.now() });
@@ -116,6 +117,13 @@ export class Widget {
         break;
       case "rpc":
         this.#answer(view, Number(call), payload ?? {});
+        break;
+      case "code":
+        // The others are for people who develop an app.
+        if (name === "old-widgets") {
+          const code = { name, module: this.known.oldWidgets, style: "" };
+          this.#say({ kind: "code", to: view, payload: code });
+        }
         break;
       case "rpc-cancel":
         clearTimeout(this.#waiting.get(Number(call)));
