@@ -226,12 +226,13 @@ def build(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
     ] = False,
-    mock: Annotated[
+    recording: Annotated[
         Path | None,
         typer.Option(
+            "--recording",
             exists=True,
             dir_okay=False,
-            help="Recorded calls, which the landing page answers with.",
+            help="What `pmcp-lab record` wrote: the landing page answers with its calls.",
             show_default="mock-data/<server>.json, else tools that only read are called",
         ),
     ] = None,
@@ -260,14 +261,14 @@ def build(
             more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
             first = errors[0]
             stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
-        recording = _recording(server, mock)
+        calls = _recording(server, recording)
     auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
     publication = Publication(
         url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
     )
     made = manifests(served, publication)
     texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
-    texts["landing.html"] = landing_page(recording)
+    texts["landing.html"] = landing_page(calls)
     written = write_files(output, texts, force=force)
     if as_json:
         _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
@@ -276,7 +277,7 @@ def build(
             print(file)
 
 
-def _recording(server: Server, mock: Path | None) -> Recording:
+def _recording(server: Server, chosen: Path | None) -> Recording:
     """The calls that a landing page answers with, of the server as it is now.
 
     Raises:
@@ -287,7 +288,7 @@ def _recording(server: Server, mock: Path | None) -> Recording:
     from pmcp_lab.client import record
 
     usual = Path("mock-data") / f"{server.name}.json"
-    file = mock or (usual if usual.is_file() else None)
+    file = chosen or (usual if usual.is_file() else None)
     given = None if file is None else Recording.load(file)
     with record(server=server) as recorder:
         if given is None:

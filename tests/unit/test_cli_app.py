@@ -145,9 +145,9 @@ DIST = ("--url", "https://a.example/mcp")
         (["build", "shop:csp", *DIST], 3, "'api.example/v1' is no origin that a host lets through"),
         (["build", "shop:cdn", *DIST], 3, "<script src> needs https://cdn.example"),
         (["build", "shop:bad", *DIST], 3, "names ui://bad/nothing, which can't be read"),
-        (["build", "shop:good", *DIST, "--mock", "nowhere.json"], 2, "does not exist"),
-        (["build", "shop:good", *DIST, "--mock", "shop.py"], 1, "shop.py is no JSON"),
-        (["build", "shop:good", *DIST, "--mock", "list.json"], 1, "list.json is no recording"),
+        (["build", "shop:good", *DIST, "--recording", "nowhere.json"], 2, "does not exist"),
+        (["build", "shop:good", *DIST, "--recording", "shop.py"], 1, "shop.py is no JSON"),
+        (["build", "shop:good", *DIST, "--recording", "list.json"], 1, "list.json is no recording"),
         (["build", "shop:good", *DIST, "--output", "full"], 1, "full/server.json exists already"),
         (["build", "shop:good", *DIST, "--output", "taken/file"], 2, "is a file"),
         (["build", "shop:good", *DIST, "--output", "taken/file/dist"], 1, "is no folder"),
@@ -260,7 +260,7 @@ def test_the_landing_page_answers_with_recorded_calls(folder: Path, lab: Lab) ->
 
     wrong = {**recording, "calls": [{**call, "result": {"content": [], "structuredContent": {"of": 7}}}]}
     (folder / "wrong.json").write_text(json.dumps(wrong))
-    status, out, err = lab("app", "build", "shop:good", *DIST, "--mock", "wrong.json", "--output", "other")
+    status, out, err = lab("app", "build", "shop:good", *DIST, "--recording", "wrong.json", "--output", "other")
     assert (status, out) == (1, "")
     assert err.startswith("pmcp-lab: wrong.json does not fit the server: calls[0] of 'cart': structuredContent")
     assert len(err.splitlines()) == 1
