@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import itertools
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from pmcp_lab.notebook.app_consent import allow
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_requests import AppRequests, Callback
 from pmcp_lab.notebook.app_resource import AppResource, read_app, recall_app, reread_app, ui_uri
+from pmcp_lab.notebook.app_sessions import AppSessions
 from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.app_tools import AppTools
 from pmcp_lab.notebook.live import LiveWidget, built, now
@@ -80,9 +80,7 @@ class AppView(LiveWidget):
         self._questions = AppQuestions(self)
         self._calling: concurrent.futures.Future[None] | None = None
         """Done when the views were told what became of the call."""
-        self._numbers = itertools.count(1)
-        self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
-        self._started: dict[str, dict[str, Any]] = {}
+        self._sessions = AppSessions(repr(self), self.post)
         self.calls = Calls()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
@@ -256,9 +254,7 @@ class AppView(LiveWidget):
     @property
     def app_capabilities(self) -> dict[str, Any]:
         """What the app in the view that started last said it can do; empty before it started."""
-        started = next(reversed(self._started.values()), None)
-        capabilities = (started or {}).get("appCapabilities")
-        return dict(capabilities) if isinstance(capabilities, Mapping) else {}
+        return self._sessions.capabilities
 
     def ask(self, method: str, params: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
         """A request to the app in the view that started last, and its result.
@@ -270,18 +266,7 @@ class AppView(LiveWidget):
             AppError: No app is there, or its answer is an error.
             TimeoutError: It did not answer.
         """
-        view = next(reversed(self._started), None)
-        if view is None:
-            raise AppError(f"{self!r} is open in no notebook, or its app has not started yet.")
-        number = next(self._numbers)
-        answer = self._asked[view, number] = concurrent.futures.Future()
-        try:
-            self.post(
-                {"kind": "ask", "to": view, "call": number, "payload": {"method": method, "params": dict(params)}}
-            )
-            return runtime().wait(answer, timeout)
-        finally:
-            del self._asked[view, number]
+        return self._sessions.ask(method, params, timeout=timeout)
 
     def notify(self, method: str, params: Mapping[str, Any], *, to: str | None = None) -> None:
         """A notification for the app, in one view or in all; kept back until it listens."""
@@ -309,7 +294,7 @@ class AppView(LiveWidget):
                 if (pending := self._pending.get((view, content.get("call")))) is not None:
                     pending.cancel()
             case "answer":
-                self._answered((view, content.get("call")), payload)
+                self._sessions.answered(view, content.get("call"), payload)
             case "document":
                 document = {"hash": self._source.hash, "html": self._source.html}
                 self.post({"kind": "document", "to": view, "payload": document})
@@ -321,15 +306,14 @@ class AppView(LiveWidget):
                 allow(self.server, self._source.uri, names)
                 self.assign(_resource=self._source.trait(self.server))
             case "bye":
-                self._gone(view)
+                self._sessions.ended(view)
                 for key in [key for key in self._pending if key[0] == view]:
                     self._pending[key].cancel()
             case "event":
                 if content.get("event") == "initialized":
-                    self._gone(view)
-                    self._started[view] = payload
+                    self._sessions.began(view, payload)
                 elif content.get("event") == "closed":
-                    self._gone(view)
+                    self._sessions.ended(view)
                 elif content.get("event") == "stored":
                     self._store(payload)
                     return
@@ -355,28 +339,6 @@ class AppView(LiveWidget):
         if len(json.dumps(kept)) <= STORED_BYTES:
             _stored[self.server.connection.target, self._source.uri] = kept
             self.assign(_storage=kept)
-
-    def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
-        future = self._asked.get(key)
-        if future is None or future.done():
-            return
-        error = payload.get("error")
-        if isinstance(error, Mapping):
-            code = error.get("code")
-            future.set_exception(
-                AppError(
-                    f"The app answered: {error.get('message')}", code=code if isinstance(code, int) else INTERNAL_ERROR
-                )
-            )
-        else:
-            result = payload.get("result")
-            future.set_result(result if isinstance(result, dict) else {})
-
-    def _gone(self, view: str) -> None:
-        self._started.pop(view, None)
-        for key, future in self._asked.items():
-            if key[0] == view and not future.done():
-                future.set_exception(AppError("The app went away before it answered."))
 
     async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
