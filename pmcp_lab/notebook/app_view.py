@@ -414,7 +414,8 @@ def open_app(server: Server, name: str, arguments: dict[str, Any] | None, *, bri
     calling = None
     try:
         if arguments is not None:
-            calling = runtime().start(server.call_raw(name, arguments, attend=view.attend))
+            attend = None if in_batch() else view.attend
+            calling = runtime().start(server.call_raw(name, arguments, attend=attend))
         if bridge != "kernel":
             view.bridge = bridge
         known = recall_app(server, uri)
