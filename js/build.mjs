@@ -16,6 +16,9 @@ const bundles = {
   inspector: "src/app-view/inspector",
   direct: "src/app-view/direct",
   "old-widgets": "src/app-view/old-widgets",
+  // Pages of their own, outside of any notebook.
+  preview: "src/preview",
+  landing: "src/landing",
 };
 
 const { values: args } = parseArgs({
@@ -61,19 +64,11 @@ const publishedSchema = {
 };
 
 /** @type {import("esbuild").BuildOptions} */
-const options = {
+const shared = {
   absWorkingDir: here,
-  entryPoints: Object.entries(bundles).flatMap(([name, folder]) => [
-    { in: `${folder}/index.ts`, out: name },
-    ...(existsSync(resolve(here, folder, "style.css"))
-      ? [{ in: `${folder}/style.css`, out: name }]
-      : []),
-  ]),
-  plugins: [publishedSchema],
   outdir,
   bundle: true,
   minify: true,
-  format: "esm",
   target: "es2022",
   charset: "utf8",
   legalComments: "none",
@@ -82,14 +77,30 @@ const options = {
   logLevel: "warning",
 };
 
+/** @type {import("esbuild").BuildOptions[]} */
+const kinds = [
+  {
+    ...shared,
+    format: "esm",
+    entryPoints: Object.entries(bundles).flatMap(([name, folder]) => [
+      { in: `${folder}/index.ts`, out: name },
+      ...(existsSync(resolve(here, folder, "style.css"))
+        ? [{ in: `${folder}/style.css`, out: name }]
+        : []),
+    ]),
+    plugins: [publishedSchema],
+  },
+  // Goes into documents, where a module would come too late for the scripts after it.
+  { ...shared, format: "iife", entryPoints: [{ in: "src/bridge/index.ts", out: "bridge" }] },
+];
+
 if (args.watch) {
-  const watcher = await context(options);
-  await watcher.watch();
+  for (const kind of kinds) await (await context(kind)).watch();
   process.stdout.write(`watching, writing to ${outdir}\n`);
 } else {
-  const built = await build({ ...options, write: false });
+  const built = await Promise.all(kinds.map((kind) => build({ ...kind, write: false })));
   const { writeFile } = await import("node:fs/promises");
-  for (const file of built.outputFiles) {
+  for (const file of built.flatMap(({ outputFiles }) => outputFiles)) {
     await writeFile(file.path, file.contents);
     const sizes = [file.contents.length, gzipSync(file.contents).length];
     const [raw, gzip] = sizes.map((bytes) => `${(bytes / 1024).toFixed(1)} KB`.padStart(9));

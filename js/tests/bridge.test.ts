@@ -41,6 +41,8 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     leave: () => events.push(["left", null]),
     escape: () => events.push(["escaped", null]),
     violation: (params) => events.push(["violation", params]),
+    notOffered: (what) => events.push(["not-offered", what]),
+    left: (what) => events.push(["left", what]),
     context: () => ({ theme: "dark" }),
     phase: (phase) => phases.push(phase),
     ...overrides,

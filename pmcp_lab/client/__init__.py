@@ -11,6 +11,7 @@ from pmcp_lab.client.directory import attach, connect, connected, servers
 from pmcp_lab.client.elicitation import Question
 from pmcp_lab.client.history import Change, Moment
 from pmcp_lab.client.prompts import Messages, Prompt, Prompts
+from pmcp_lab.client.recorder import Recorder, record, replay
 from pmcp_lab.client.resources import Resource, Resources
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.server import Server
@@ -32,6 +33,7 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Question",
+    "Recorder",
     "Resource",
     "Resources",
     "Server",
@@ -47,6 +49,8 @@ __all__ = [
     "attach",
     "connect",
     "connected",
+    "record",
+    "replay",
     "servers",
     "session",
     "sign_out",

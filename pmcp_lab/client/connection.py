@@ -10,16 +10,18 @@ import asyncio
 import concurrent.futures
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import mcp_types as types
-from mcp.client import Client
+from mcp.client import Client, IncomingMessage
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client.follower import Follower
 from pmcp_lab.client.hosting import Roots, ServerLog
 from pmcp_lab.client.listening import Streams, seen
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
+from pmcp_lab.client.resource_news import ResourceNews
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.target import Command, Local, Target, Url
@@ -72,6 +74,7 @@ class Connection:
         self.mode = mode
         self._timeout = timeout
         self.follower = Follower(self)
+        self.news = ResourceNews()
         self.roots = Roots()
         self.log = ServerLog()
         self.follower.on_sampling = on_sampling
@@ -82,6 +85,9 @@ class Connection:
         """Whether there ever was a connection."""
         self._since: float | None = None
         self._closing = False
+        self._wanted = asyncio.Event()
+        self.on_status: set[Callable[[], object]] = set()
+        """Called on the connection's loop when `status` may have become another."""
         self._owner = runtime().start(self._own())
         runtime().at_exit(self, self.close)
 
@@ -190,7 +196,7 @@ class Connection:
         except LabError as error:
             self._refuse(error)
         except BaseException as error:
-            self._refuse(ConnectionFailed(self._why(error)))
+            self._refuse(ConnectionFailed(self._why(error), data=getattr(innermost(error), "data", None)))
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
@@ -201,6 +207,7 @@ class Connection:
             if self.stderr is not None:
                 self.stderr.close()
             runtime().forget(self)
+            self._tell()
 
     async def _keep(self) -> None:
         """Connect, and again after every loss, until it is closed or there is no hope."""
@@ -232,7 +239,19 @@ class Connection:
             self.follower.interrupt(self.trouble())
             # A server that does answer is not made to wait for what it did before.
             steps = failed + min(short, 3)
-            await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps)))  # noqa: S311
+            self._wanted.clear()
+            self._tell()
+            with suppress(TimeoutError):
+                pause = random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps))  # noqa: S311
+                await asyncio.wait_for(self._wanted.wait(), pause)
+
+    def hurry(self) -> None:
+        """Somebody waits: make the next attempt to connect again at once."""
+        runtime().call_soon(self._wanted.set)
+
+    def _tell(self) -> None:
+        for tell in list(self.on_status):
+            tell()
 
     def _lose(self, reason: str) -> bool:
         """The connection is gone; whoever asks something waits for the next. False if there was none to lose."""
@@ -244,6 +263,7 @@ class Connection:
         # What was answered with the loss, as that a request was not taken up, still reaches who asked.
         asyncio.get_running_loop().call_later(LAST_WORDS, self._stop.set)
         self.follower.interrupt(self.trouble())
+        self._tell()
         return True
 
     async def _negotiate(self) -> None:
@@ -270,7 +290,7 @@ class Connection:
             extensions=[TasksExtension(), ui_extension()],
             elicitation_callback=self.follower.on_elicitation,
             sampling_callback=self.follower.sampled if self.samples else None,
-            message_handler=self.follower.on_message,
+            message_handler=self._on_message,
             list_roots_callback=self.roots.answer,
             logging_callback=self.log.take,
         )
@@ -288,12 +308,18 @@ class Connection:
                 self._since = asyncio.get_running_loop().time()
                 self._ever = True
                 self._peer = peer
-                watching = asyncio.create_task(self.follower.run(peer))
+                watching = [asyncio.create_task(each.run(peer)) for each in (self.follower, self.news)]
                 self.ready.set_result(peer)
+                self._tell()
                 try:
                     await self._stop.wait()
                 finally:
-                    watching.cancel()
+                    for each in watching:
+                        each.cancel()
+
+    async def _on_message(self, message: IncomingMessage) -> None:
+        self.news.on_message(message)
+        await self.follower.on_message(message)
 
     def _transport(self, streams: Streams) -> TaskTransport:
         match self.target:
@@ -324,9 +350,7 @@ class Connection:
             self.lost = str(error)
 
     def _why(self, error: BaseException) -> str:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        match error:
+        match error := innermost(error):
             case TimeoutError():
                 reason = f"it did not complete the handshake within {self._timeout:g} s"
             case asyncio.CancelledError():
@@ -348,6 +372,13 @@ class Connection:
         elif hasattr(self, "_stop"):
             self._stop.set()
         await asyncio.wait([asyncio.wrap_future(self._owner)])
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What happened, out of the groups it came in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def one_line(ending: str) -> str:

@@ -49,6 +49,8 @@ RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 PATIENCE = 30.0
 """Seconds for an answer that should come at once."""
 
+PING = types.Request[dict[str, Any], str](method="ping", params={})
+
 
 class _TaskParams(types.RequestParams):
     model_config = ConfigDict(extra="allow")
@@ -123,6 +125,17 @@ class Peer:
     @property
     def capabilities(self) -> types.ServerCapabilities:
         return self._client.server_capabilities
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server says it is (`Implementation`); empty for one that does not say."""
+        info = self._client.server_info
+        return {} if info is None else info.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    @property
+    def instructions(self) -> str:
+        """What it says on how it is to be used."""
+        return self._client.instructions or ""
 
     @property
     def offers_tasks(self) -> bool:
@@ -221,6 +234,21 @@ class Peer:
         """Legacy only: a modern server asks for the roots whenever it wants them."""
         if not self.modern:
             await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
+
+    async def ping(self, timeout: float) -> None:
+        """Find out whether the server answers: an idle HTTP connection does not tell that it went away.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        try:
+            await self._guard(self._client.session.send_request(PING, RAW, request_read_timeout_seconds=timeout))
+        except PeerError as error:  # also an answer; 2026-07-28 has no ping
+            if error.code == types.REQUEST_TIMEOUT:
+                raise TimeoutError from None
 
     async def request(
         self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
@@ -333,10 +361,14 @@ class Peer:
     async def listen(self, task_ids: Collection[str]) -> Stream:
         """Modern only: have the server tell of these tasks."""
         stream = await self._listen({"taskIds": list(task_ids)})
-        if "taskIds" not in stream.acknowledged.result():
+        if not isinstance(stream.acknowledged.result().get("taskIds"), list):
             stream.close()
             raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
         return stream
+
+    async def listen_to_resources(self, uris: Collection[str]) -> Stream:
+        """Modern only: have the server tell of changes of these resources, and of its list."""
+        return await self._listen({"resourceSubscriptions": sorted(uris), "resourcesListChanged": True})
 
     async def listen_to_lists(self) -> Stream | None:
         """Have the server tell when its lists change; None where it does so unasked, or never does."""

@@ -16,6 +16,7 @@ from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.rows import read_rows
 from pmcp_lab.client.runtime import awaiting, runtime
+from pmcp_lab.client.taps import taps, tell
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
@@ -279,6 +280,9 @@ class Server(Primitives):
         if task.done():
             return  # cancelled before it was its turn on the loop
         task.call = asyncio.current_task()
+        if taps:
+            began = time.perf_counter()
+            task.add_done_callback(lambda task: tell(self, task.tool, task.arguments, _ending(task), began))
         try:
             await self.connection.follower.start(task, ttl=ttl, as_task=not task.local)
         except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
@@ -351,6 +355,22 @@ class Server(Primitives):
             InputRequired: The tool asks its user something, and there is nobody to answer.
             PeerError, ConnectionClosed: As for every request.
         """
+        began = time.perf_counter()
+        try:
+            raw = await self._call_raw(tool, arguments, on_progress, attend)
+        except LabError as error:
+            tell(self, tool, arguments, error, began)
+            raise
+        tell(self, tool, arguments, raw, began)
+        return raw
+
+    async def _call_raw(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        on_progress: Callable[[float, float | None, str | None], None] | None,
+        attend: Callable[[Task], object] | None,
+    ) -> dict[str, Any]:
         task = Task(self, tool, arguments)
         task.attended = attend is not None
         if attend is not None:
@@ -411,6 +431,12 @@ class Server(Primitives):
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.tools)
+
+
+def _ending(task: Task) -> dict[str, Any] | BaseException:
+    """What a task that is done ended with."""
+    outcome = task.outcome
+    return outcome.raw if outcome is not None else task.failure or RuntimeError("it has not ended")
 
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -1,6 +1,7 @@
-"""The bundled demo server: a quick tool, a long one, one that asks, one that fails, and an app.
+"""The bundled demo server: a quick tool, a long one, one that asks, one that fails, and apps.
 
-`build()` makes the server; `pmcp-lab demo` runs it. `wave.html` is the app.
+`build()` makes the server; `pmcp-lab demo` runs it. `wave.html` is the small app; `chess`, `map` and `dataviz` are
+whole ones, each in a folder that stands by itself.
 """
 
 from pmcp_lab.demo.server import build

@@ -15,6 +15,8 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from pmcp_lab._version import __version__
+from pmcp_lab.demo import chess, dataviz
+from pmcp_lab.demo import map as world_map
 from pmcp_lab.server import TaskContext, Tasks
 
 WAVE_URI = "ui://demo/wave"
@@ -74,6 +76,9 @@ def build() -> MCPServer[Any]:
     apps = Apps()
     _add_tools(tasks)
     _add_wave(apps)
+    chess.register(apps)
+    dataviz.register(apps)
+    world_map.register(apps)
     server: MCPServer[Any] = MCPServer(
         "demo",
         title="pmcp_lab demo",

@@ -13,7 +13,8 @@ from IPython.display import display
 
 from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
 from pmcp_lab.client.listing import Listing
-from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.host import open_app
+from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
 from pmcp_lab.notebook.sign_in import show_link
@@ -29,7 +30,7 @@ class _Widgets:
     def app(
         self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
     ) -> AppView:
-        return open_app(server, tool, arguments, bridge=bridge)
+        return open_app(AppView, server, tool, arguments, bridge=bridge)
 
     def task(self, task: Task) -> TaskCard:
         return TaskCard(task)
@@ -69,9 +70,10 @@ views.register(_Widgets())
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion; loading twice is fine."""
     from pmcp_lab.client.runtime import runtime
+    from pmcp_lab.notebook.app_magic import AppMagics
     from pmcp_lab.notebook.completion import completer
     from pmcp_lab.notebook.magics import McpMagics
 
     runtime()  # what is slow to import is imported behind the user's back
-    shell.register_magics(McpMagics)
+    shell.register_magics(McpMagics, AppMagics)
     shell.set_hook("complete_command", completer, re_key=r"^\s*(?:\w+\s*=\s*)?%{0,2}mcp\b")

@@ -6,7 +6,8 @@ import json
 
 from pmcp_lab.client import Server, connect, servers
 from pmcp_lab.errors import AppError, TargetError
-from pmcp_lab.notebook.app_view import open_app
+from pmcp_lab.host import open_app
+from pmcp_lab.notebook.app_view import AppView
 
 
 def reopen(request: str) -> str:
@@ -19,7 +20,7 @@ def reopen(request: str) -> str:
         AppError: There is no such server here; says what to do.
     """
     given = json.loads(request)
-    view = open_app(_server(str(given["server"])), str(given["tool"]), given["arguments"])
+    view = open_app(AppView, _server(str(given["server"])), str(given["tool"]), given["arguments"])
     return str(view.model_id)
 
 

@@ -17,8 +17,8 @@ import traitlets as t
 from pmcp_lab.client import Prompt, Resource, Tool
 from pmcp_lab.client.catalogue import badges, type_of
 from pmcp_lab.client.listing import Item, Listing, first_line
+from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
-from pmcp_lab.notebook.live import built
 
 DEPTH = 3
 """Objects within objects that are spelt out."""

@@ -13,8 +13,7 @@ import traitlets as t
 from pmcp_lab.client import Question, Task
 from pmcp_lab.client.elicitation import openable
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.forms import fields, problems
-from pmcp_lab.notebook.live import built
+from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.rows import moments, row, static_table
 from pmcp_lab.notebook.task_views import TaskWidget
 

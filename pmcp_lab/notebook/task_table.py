@@ -18,7 +18,7 @@ from pmcp_lab.client import Server, Task, servers, views
 from pmcp_lab.client.activity import on_task
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.live import built, now
+from pmcp_lab.host import built, now
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
 from pmcp_lab.notebook.sheet import Sheet
 from pmcp_lab.notebook.task_views import PAUSE, TaskWidget

@@ -14,7 +14,8 @@ from IPython.display import display
 
 from pmcp_lab.client import Task
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.live import LiveWidget, now
+from pmcp_lab.host import now
+from pmcp_lab.notebook.live import LiveWidget
 from pmcp_lab.notebook.rows import static_table
 
 PAUSE = 0.1

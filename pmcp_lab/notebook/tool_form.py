@@ -12,8 +12,7 @@ import traitlets as t
 
 from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.forms import fields, problems
-from pmcp_lab.notebook.live import now
+from pmcp_lab.host import fields, now, problems
 from pmcp_lab.notebook.task_card import CardWidget
 
 

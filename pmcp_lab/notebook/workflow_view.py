@@ -12,7 +12,7 @@ import traitlets as t
 
 from pmcp_lab.client import Task, WorkflowRun
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.forms import fields, problems
+from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget
 from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState
 

@@ -324,7 +324,7 @@ def read_task(task_id: str, status: str, variables: Mapping[str, Any]) -> Workfl
         name=_text(progress.get("name")),
         goal=_text(progress.get("goal")),
         steps=steps,
-        pause=pause,
+        pause=pause if live else None,
         calls=calls if live else (),
     )
 

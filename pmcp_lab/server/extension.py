@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
 from pmcp_lab.errors import LabError, LeaseLost
-from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of, open_executor
+from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
@@ -31,6 +31,7 @@ from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
+from pmcp_lab.server.policy import Support
 from pmcp_lab.server.request import Anonymous, Request, is_legacy, is_modern, owners, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
@@ -196,6 +197,35 @@ class Tasks(Declarations):
     def stats(self) -> Stats:
         """How many tasks this process runs and has run, by tool."""
         return self._runner.stats()
+
+    # --- for what stands on tasks ---
+
+    @property
+    def lease(self) -> float:
+        """Seconds a lease is given for: long where nobody else can read the store."""
+        return self._runner.lease
+
+    @property
+    def lease_period(self) -> float:
+        """Seconds within which a lease is renewed."""
+        return self._runner.period
+
+    def owner_of(self, ctx: Request) -> Owner:
+        """Whose a request is.
+
+        Raises:
+            MCPError: The caller is refused (-32600).
+        """
+        return self._owner_of(ctx)
+
+    def support_of(self, tool: str) -> Support:
+        """Whether a tool can be a task; "forbidden" for one that is not declared here."""
+        found = self._tools.get(tool)
+        return "forbidden" if found is None else found.policy.support
+
+    def recover_also(self, recover: Recover) -> None:
+        """Have lost tasks that are for no tool offered to this as well."""
+        self._upkeep.others.append(recover)
 
     # --- serving ---
 

@@ -47,6 +47,12 @@ async def test_legacy_generation(transport: str) -> None:
             "flaky": {"taskSupport": "optional"},
             "wave": None,
             "wave_presets": None,
+            "chess": None,
+            "chess_play": None,
+            "dataviz": None,
+            "dataviz_tables": None,
+            "map": None,
+            "map_place": None,
         }
         assert set(tools["train"]["inputSchema"]["properties"]) == {"epochs", "lr", "seconds"}
 

@@ -12,7 +12,7 @@ import {
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
-import { ESCAPED, STORED, VIOLATION } from "./prelude";
+import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
 import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
@@ -49,11 +49,15 @@ export interface Call {
   tool?: Record<string, unknown> | null;
   /** None until all of them are known. */
   arguments?: Record<string, unknown> | null;
+  /** Counts the calls that one view is shown, one after the other. */
+  number?: number;
   /** What is known of them so far. */
   partial?: Record<string, unknown> | null;
   result?: Record<string, unknown> | null;
   cancelled?: string | null;
   error?: string | null;
+  /** Counts the calls that the view began anew with. */
+  turn?: number;
 }
 
 interface AppCapabilities {
@@ -68,6 +72,8 @@ export interface Host {
   server: string;
   /** What an app that declares nothing gets. */
   policy?: Policy;
+  /** The host that is played, where an app gets nothing but what that one has. */
+  only?: string | null;
 }
 
 export type DisplayMode = "inline" | "fullscreen" | "pip";
@@ -91,6 +97,10 @@ export interface Port {
   escape(): void;
   /** The policy kept the app from something: what its browser says about it. */
   violation(params: Record<string, unknown>): void;
+  /** The host that is played has no such thing. */
+  notOffered(what: string): void;
+  /** What its document was left with, when it was asked to let go. */
+  left(what: Left): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
 }
@@ -144,6 +154,8 @@ export class Bridge {
   }
 
   setCall(call: Call | null): void {
+    // Another call of the same app: it stays as it is, and is told of that one.
+    if (call?.number !== this.#call?.number) this.#sent = { input: false, outcome: false };
     this.#call = call;
     this.#deliverCall();
   }
@@ -185,11 +197,11 @@ export class Bridge {
   }
 
   /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
-  teardown(): Promise<void> {
+  teardown(patience = TEARDOWN_PATIENCE): Promise<void> {
     if (!this.#initialized) return Promise.resolve();
     this.#become("closing");
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, TEARDOWN_PATIENCE);
+      const timer = setTimeout(resolve, patience);
       this.ask("ui/resource-teardown", {}).then(() => {
         clearTimeout(timer);
         resolve();
@@ -225,6 +237,11 @@ export class Bridge {
 
   #request(message: Request): void {
     const { id, method } = message;
+    if (this.host.only && !String(id).startsWith(SHIM_ID)) {
+      this.port.notOffered(method);
+      this.#refuse(id, METHOD_NOT_FOUND, `${this.host.only} offers window.openai, not ${method}`);
+      return;
+    }
     const params = (message.params ?? {}) as Record<string, unknown>;
     switch (method) {
       case "ui/initialize":
@@ -268,9 +285,15 @@ export class Bridge {
       case ESCAPED:
         this.port.escape();
         break;
+      case MISSING:
+        this.port.notOffered(String(values.name));
+        break;
       case VIOLATION:
         this.#violations += 1;
         if (this.#violations <= MAX_VIOLATIONS) this.port.violation(values);
+        break;
+      case LEFT:
+        this.port.left(values as unknown as Left);
         break;
       case STORED:
         this.port.event("stored", values);

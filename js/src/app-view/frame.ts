@@ -30,8 +30,8 @@ export interface Resource extends Policy {
   prefersBorder: boolean | null;
   /** What the app asked for and nobody allowed, and what is refused in any case. */
   wanted?: Partial<Record<"connect" | "load" | "embed" | "permissions" | "refused", string[]>>;
-  /** Written for `window.mcpBridge` or `window.openai`. */
-  legacy?: boolean;
+  /** Written for `window.mcpBridge` or `window.openai`; the name of a host that has `window.openai` alone. */
+  legacy?: boolean | string;
   /** As the server sent it. */
   mimeType?: string;
 }
@@ -52,6 +52,8 @@ export interface App {
   stored: () => Stored | null;
   /** For a widget that wants it. */
   old: OldWidgets | null;
+  /** The app gets nothing but what `old` gives. */
+  only: boolean;
   events: FrameEvents;
 }
 
@@ -130,10 +132,10 @@ export class Frame {
 
   #start(): void {
     if (!this.#app) return;
-    const { html, stored, old, events } = this.#app;
+    const { html, stored, old, only, events } = this.#app;
     this.#loads = 0;
     events.starts();
-    const document = prelude(stored(), old) + html;
+    const document = prelude(stored(), old, only) + html;
     const { proxy, allow } = this.policy;
     this.#control(
       RESOURCE_READY,

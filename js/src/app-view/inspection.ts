@@ -17,8 +17,10 @@ export interface Inspected {
   context(): McpUiHostContext;
   /** Tell the app this instead of the truth; replaces what was pretended before. */
   pretend(pretence: Pretence): void;
-  /** Keep the app to a width in pixels; null gives it the cell's. */
-  limitWidth(width: number | null): void;
+  /** Keep the app to a size in pixels; what is not named is the page's. */
+  limit(size: Partial<Record<"width" | "height", number>>): void;
+  /** The page around the view has the controls of the host context already. */
+  controlled?: boolean;
   /** The mode that is in force then. */
   display(mode: DisplayMode): DisplayMode;
   /** The same request again as if the app made it; it does not hear of the answer. */

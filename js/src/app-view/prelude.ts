@@ -4,6 +4,11 @@
 export const STORED = "run.pmcp/notifications/stored";
 export const ESCAPED = "run.pmcp/notifications/escaped";
 export const VIOLATION = "run.pmcp/notifications/csp-violation";
+/** An app uses what the host that is played does not have. */
+export const MISSING = "run.pmcp/notifications/not-offered";
+/** What the requests of the imitation begin with. */
+export const SHIM_ID = "legacy-";
+export const LEFT = "run.pmcp/notifications/left";
 
 /** The `_storage` trait. */
 export interface Stored {
@@ -11,6 +16,14 @@ export interface Stored {
   local?: Record<string, string>;
   /** What an old widget gave to `setWidgetState` or `setState`. */
   state?: unknown;
+  /** What the document it takes the place of was left with; never stored. */
+  left?: Left | null;
+}
+
+/** What a person typed, by field, and how far they scrolled. */
+export interface Left {
+  fields: Record<string, string | boolean>;
+  scroll: [number, number];
 }
 
 const QUOTA = 1024 * 1024;
@@ -72,16 +85,25 @@ function storage(stored: Record<string, string>, quota: number, method: string):
     });
   };
   let late = false;
+  let leaving = false;
   let last: object = {};
+  const post = () => parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
   const tell = (local: object) => {
     last = local;
-    if (late) return;
+    if (leaving) post();
+    if (late || leaving) return;
     late = true;
     setTimeout(() => {
       late = false;
-      parent.postMessage({ jsonrpc: "2.0", method, params: { local: last } }, "*");
+      if (!leaving) post();
     }, 50);
   };
+  addEventListener("message", ({ data, source }) => {
+    // The next message may be the last that is heard.
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    leaving = true;
+    if (late) post();
+  });
   const stores = { localStorage: make(stored, tell), sessionStorage: make({}, () => {}) };
   for (const [name, value] of Object.entries(stores)) {
     try {
@@ -99,6 +121,49 @@ function escaping(method: string): void {
       parent.postMessage({ jsonrpc: "2.0", method, params: {} }, "*");
     }
   });
+}
+
+/**
+ * An app that was edited takes its predecessor's place: what a person typed into a field stays there, if the field with
+ * its id or name is still there and nobody wrote into it yet.
+ */
+function succession(left: Left | null, method: string): void {
+  const fields = () => {
+    const found = new Map<string, HTMLInputElement>();
+    for (const each of document.querySelectorAll("input, textarea, select")) {
+      const field = each as HTMLInputElement;
+      const { tagName, id, name, type } = field;
+      if (!(id || name) || ["password", "file", "hidden"].includes(type)) continue;
+      found.set([tagName, id, name, type === "radio" ? field.value : ""].join(" "), field);
+    }
+    return found;
+  };
+  const switches = ({ type }: HTMLInputElement) => type === "checkbox" || type === "radio";
+  const untouched = (field: HTMLInputElement) =>
+    field.tagName === "SELECT" ||
+    (switches(field) ? field.checked === field.defaultChecked : field.value === field.defaultValue);
+  addEventListener("message", ({ data, source }) => {
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    const typed: Left["fields"] = {};
+    for (const [key, field] of fields()) {
+      if (field.tagName !== "SELECT" && untouched(field)) continue;
+      typed[key] = switches(field) ? field.checked : field.value;
+    }
+    const params = { fields: typed, scroll: [scrollX, scrollY] };
+    parent.postMessage({ jsonrpc: "2.0", method, params }, "*");
+  });
+  if (!left) return;
+  const restore = () => {
+    const present = fields();
+    for (const [key, value] of Object.entries(left.fields)) {
+      const field = present.get(key);
+      if (!field || !untouched(field)) continue;
+      if (typeof value === "boolean") field.checked = value;
+      else field.value = value;
+    }
+  };
+  addEventListener("DOMContentLoaded", restore);
+  addEventListener("load", () => scrollTo(...left.scroll));
 }
 
 /** What the policy keeps the app from is said in a console that few open. Once for each thing. */
@@ -128,16 +193,21 @@ function literal(value: unknown): string {
 
 /** What `old-widgets.js` exports: the code of `window.mcpBridge` and `window.openai`. */
 export interface OldWidgets {
-  install(state: unknown, method: string): void;
+  /** `missing` tells of what a host does not have that has `window.openai` alone; null where all is offered. */
+  install(state: unknown, method: string, missing: string | null): void;
 }
 
 /** The script that goes before the app's document. In a `srcdoc` it does not bring quirks mode about. */
-export function prelude(stored: Stored | null, old: OldWidgets | null): string {
+export function prelude(stored: Stored | null, old: OldWidgets | null, only: boolean): string {
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
     `(${violations})(${literal(VIOLATION)})`,
+    `(${succession})(${literal(stored?.left ?? null)},${literal(LEFT)})`,
   ];
-  if (old) calls.push(`(${old.install})(${literal(stored?.state)},${literal(STORED)})`);
+  if (old) {
+    const given = [stored?.state, STORED, only ? MISSING : null].map(literal);
+    calls.push(`(${old.install})(${given.join(",")})`);
+  }
   return `<script>${calls.join(";")};document.currentScript.remove()</script>`;
 }

@@ -13,8 +13,11 @@ interface Opening {
   html: string;
   stored: () => Stored | null;
   old: OldWidgets | null;
+  /** Another host is played, which has its own bridge and no other. */
+  only: boolean;
   stage: HTMLElement;
   height: number;
+  maxHeight: string;
   theme: Theme;
   trace: Trace;
   /** It went from its page to none that speaks. */
@@ -32,7 +35,7 @@ export class RunningApp {
     port: Omit<Port, "post">,
     host: Host,
   ) {
-    const { resource, stage, height, theme, trace } = opening;
+    const { resource, stage, height, maxHeight, theme, trace } = opening;
     const post: Port["post"] = (message) => {
       trace.add("host", message);
       this.frame.post(message);
@@ -42,11 +45,12 @@ export class RunningApp {
     this.frame = spare ?? new Frame(resource, theme);
     this.frame.setTheme(theme);
     this.frame.node.style.height = `${height}px`;
+    this.frame.node.style.maxHeight = maxHeight;
     if (!spare) stage.replaceChildren(this.frame.node);
   }
 
   start(): void {
-    const { resource, html, stored, old, trace } = this.opening;
+    const { resource, html, stored, old, only, trace } = this.opening;
     const receive = (data: unknown) => {
       trace.add("app", data);
       this.bridge.receive(data);
@@ -64,7 +68,7 @@ export class RunningApp {
       // That is no sign of life: it may be the last that there is to hear.
       notLoaded: receive,
     };
-    this.frame.show({ resource, html, stored, old, events });
+    this.frame.show({ resource, html, stored, old, only, events });
     this.bridge.start();
   }
 

@@ -4,6 +4,7 @@ import type { Call, Host, Phase } from "./bridge";
 import type { Chrome } from "./chrome";
 import type { Resource } from "./frame";
 import { showEval } from "./wishes";
+import { said } from "./words";
 
 export class Status {
   #phase: Phase = "loading";
@@ -11,6 +12,7 @@ export class Status {
   #closed = false;
   #problems = 0;
   #triedEval = false;
+  readonly #missing = new Set<string>();
 
   constructor(
     private readonly chrome: Chrome,
@@ -22,6 +24,7 @@ export class Status {
   opened(): void {
     this.#closed = false;
     this.#problems = 0;
+    this.#missing.clear();
     this.#triedEval = false;
     this.chrome.setProblems(0);
   }
@@ -66,7 +69,7 @@ export class Status {
     if (link === "static" && shown) {
       this.chrome.showBar("kernel", {
         tone: "info",
-        text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
+        text: said().gone,
         actions: this.#wayBack(),
       });
     } else this.chrome.hideBar("kernel");
@@ -85,6 +88,18 @@ export class Status {
     if (code) showEval(this.chrome, host.server);
   }
 
+  /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
+  notOffered(what: string, host: Host): void {
+    this.#missing.add(what);
+    this.#problems += 1;
+    this.chrome.setProblems(this.#problems);
+    this.chrome.showBar("missing", {
+      tone: "error",
+      text: `The app uses what ${host.only} does not offer:`,
+      detail: [...this.#missing].join(", "),
+    });
+  }
+
   left(): void {
     this.chrome.showBar("left", {
       tone: "warning",
@@ -94,16 +109,11 @@ export class Status {
   }
 
   notSaved(): void {
-    const text = "The app is not saved in this notebook. Run its cell to open it.";
-    this.chrome.showBar("document", { tone: "info", text });
+    this.chrome.showBar("document", { tone: "info", text: said().empty });
   }
 
   notDirect(detail: string): void {
-    this.#closable("direct", {
-      tone: "warning",
-      text: "This page can’t speak to the server itself; the kernel goes on doing it.",
-      detail,
-    });
+    this.#closable("direct", { tone: "warning", text: said().indirect, detail });
   }
 
   /** The server asks something, and there is no way to show the form. */

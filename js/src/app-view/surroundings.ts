@@ -26,6 +26,7 @@ interface Options {
 
 export class Surroundings {
   width = 0;
+  #tallest = MAX_HEIGHT;
   #pretence: Pretence = {};
 
   constructor(private readonly options: Options) {
@@ -56,6 +57,19 @@ export class Surroundings {
     if (parts.length > 0) this.options.changed(Object.fromEntries(parts));
   }
 
+  /** As a style of the frame. */
+  get maxHeight(): string {
+    return this.#tallest < MAX_HEIGHT ? `${this.#tallest}px` : "";
+  }
+
+  /** Keep the app to a size in pixels; what is not named is the page's. */
+  limit({ width, height = MAX_HEIGHT }: Partial<Record<"width" | "height", number>>): void {
+    this.options.stage.style.maxWidth = width === undefined ? "" : `${width}px`;
+    if (height === this.#tallest) return;
+    this.#tallest = height;
+    this.options.changed(spaceContext(this.#space()));
+  }
+
   /** The app is shown in another way. */
   displayed(): void {
     this.width = this.options.stage.clientWidth;
@@ -66,7 +80,11 @@ export class Surroundings {
     const { stage } = this.options;
     this.width ||= stage.clientWidth;
     const mode = this.options.mode();
-    return { mode, width: this.width, height: mode === "inline" ? MAX_HEIGHT : stage.clientHeight };
+    return {
+      mode,
+      width: this.width,
+      height: mode === "inline" ? this.#tallest : stage.clientHeight,
+    };
   }
 
   #watchWidth(): void {

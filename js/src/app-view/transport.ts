@@ -1,6 +1,7 @@
 /** Who answers what an app asks of its server, and the one that always can: the kernel. */
 import type { Channel, Message } from "../shared/channel";
 import { type RpcError, UNAVAILABLE } from "./jsonrpc";
+import { said } from "./words";
 
 /** A result, or the error in its place. */
 export interface Answer {
@@ -78,5 +79,5 @@ export class KernelTransport implements Transport {
 }
 
 function unreachable(): Answer {
-  return refusal(UNAVAILABLE, "There is no live kernel behind this view.");
+  return refusal(UNAVAILABLE, said().nobody);
 }

@@ -16,7 +16,7 @@ import { embedded } from "./download";
 import type { Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import type { OldWidgets, Stored } from "./prelude";
+import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { kernelOf, reopen } from "./reconnect";
 import { Requests, type Wish } from "./requests";
@@ -28,9 +28,12 @@ import { Surroundings } from "./surroundings";
 import { Trace } from "./trace";
 import { KernelTransport } from "./transport";
 import { showWanted } from "./wishes";
+import { said } from "./words";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
+/** Milliseconds an app that is replaced by its successor has to say what it keeps. */
+const SUCCESSION_PATIENCE = 100;
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -56,6 +59,8 @@ export class AppView {
   readonly #cards: Cards;
   readonly #code: CodeLoader;
   readonly #inspection: Inspection;
+  /** What a page around the view may see and do, as the inspector does. */
+  readonly inspected: Inspected;
   readonly #surroundings: Surroundings;
   readonly #kernel = new KernelTransport(() => this.#channel);
   readonly #requests: Requests;
@@ -63,6 +68,10 @@ export class AppView {
   #app: RunningApp | null = null;
   #old: OldWidgets | null = null;
   #closed = false;
+  /** What the app stored that the kernel has not confirmed yet. */
+  #unconfirmed: Stored = {};
+  #left: Left | null = null;
+  #turn = 0;
 
   constructor(
     private readonly model: Model,
@@ -104,8 +113,9 @@ export class AppView {
       event: (name, payload) => this.#event(name, payload),
       failed: (why) => this.#status.notDirect(why),
     });
+    this.inspected = this.#inspected();
     this.#inspection = new Inspection(
-      this.#inspected(),
+      this.inspected,
       this.#chrome,
       () => this.#inspector(),
       signal,
@@ -129,7 +139,8 @@ export class AppView {
     this.#linked(this.#channel.link);
     this.#follow("_bridge", (wish) => this.#requests.use((wish as Wish) ?? { mode: "kernel" }));
     this.#follow("_cards", (models) => this.#cards.show((models as string[]) ?? []));
-    listen(model, "change:_resource", signal, () => !this.#closed && this.#open());
+    listen(model, "change:_resource", signal, () => void this.#reopen());
+    listen(model, "change:_storage", signal, () => this.#echoed());
     listen(model, "change:_call", signal, () => this.#showCall());
     listen(model, "change:_host", signal, () => this.#showTitle());
     listen(model, "change:_closed", signal, () => {
@@ -190,13 +201,21 @@ export class AppView {
     this.#trace.begin("opened");
     this.#status.opened();
     const host = this.#host;
+    const left = this.#left;
+    this.#left = null;
+    this.#turn = this.#call?.turn ?? 0;
     const opening = {
       resource,
       html,
-      stored: () => this.model.get("_storage") as Stored | null,
+      stored: () => {
+        const kept = this.model.get("_storage") as Stored | null;
+        return { ...kept, ...this.#unconfirmed, left };
+      },
       old: resource.legacy ? this.#old : null,
+      only: Boolean(host.only),
       stage: this.#chrome.stage,
       height: this.#sizes.height,
+      maxHeight: this.#surroundings.maxHeight,
       theme: this.#surroundings.theme,
       trace: this.#trace,
       left: () => this.#status.left(),
@@ -209,10 +228,29 @@ export class AppView {
     this.#showCall();
   }
 
+  /** The app is another one now, or may do more: it gets its moment, keeps what it stored, and its call anew. */
+  async #reopen(): Promise<void> {
+    if (this.#closed) return;
+    const bridge = this.#app?.bridge;
+    await bridge?.teardown(SUCCESSION_PATIENCE);
+    if (!this.#closed && !this.signal.aborted && bridge === this.#app?.bridge) this.#open();
+  }
+
+  #echoed(): void {
+    const known = (this.model.get("_storage") ?? {}) as Stored;
+    for (const name of ["local", "state"] as const) {
+      const same = JSON.stringify(known[name]) === JSON.stringify(this.#unconfirmed[name]);
+      if (same) delete this.#unconfirmed[name];
+    }
+  }
+
   #port(host: Host): Omit<Port, "post"> {
     return {
       request: (method, params, signal) => this.#requests.request(method, params, signal),
-      event: (event, payload) => this.#event(event, payload),
+      event: (event, payload) => {
+        if (event === "stored") Object.assign(this.#unconfirmed, payload as Stored);
+        this.#event(event, payload);
+      },
       size: (height) => this.#resize(height),
       openLink: (url) => this.#questions.link(url),
       download: (contents) => this.#questions.download(contents),
@@ -224,7 +262,14 @@ export class AppView {
       },
       violation: (params) => {
         this.#event("csp-violation", params);
-        this.#status.blocked(params.blocked, host);
+        this.#status.blocked(params.blocked, this.#host);
+      },
+      notOffered: (what) => {
+        this.#event("not-offered", { what });
+        this.#status.notOffered(what, host);
+      },
+      left: (what) => {
+        this.#left = what;
       },
       context: () => this.#surroundings.context(),
       phase: (phase) => this.#enter(phase, host),
@@ -312,14 +357,18 @@ export class AppView {
   }
 
   #showCall(): void {
+    const call = this.#call;
+    const anew = (call?.turn ?? 0) !== this.#turn;
+    this.#turn = call?.turn ?? 0;
     this.#showTitle();
-    this.#status.call(this.#call);
-    this.#app?.bridge.setCall(this.#call);
+    this.#status.call(call);
+    if (anew && this.#app?.bridge) void this.#reopen();
+    else this.#app?.bridge.setCall(call);
   }
 
   #inspector(): Promise<InspectorModule> {
     if (this.#channel.link !== "static") return this.#code.load<InspectorModule>("inspector");
-    return Promise.reject("There is no live kernel to load it from.");
+    return Promise.reject(said().nobody);
   }
 
   #inspected(): Inspected {
@@ -337,8 +386,9 @@ export class AppView {
       },
       context: () => this.#surroundings.context(),
       pretend: (pretence) => this.#surroundings.pretend(pretence),
-      limitWidth: (width) => {
-        this.#chrome.stage.style.maxWidth = width === null ? "" : `${width}px`;
+      limit: (size) => {
+        this.#surroundings.limit(size);
+        if (this.#app?.frame) this.#app.frame.node.style.maxHeight = this.#surroundings.maxHeight;
       },
       display: (mode) => this.#display.show(mode),
       repeat: (method, params) => this.#requests.repeat(method, params),
@@ -392,13 +442,11 @@ export class AppView {
     this.#discard();
     this.#showTitle();
     this.#status.closed();
-    this.#chrome.stage.replaceChildren(
-      element("p", "pmcp-app-closed", "This app was closed. Run its cell again to open it."),
-    );
+    this.#chrome.stage.replaceChildren(element("p", "pmcp-app-closed", said().closed));
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document", "eval"]) this.#chrome.hideBar(bar);
+    for (const bar of ["silent", "left", "document", "eval", "missing"]) this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#chrome.offerModes([], () => {});
     this.#app?.remove();

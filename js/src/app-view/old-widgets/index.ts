@@ -6,9 +6,10 @@
 /**
  * `window.mcpBridge` and `window.openai` for widgets that were written for them. They shake hands with the host as
  * any app does. `callTool` gives the `CallToolResult`, on which the fields of its structured content (or of the JSON
- * in its text) can be read as well, besides `success` and, for a failure, `error`.
+ * in its text) can be read as well, besides `success` and, for a failure, `error`. A host that has `window.openai` alone
+ * gives what ChatGPT gives, and tells (by the method `missing`) of all that is wanted beyond.
  */
-export function install(state: unknown, method: string): void {
+export function install(state: unknown, method: string, missing: string | null): void {
   type Json = Record<string, unknown>;
   const pending = new Map<number, { resolve: (value: Json) => void; reject: (e: Error) => void }>();
   let next = 0;
@@ -41,6 +42,10 @@ export function install(state: unknown, method: string): void {
     }
   };
   const told = (result: Json): Json => {
+    if (missing) {
+      const text = (result.content as Json[] | undefined)?.find((each) => each.type === "text");
+      return { ...result, meta: result._meta, result: text?.text ?? "" };
+    }
     const inner = data(result);
     const fields = typeof inner === "object" && !Array.isArray(inner) ? inner : {};
     const outcome = result.isError
@@ -116,7 +121,25 @@ export function install(state: unknown, method: string): void {
       else waiting?.resolve(result);
     }
   });
-  Object.assign(window, { mcpBridge: bridge, openai });
+  const lacking = (name: string) => {
+    say({ method: missing, params: { name } });
+    return undefined;
+  };
+  if (missing) {
+    const only = new Proxy(openai, {
+      get: (target, name) =>
+        typeof name === "symbol" || name in target
+          ? target[name as string]
+          : lacking(`window.openai.${name}`),
+    });
+    Object.defineProperty(window, "openai", { value: only });
+    // A widget may bring one that stands on window.openai.
+    Object.defineProperty(window, "mcpBridge", {
+      configurable: true,
+      get: () => lacking("window.mcpBridge"),
+      set: (value) => Object.defineProperty(window, "mcpBridge", { value, configurable: true }),
+    });
+  } else Object.assign(window, { mcpBridge: bridge, openai });
   const modes = ["inline", "fullscreen", "pip"];
   const start = async () => {
     const host = await ask("ui/initialize", {

@@ -1,0 +1,218 @@
+"""Whether what a server shows of its apps is what the specifications ask for (MCP 2025-11-25, ext-apps 2026-01-26).
+
+Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pmcp_lab.apps.check_pages import check_page
+from pmcp_lab.apps.finding import Finding
+from pmcp_lab.apps.served import Call, Raw, Served, named_uris
+from pmcp_lab.errors import nearest
+from pmcp_lab.protocol.ui import FLAT_URI, UI_EXTENSION
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_VISIBLE_TO = ("model", "app")
+_RESOURCE_KEYS = ("csp", "permissions", "prefersBorder", "domain")
+
+
+def check(served: Served) -> list[Finding]:
+    """Everything that is not as it should be, errors first."""
+    found = [*_server(served)]
+    for tool in served.tools:
+        found += _tool(tool, served)
+    for page in served.pages.values():
+        found += check_page(page, served)
+    for call in served.calls:
+        found += _call(call, served)
+    order = ("error", "warning", "note")
+    return sorted(dict.fromkeys(found), key=lambda finding: order.index(finding.level))
+
+
+def _server(served: Served) -> Iterator[Finding]:
+    names = Counter(str(tool.get("name")) for tool in served.tools)
+    for name, count in names.items():
+        if count > 1:
+            yield Finding(
+                "error", "tool-twice", f"tool {name}", f"is listed {count} times", "give each a name of its own"
+            )
+    if not served.announces_ui:
+        yield Finding(
+            "warning",
+            "ui-not-announced",
+            "server",
+            f"its capabilities do not name {UI_EXTENSION}",
+            "pass an Apps extension to MCPServer(extensions=[…]); hosts may show no app without it",
+        )
+
+
+# --- tools ------------------------------------------------------------------------------------------
+
+
+def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
+    name = str(tool.get("name"))
+    place = f"tool {name}"
+    if not _TOOL_NAME.fullmatch(name):
+        yield Finding(
+            "error",
+            "tool-name",
+            place,
+            "has a name that hosts refuse",
+            "use 1 to 128 letters, digits, '_', '-' and '.'",
+        )
+    for key in ("inputSchema", "outputSchema"):
+        yield from _schema(tool.get(key), key, place)
+    uris = named_uris(tool)
+    meta = tool.get("_meta")
+    ui = meta.get("ui") if isinstance(meta, Mapping) else None
+    if ui is not None and not isinstance(ui, Mapping):
+        yield Finding("error", "ui-meta", f"{place} _meta.ui", "is no object", 'write {"resourceUri": "ui://…"}')
+        ui = None
+    if ui is not None:
+        yield from _visibility(ui, place)
+        for key in _RESOURCE_KEYS:
+            if key in ui:
+                yield Finding(
+                    "warning",
+                    "meta-on-tool",
+                    f"{place} _meta.ui.{key}",
+                    "is on the tool, where hosts do not look",
+                    "put it on the resource's content",
+                )
+    if not uris:
+        return
+    if not tool.get("description"):
+        yield Finding(
+            "warning", "no-description", place, "has no description", "say what it shows: a model chooses by that"
+        )
+    for where, uri in uris.items():
+        if not isinstance(uri, str) or not re.fullmatch(r"ui://[^\s/]\S*", uri):
+            yield Finding(
+                "error", "uri-scheme", f"{place} {where}", f"{uri!r} is no ui:// address", "write ui://<app>/<name>"
+            )
+    if len(set(map(str, uris.values()))) > 1:
+        told = ", ".join(f"{where} is {uri}" for where, uri in uris.items())
+        yield Finding("error", "uri-conflict", place, f"names more than one app: {told}", "let all name the same")
+    if "_meta.ui.resourceUri" not in uris:
+        yield Finding(
+            "error" if f'_meta["{FLAT_URI}"]' not in uris else "warning",
+            "uri-old-key",
+            place,
+            f"names its app only in {', '.join(uris)}",
+            "set _meta.ui.resourceUri: it is the key of the standard",
+        )
+    for uri in dict.fromkeys(str(uri) for uri in uris.values()):
+        page = served.pages.get(uri)
+        if page is not None and page.content is None:
+            yield Finding(
+                "error",
+                "resource-missing",
+                place,
+                f"names {uri}, which can't be read: {page.trouble}",
+                "serve it, or correct the address" + _close(uri, served),
+            )
+
+
+def _close(uri: str, served: Served) -> str:
+    others = [page.uri for page in served.pages.values() if page.content is not None]
+    return f".{nearest(uri, others)}" if others else ""
+
+
+def _schema(schema: object, key: str, place: str) -> Iterator[Finding]:
+    where = f"{place} {key}"
+    if schema is None:
+        if key == "inputSchema":
+            yield Finding("error", "schema", where, "is missing", 'write at least {"type": "object"}')
+        return
+    if not isinstance(schema, Mapping) or schema.get("type") != "object":
+        yield Finding("error", "schema", where, "is not the schema of an object", 'give it "type": "object"')
+        return
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
+    except SchemaError as error:
+        path = "/".join(map(str, error.absolute_path)) or "the top"
+        yield Finding("error", "schema", where, f"is no JSON Schema: {path}: {error.message[:120]}", "correct it")
+
+
+def _visibility(ui: Raw, place: str) -> Iterator[Finding]:
+    if "visibility" not in ui:
+        return
+    value, where = ui["visibility"], f"{place} _meta.ui.visibility"
+    if not isinstance(value, list | tuple):
+        yield Finding("error", "visibility", where, f"{value!r} is no list", 'write ["model", "app"]')
+    elif not value:
+        yield Finding("error", "visibility", where, "is empty: nobody can call the tool", 'write ["model"] or ["app"]')
+    elif unknown := [each for each in value if each not in _VISIBLE_TO]:
+        yield Finding("error", "visibility", where, f"{unknown[0]!r} is unknown", 'there are "model" and "app"')
+
+
+# --- results ----------------------------------------------------------------------------------------
+
+
+def _call(call: Call, served: Served) -> Iterator[Finding]:
+    tool = next((tool for tool in served.tools if tool.get("name") == call.tool), {})
+    place = f"tool {call.tool}"
+    if call.result.get("isError"):
+        texts = [str(block.get("text")) for block in call.result.get("content") or () if isinstance(block, Mapping)]
+        said = " ".join(" ".join(texts).split())[:160]
+        yield Finding(
+            "error", "call-failed", place, f"failed with {dict(call.arguments)}: {said}", "mend it, or its example"
+        )
+        return
+    if not call.result.get("content"):
+        yield Finding(
+            "warning",
+            "no-text",
+            place,
+            "returns no content",
+            "add a line of text for hosts that show no apps, and for the model",
+        )
+    schema, structured = tool.get("outputSchema"), call.result.get("structuredContent")
+    if not isinstance(schema, Mapping):
+        return
+    if structured is None:
+        yield Finding(
+            "error",
+            "structured-missing",
+            place,
+            "has an outputSchema but returns no structuredContent",
+            "return what it promises",
+        )
+        return
+    yield from (
+        Finding(
+            "error",
+            "structured-mismatch",
+            f"{place} structuredContent{where}",
+            what,
+            "correct the result or the outputSchema",
+        )
+        for where, what in mismatches(structured, schema)
+    )
+
+
+def mismatches(value: Any, schema: Raw) -> list[tuple[str, str]]:
+    """Where a value does not fit a schema: path (".a[0]") and what the schema wants there. Empty for a bad schema."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(dict(schema))
+    except SchemaError:
+        return []
+    found = []
+    for error in kind(dict(schema)).iter_errors(value):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        found.append((path, error.message if len(error.message) < 160 else error.message[:160] + "…"))
+    return found

@@ -1,0 +1,86 @@
+"""What a server showed of its apps, as plain data, from which checks and manifests are made.
+
+Nothing here asks a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pmcp_lab.protocol.ui import FLAT_URI, tool_ui
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One UI resource.
+
+    Args:
+        listed: Its entry in `resources/list`; None when it is not there.
+        content: The item of `resources/read`; None when it could not be read.
+        trouble: Why not.
+    """
+
+    uri: str
+    listed: Raw | None = None
+    content: Raw | None = None
+    trouble: str = ""
+
+    @property
+    def title(self) -> str:
+        listed = self.listed or {}
+        return str(listed.get("title") or listed.get("name") or self.uri.rpartition("/")[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A tool that was called, and the `CallToolResult` as it came."""
+
+    tool: str
+    arguments: Raw
+    result: Raw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server, looked at once.
+
+    Args:
+        info: Its `serverInfo`.
+        announces_ui: Whether its capabilities name the extension `io.modelcontextprotocol/ui`.
+        tools: As `tools/list` has them, all pages.
+        pages: UI resources that are listed or that a tool names, by URI.
+        templates: The listed URI templates of the scheme `ui`.
+        calls: What was called to look at the results.
+    """
+
+    name: str
+    info: Raw = field(default_factory=dict)
+    instructions: str = ""
+    announces_ui: bool = False
+    tools: tuple[Raw, ...] = ()
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def ui_tools(self) -> dict[str, str]:
+        """The tools that have an app, with its URI."""
+        found = {str(tool.get("name")): tool_ui(tool.get("_meta")).resource_uri for tool in self.tools}
+        return {name: uri for name, uri in found.items() if uri}
+
+
+def named_uris(tool: Raw) -> dict[str, object]:
+    """Everywhere a tool names its UI resource, by place: the standard key, the deprecated flat one, ChatGPT's."""
+    meta = tool.get("_meta")
+    meta = meta if isinstance(meta, Mapping) else {}
+    ui = meta.get("ui")
+    places = {
+        "_meta.ui.resourceUri": ui.get("resourceUri") if isinstance(ui, Mapping) else None,
+        f'_meta["{FLAT_URI}"]': meta.get(FLAT_URI),
+        '_meta["openai/outputTemplate"]': meta.get("openai/outputTemplate"),
+    }
+    return {place: uri for place, uri in places.items() if uri is not None}

@@ -1,0 +1,356 @@
+"""`pmcp-lab app`: from nothing to a published app."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from enum import StrEnum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pmcp_lab.cli.ending import FAULTS, stop
+from pmcp_lab.cli.opening import Patience, Target, Token
+from pmcp_lab.errors import AppError, LabError
+
+if TYPE_CHECKING:
+    from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.apps.recording import Recording
+    from pmcp_lab.apps.scaffold import Project
+    from pmcp_lab.client import Server
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
+
+group = typer.Typer(name="app", help="Write, check and publish MCP Apps.", no_args_is_help=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(group)
+
+
+NEW_EXAMPLES = """
+[bold]Examples[/bold]
+
+pmcp-lab app new my-app                      a greeting: the smallest whole app
+pmcp-lab app new my-board --template chess   from the chess app of the demo server
+pmcp-lab app new my-app --force              write over the files of one that is there
+"""
+
+
+class TemplateName(StrEnum):
+    """The templates, for the help and for completion."""
+
+    hello = auto()
+    chess = auto()
+    map = auto()
+    dataviz = auto()
+    workflow = auto()
+
+
+@group.command("new", epilog=NEW_EXAMPLES)
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the project, such as my-app.", show_default=False)],
+    *,
+    template: Annotated[
+        TemplateName, typer.Option("--template", "-t", help="What to begin with.")
+    ] = TemplateName.hello,
+    path: Annotated[Path, typer.Option(file_okay=False, help="Where to make the project's folder.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there, over its files.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a project: a server with an app, its widget, tests, mock data and a notebook.
+
+    The new server is started and called once, so that its mock data are what it really answers.
+    """
+    from pmcp_lab.apps.scaffold import project
+    from pmcp_lab.apps.writing import write_files
+
+    made = project(name, template)
+    folder = path / name
+    if os.path.lexists(folder) and not force:
+        raise AppError(f"{folder} exists already; take another name, or --force to write over its files")
+    with tempfile.TemporaryDirectory(prefix="pmcp-lab-") as scratch:
+        write_files(Path(scratch) / name, made.contents)
+        mock = _answers(Path(scratch) / name, made)
+    written = write_files(folder, made.contents | {f"mock-data/{name}.json": mock}, force=force)
+    if as_json:
+        _print_json(
+            {
+                "name": name,
+                "package": made.package,
+                "template": template.value,
+                "folder": str(folder),
+                "files": [str(file) for file in written],
+            }
+        )
+        return
+    print(f"{folder}: {len(written)} files\n")
+    print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  pmcp-lab app check {name}")
+
+
+def _answers(folder: Path, made: Project) -> str:
+    """A recording of what a new project's server answers to its examples."""
+    from pmcp_lab.client import connect, record
+
+    # Where the package is found here it must be found there, installed or not.
+    path = {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    command = [sys.executable, "-m", made.package]
+    with connect(command, name=made.name, cwd=folder, env=path) as server, record(server=server) as recorder:
+        for tool, each in made.examples.items():
+            for arguments in each:
+                server.call(tool, arguments)
+        recording = recorder.recording()
+    recording.check()
+    return json.dumps(recording.to_dict(), ensure_ascii=False, indent=1) + "\n"
+
+
+CHECK_EXAMPLES = """
+[bold]Examples[/bold]
+
+pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
+pmcp-lab app check my_app.server:build --strict   one of this project; warnings count too
+pmcp-lab app check my-app --call --json           an entry of .mcp.json; tools that only read are called
+
+[bold]Exit status[/bold]
+
+0  nothing wrong;  3  errors, or warnings with --strict;  1  it can't be looked at
+"""
+
+
+@group.command("check", epilog=CHECK_EXAMPLES)
+def check(
+    target: Target,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    call: Annotated[
+        bool, typer.Option("--call", help="Call tools too, and compare results with their outputSchema.")
+    ] = False,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON for --call: arguments by tool, or a list of them. Without it only tools that read and need "
+            "no arguments are called.",
+            show_default=False,
+        ),
+    ] = None,
+    token: Token = None,
+    timeout: Patience = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Check what a server shows of its apps against the specifications.
+
+    Tools and resources must name each other, MIME types and metadata must be those of the standard, and the declared
+    domains those that the HTML really asks for.
+    """
+    from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.cli.opening import call_each, look_at_apps, opened
+
+    if examples is not None and not call:
+        raise typer.BadParameter("--examples are for --call")
+    given = read_examples(examples)
+    with opened(target, token=token, timeout=timeout) as server:
+        served = look_at_apps(server)
+        made, left = call_each(server, given) if call else ([], [])
+        found = findings_of(look_at_apps(server, made) if made else served)
+        name = server.name
+    found += [
+        Finding("note", "not-called", f"tool {tool}", "was not called", "give it an example with --examples")
+        for tool in left
+    ]
+    counts = {level: sum(each.level == level for each in found) for level in ("error", "warning", "note")}
+    failed = bool(counts["error"] or (strict and counts["warning"]))
+    if as_json:
+        _print_json(
+            {
+                "server": name,
+                "ok": not failed,
+                "errors": counts["error"],
+                "warnings": counts["warning"],
+                "notes": counts["note"],
+                "tools": len(served.tools),
+                "apps": sorted(uri for uri, page in served.pages.items() if page.content is not None),
+                "called": [each.tool for each in made],
+                "findings": [each.as_dict() for each in found],
+            }
+        )
+    else:
+        _print_findings(found)
+        apps = sum(page.content is not None for page in served.pages.values())
+        tools = len(served.ui_tools)
+        summary = f"{name}: {_count(apps, 'app')}, {_count(tools, 'tool')} with one"
+        summary += f", {_count(len(made), 'call')}" if call else ""
+        print(f"{summary}: " + ", ".join(_count(count, level) for level, count in counts.items()))
+    if failed:
+        raise typer.Exit(FAULTS)
+
+
+BUILD_EXAMPLES = """
+[bold]Examples[/bold]
+
+pmcp-lab app build https://apps.example.com/mcp                  a server that runs there
+pmcp-lab app build my_app.server:build --url https://…/mcp       one of this project, that will be there
+pmcp-lab app build my-app --package pypi:my-app --name io.github.me/my-app
+
+[bold]Exit status[/bold]
+
+0  written;  3  the server has faults, see `pmcp-lab app check`;  1  it can't be done, nothing was written
+"""
+
+
+@group.command("build", epilog=BUILD_EXAMPLES)
+def build(
+    target: Target,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where to write.")] = Path("dist"),
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where everybody will reach it: https.", show_default="the target, when it is a URL"),
+    ] = None,
+    package: Annotated[
+        str | None, typer.Option(help="Where it is installed from, such as pypi:my-app.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its name in the MCP registry.", show_default="from the URL's domain")
+    ] = None,
+    logo: Annotated[str | None, typer.Option(help="An https address.", show_default="the server's icon")] = None,
+    contact: Annotated[str, typer.Option(help="An e-mail address.", show_default=False)] = "",
+    legal: Annotated[str, typer.Option(help="An address of terms of use.", show_default=False)] = "",
+    allow_http: Annotated[
+        bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
+    ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            "--recording",
+            exists=True,
+            dir_okay=False,
+            help="What `pmcp-lab record` wrote: the landing page answers with its calls.",
+            show_default="mock-data/<server>.json, else tools that only read are called",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    token: Token = None,
+    timeout: Patience = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json, a landing page.
+
+    All are made from the live server, whose apps must be without errors (`pmcp-lab app check`). The manifests are
+    compared with their schemas, the recorded calls with those of the tools. The page is one file, which needs nobody.
+    """
+    from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.landing import landing_page
+    from pmcp_lab.apps.manifest import Publication, manifests
+    from pmcp_lab.apps.writing import write_files
+    from pmcp_lab.cli.discovery import authorization
+    from pmcp_lab.cli.opening import look_at_apps, opened
+
+    where = url or (target if target.startswith(("http://", "https://")) else None)
+    with opened(target, token=token, timeout=timeout) as server:
+        served = look_at_apps(server)
+        errors = [finding for finding in findings_of(served) if finding.level == "error"]
+        if errors:
+            more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
+            first = errors[0]
+            stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        calls = _recording(server, recording)
+    auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
+    publication = Publication(
+        url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
+    )
+    made = manifests(served, publication)
+    texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
+    texts["landing.html"] = landing_page(calls)
+    written = write_files(output, texts, force=force)
+    if as_json:
+        _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
+    else:
+        for file in written:
+            print(file)
+
+
+def _recording(server: Server, chosen: Path | None) -> Recording:
+    """The calls that a landing page answers with, of the server as it is now.
+
+    Raises:
+        AppError: The recorded calls do not fit its tools.
+    """
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.cli.opening import call_each
+    from pmcp_lab.client import record
+
+    usual = Path("mock-data") / f"{server.name}.json"
+    file = chosen or (usual if usual.is_file() else None)
+    given = None if file is None else Recording.load(file)
+    with record(server=server) as recorder:
+        if given is None:
+            call_each(server, {})
+        live = recorder.recording(server)
+    if given is None:
+        return live
+    live.calls = given.calls
+    try:
+        live.check()
+    except AppError as error:
+        raise AppError(f"{file} does not fit the server: {error}") from None
+    return live
+
+
+def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Arguments by tool, from a JSON file.
+
+    Raises:
+        LabError: It is none.
+    """
+    if file is None:
+        return {}
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LabError(f"{file} is no JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise LabError(f'{file} must be an object of arguments by tool: {{"tool": {{…}}}}')
+    given: dict[str, Sequence[Mapping[str, Any]]] = {
+        name: value if isinstance(value, list) else [value] for name, value in raw.items()
+    }
+    for name, values in given.items():
+        if not all(isinstance(value, dict) for value in values):
+            raise LabError(f"{file}: the arguments of {name!r} must be an object, or a list of objects")
+    return given
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_findings(found: Sequence[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    table = Table(show_lines=False, box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="bold")
+    for heading, least in (("level", 7), ("code", 12), ("where", 18)):
+        table.add_column(heading, min_width=least, overflow="fold", max_width=32)
+    table.add_column("what, and → what to do", ratio=1, overflow="fold")
+    colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for finding in found:
+        said = Text(f"{finding.what}\n→ {finding.fix}")
+        table.add_row(Text(finding.level, colours[finding.level]), Text(finding.code), Text(finding.place), said)
+    console.print(table)

@@ -1,0 +1,142 @@
+"""What an app may ask of its host, and who answers: the server, the kernel, or a callback of the notebook's.
+
+Everything an app sends is untrusted. What needs the person at the page (links, downloads) is asked there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import mcp_types as types
+
+from pmcp_lab.client import Server, Tool
+from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.client.sampling import sample
+from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
+
+if TYPE_CHECKING:
+    from pmcp_lab.host.app import HostedApp
+
+PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
+MESSAGES_KEPT = 1_000
+
+Callback = Callable[[dict[str, Any]], object]
+"""Gets the params of an app's request; may be a coroutine function. Runs in a thread of its own, or on the loop."""
+
+
+class AppRequests:
+    """Answers the requests of one app.
+
+    Attributes:
+        messages: Params of every `ui/message`, oldest first: what the app wants to be said in the conversation.
+        context: The last `ui/update-model-context`: what the app wants a model to know.
+        on_message: Called with each message; what it raises makes the app's request fail.
+        on_context: Called with each update of the context.
+        on_sampling: Makes the completions that the app asks for, before the server's own does.
+    """
+
+    def __init__(self, view: HostedApp) -> None:
+        self._view = view
+        self.messages: list[dict[str, Any]] = []
+        self.context: dict[str, Any] = {}
+        self.on_message: Callback | None = None
+        self.on_context: Callback | None = None
+        self.on_sampling: SamplingCallback | None = None
+
+    @property
+    def _server(self) -> Server:
+        return self._view.server
+
+    async def answer(self, view: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The result of a request.
+
+        Args:
+            view: Which of the widget's views asked; it is told of progress.
+
+        Raises:
+            LabError: The answer is an error, with its code.
+        """
+        match method:
+            case "tools/call":
+                return await self._call(view, params)
+            case "tools/list":
+                listed = [Tool(self._server.name, raw) for raw in await self._server.connection.peer.list_tools()]
+                return {"tools": [dict(tool.raw) for tool in listed if self._visible(tool)]}
+            case "ui/message":
+                message = {**params, "content": _blocks(params.get("content"), method)}
+                self.messages.append(message)
+                del self.messages[:-MESSAGES_KEPT]
+                await _told(self.on_message, message)
+                return {}
+            case "sampling/createMessage" if self.sampler is not None:
+                said = await sample(self.sampler, params)
+                if isinstance(said, types.ErrorData):
+                    raise AppError(said.message, code=said.code)
+                return said
+            case "ui/update-model-context":
+                if "content" in params:
+                    _blocks(params["content"], method)
+                self.context = dict(params)
+                await _told(self.on_context, self.context)
+                return {}
+        if method in PASSED_ON:
+            return await self._server.connection.peer.request(method, params)
+        raise AppError(f"this host does not offer {method}", code=METHOD_NOT_FOUND)
+
+    async def _call(self, view: str, params: dict[str, Any]) -> dict[str, Any]:
+        tool = await self._callable(str(params.get("name")))
+        given, meta = params.get("arguments"), params.get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, Mapping) else None
+
+        def report(progress: float, total: float | None, message: str | None) -> None:
+            told = {"progressToken": token, "progress": progress, "total": total, "message": message}
+            known = {name: value for name, value in told.items() if value is not None}
+            self._view.notify("notifications/progress", known, to=view)
+
+        return await self._server.call_raw(
+            tool.name,
+            dict(given) if isinstance(given, Mapping) else {},
+            on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
+            attend=self._view.attend,
+        )
+
+    @property
+    def sampler(self) -> SamplingCallback | None:
+        """What makes completions for the app."""
+        return self.on_sampling or self._server.connection.follower.on_sampling
+
+    async def _callable(self, name: str) -> Tool:
+        """The tool, if apps may call it (ext-apps: a host must refuse tools not visible to apps)."""
+        tools = {raw["name"]: raw for raw in await self._server.known_tools(name)}
+        server = self._server.name
+        if name not in tools:
+            raise AppError(f"Server {server!r} has no tool {name!r}.{nearest(name, tools)}", code=INVALID_PARAMS)
+        tool = Tool(server, tools[name])
+        if not self._visible(tool):
+            raise AppError(f"Tool {name!r} of server {server!r} is not visible to apps", code=INVALID_PARAMS)
+        return tool
+
+    def _visible(self, tool: Tool) -> bool:
+        return "app" in self._view.profile.tool_ui(tool.raw.get("_meta")).visibility
+
+
+def _blocks(content: object, method: str) -> list[dict[str, Any]]:
+    """The content blocks; the draft text shows a single one where the types say a list."""
+    blocks: list[Any] = content if isinstance(content, list) else [content]
+    if not blocks or not all(isinstance(block, dict) and isinstance(block.get("type"), str) for block in blocks):
+        raise AppError(f"{method} needs content blocks", code=INVALID_PARAMS)
+    return blocks
+
+
+async def _told(callback: Callback | None, params: dict[str, Any]) -> None:
+    if callback is None:
+        return
+    if inspect.iscoroutinefunction(callback):
+        await callback(params)
+        return
+    done = await asyncio.to_thread(callback, params)
+    if isinstance(done, Awaitable):
+        await done

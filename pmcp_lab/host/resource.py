@@ -1,0 +1,113 @@
+"""The UI resource of a tool: read, checked, and made ready for a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pmcp_lab.client import Server
+from pmcp_lab.errors import AppError
+from pmcp_lab.host.consent import granted, permissions_policy, wanted
+from pmcp_lab.host.profile import STANDARD, Profile
+from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
+from pmcp_lab.protocol.ui_resource import UiResource, document, plain
+
+_sent: set[str] = set()
+"""Hashes of documents that a page was sent once; another page asks."""
+
+ALWAYS_READ = object()
+"""In `Server.documents`: this resource is made anew for each reader."""
+
+
+def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
+    """The `ui://` address of a tool's app.
+
+    Raises:
+        AppError: The tool has none; names those that do.
+        UnknownTool: There is no such tool.
+    """
+    uri = profile.tool_ui(server.tool(name).raw.get("_meta")).resource_uri
+    if uri is None:
+        apps = [other.name for other in server.tools.values() if profile.tool_ui(other.raw.get("_meta")).resource_uri]
+        where = f" in {profile.only}, which looks for {profile.template}" if profile.only else ""
+        raise AppError(
+            f"Tool {name!r} of server {server.name!r} has no app{where}. Tools with one: {', '.join(apps) or 'none'}."
+        )
+    return uri
+
+
+@dataclass(frozen=True)
+class AppResource(UiResource):
+    """A UI resource for one host."""
+
+    profile: Profile = STANDARD
+
+    def trait(self, server: Server) -> dict[str, Any]:
+        """The `_resource` trait, with what the app may have now."""
+        csp, permissions = granted(server, self.uri, self.ui)
+        grants = server.app_grants
+        trait = {
+            "uri": self.uri,
+            "html": None if self.hash in _sent else self.html,
+            "hash": self.hash,
+            "csp": content_security_policy(csp, unsafe_eval=grants.unsafe_eval),
+            "allow": permissions_policy(permissions),
+            "proxy": grants.sandbox_origin
+            and {
+                "url": grants.sandbox_origin,
+                "csp": {
+                    "connectDomains": csp.connect,
+                    "resourceDomains": csp.resources,
+                    "frameDomains": csp.frames,
+                },
+                "permissions": {name: {} for name in permissions},
+            },
+            "wanted": wanted(self.ui, csp, permissions),
+            "name": self.name,
+            "prefersBorder": self.ui.prefers_border,
+            "legacy": self.profile.only or self.old,
+            "mimeType": self.mime_type,
+        }
+        _sent.add(self.hash)
+        return trait
+
+
+async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
+    """Read a `ui://` resource. On the connection's loop.
+
+    Raises:
+        AppError: No HTML comes with it, or it has another MIME type.
+    """
+    connection = server.connection
+    contents = (await connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+    contents = [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
+    if not contents:
+        raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
+    content = next((item for item in contents if item.get("uri") == uri), contents[0])
+    mime = str(content.get("mimeType") or "")
+    if plain(mime) not in profile.types:
+        wanted = f"MCP Apps are {MIME_TYPE!r}"
+        if profile.only:
+            wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
+        raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
+    page = document(content, f"{uri} of server {server.name!r}")
+    ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
+    name = str(content.get("name") or uri)
+    resource = AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
+    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        server.documents[uri] = resource
+    return resource
+
+
+def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource | None:
+    """What `read_app` found last; None if it must be read first, as every time where it is another each time."""
+    known = server.documents.get(uri)
+    return known if isinstance(known, AppResource) and known.profile is profile else None
+
+
+async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
+    if isinstance((content.get("_meta") or {}).get("ui"), dict):
+        return []
+    listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+    return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]
