@@ -55,7 +55,10 @@ export class ToolList {
     const again = this.#tool ? (this.get(this.#tool.name) ?? null) : null;
     // What was typed stays, as long as the tool is what it was.
     if (this.#tool && JSON.stringify(again) !== before) this.choose(again);
-    else this.#draw();
+    else {
+      this.#tool = again;
+      this.#draw();
+    }
   }
 
   choose(tool: ToolInfo | null): void {
@@ -104,7 +107,8 @@ export class ToolList {
     const all = this.#tools.length;
     setText(this.#count, found.length === all ? `${all}` : `${found.length} of ${all}`);
     const items = found.map((tool) => {
-      const node = button("", "pv-item", () => this.choose(tool));
+      // What was entered stays when the tool is chosen that is chosen already.
+      const node = button("", "pv-item", () => tool !== this.#tool && this.choose(tool));
       node.dataset.tool = tool.name;
       const head = element("span", "pv-item-name", tool.title);
       const tags = [

@@ -38,6 +38,10 @@ async function ask() {
 <button onclick="parent.postMessage({jsonrpc: '2.0', id: 1, method: 'tools/list'}, '*')">standard</button>"""
 
 
+def saying(html: str) -> Callable[[], str]:
+    return lambda: html
+
+
 def widgets(sdk: str) -> MCPServer[Any]:
     """A server whose widgets are of every style there is, and whose words are hostile."""
     server: MCPServer[Any] = MCPServer("<img src=x onerror='window.owned=1'>", log_level="CRITICAL")
@@ -74,7 +78,7 @@ def widgets(sdk: str) -> MCPServer[Any]:
     documents = {"standard": APP, "inline": INLINE, "sdk": sdk, "openai": OPENAI}
     for name, html in documents.items():
         kind = "text/html+skybridge" if name == "openai" else "text/html;profile=mcp-app"
-        server.resource(f"ui://w/{name}", mime_type=kind, title=f"The {name} widget")(lambda html=html: html)
+        server.resource(f"ui://w/{name}", name=name, mime_type=kind, title=f"The {name} widget")(saying(html))
     return server
 
 
@@ -94,7 +98,8 @@ def preview(browser: Browser) -> Iterator[Preview]:
         server.start()
         context = browser.new_context(viewport={"width": width, "height": 900})
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(f"{error} {error.stack}"))
+        # What an app throws is its own business.
+        page.on("pageerror", lambda error: "/static/" in (error.stack or "") and errors.append(str(error)))
         page.goto(server.url)
         closing.append(lambda: (context.close(), server.close()))
         return page
@@ -133,11 +138,17 @@ def heard(page: Page) -> list[list[Any]]:
     return app(page).locator("body").evaluate("() => log.filter((m) => m.method).map((m) => [m.method, m.params])")
 
 
-class TestWidgets:
-    @pytest.fixture(scope="class")
-    def page(self, preview: Preview, sdk_app: str) -> Page:
-        return preview(widgets(sdk_app))
+@pytest.fixture(scope="module")
+def page(preview: Preview, sdk_app: str) -> Page:
+    return preview(widgets(sdk_app))
 
+
+@pytest.fixture(scope="module")
+def demo_page(preview: Preview) -> Page:
+    return preview("demo", tool="chess")
+
+
+class TestWidgets:
     def test_the_first_app_is_open_and_the_status_is_true(self, page: Page) -> None:
         ready(page)
         expect(state(page)).to_have_text("Connected")
@@ -217,7 +228,7 @@ class TestWidgets:
         assert known["safeAreaInsets"] == {"top": 47, "right": 0, "bottom": 34, "left": 0}
         assert known["deviceCapabilities"] == {"touch": True, "hover": False}
         assert known["containerDimensions"] == {"maxHeight": 200, "width": 390}
-        box = page.locator("iframe.pmcp-app-frame").bounding_box()
+        box = page.locator(".pv-stage iframe.pmcp-app-frame").bounding_box()
         assert box is not None
         assert (round(box["width"]), box["height"] <= 200) == (390, True)
         for label in ("Theme", "Size", "Max height"):
@@ -355,14 +366,10 @@ def test_the_preview_says_that_it_ended(preview: Preview, sdk_app: str) -> None:
 class TestExamples:
     """The reference's twenty checks of its three examples, on ours, with nothing in between that is not real."""
 
-    @pytest.fixture(scope="class")
-    def page(self, preview: Preview) -> Page:
-        return preview("demo", tool="chess")
-
-    def test_chess(self, page: Page) -> None:
-        ready(page)
-        expect(run(page, "chess")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        board = app(page)
+    def test_chess(self, demo_page: Page) -> None:
+        ready(demo_page)
+        expect(run(demo_page, "chess")).to_have_attribute("data-outcome", "done", timeout=30_000)
+        board = app(demo_page)
         expect(board.locator(".square")).to_have_count(64)
         expect(board.locator("#note")).to_contain_text("White", timeout=15_000)
 
@@ -375,23 +382,23 @@ class TestExamples:
         square("e4").click()
         expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
         expect(board.locator("#note")).to_contain_text("Black", timeout=15_000)
-        page.get_by_role("button", name="Reload the app").click()
+        demo_page.get_by_role("button", name="Reload the app").click()
         expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
         board.get_by_role("button", name="New game").click()
         expect(square("e2")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
 
-    def test_map(self, page: Page) -> None:
-        expect(run(page, "map")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        atlas = app(page)
+    def test_map(self, demo_page: Page) -> None:
+        expect(run(demo_page, "map")).to_have_attribute("data-outcome", "done", timeout=30_000)
+        atlas = app(demo_page)
         atlas.get_by_role("searchbox").fill("norway")
         expect(atlas.locator("#list button")).to_have_count(2, timeout=15_000)
         atlas.locator("#list button").first.click()
         expect(atlas.locator("#card")).to_be_visible(timeout=15_000)
 
-    def test_dataviz(self, page: Page) -> None:
-        choose(page, "dataviz")
-        expect(run(page, "dataviz")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        desk = app(page)
+    def test_dataviz(self, demo_page: Page) -> None:
+        choose(demo_page, "dataviz")
+        expect(run(demo_page, "dataviz")).to_have_attribute("data-outcome", "done", timeout=30_000)
+        desk = app(demo_page)
         desk.get_by_label("SQL").fill("SELECT 1 AS one, 2 AS two UNION SELECT 3, 4")
         desk.get_by_role("button", name="Run").click()
         expect(desk.locator("tbody tr")).to_have_count(2, timeout=15_000)

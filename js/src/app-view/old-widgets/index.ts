@@ -14,12 +14,18 @@ export function install(state: unknown, method: string, missing: string | null):
   const pending = new Map<number, { resolve: (value: Json) => void; reject: (e: Error) => void }>();
   let next = 0;
   const say = (message: object) => parent.postMessage({ jsonrpc: "2.0", ...message }, "*");
-  const ask = (name: string, params: object) =>
+  const send = (name: string, params: object) =>
     new Promise<Json>((resolve, reject) => {
       next += 1;
       pending.set(next, { resolve, reject });
       say({ id: `legacy-${next}`, method: name, params });
     });
+  let opened = () => {};
+  const open = new Promise<void>((resolve) => {
+    opened = resolve;
+  });
+  // A widget may call while it is being parsed; the host takes no call before it has shaken hands.
+  const ask = (name: string, params: object) => open.then(() => send(name, params));
   const globals: Json = {
     toolInput: null,
     toolOutput: null,
@@ -75,7 +81,7 @@ export function install(state: unknown, method: string, missing: string | null):
     told(await ask("tools/call", { name, arguments: args ?? {} }));
   const message = (text: unknown) =>
     ask("ui/message", { role: "user", content: [{ type: "text", text: String(text) }] });
-  const open = (target: unknown) =>
+  const link = (target: unknown) =>
     ask("ui/open-link", { url: (target as Json | null)?.href ?? target });
   const mode = (wanted: unknown) =>
     ask("ui/request-display-mode", { mode: (wanted as Json | null)?.mode ?? wanted });
@@ -87,8 +93,8 @@ export function install(state: unknown, method: string, missing: string | null):
     getState: () => globals.widgetState ?? {},
     setState: (changes: object) => keep({ ...(globals.widgetState as object | null), ...changes }),
     sendMessage: message,
-    openExternal: open,
-    openLink: open,
+    openExternal: link,
+    openLink: link,
     requestDisplayMode: mode,
     notifyIntrinsicHeight: height,
     extensions: {},
@@ -97,7 +103,7 @@ export function install(state: unknown, method: string, missing: string | null):
     callTool,
     setWidgetState: (value: unknown) => keep(value),
     sendFollowUpMessage: (given: unknown) => message((given as Json | null)?.prompt ?? given),
-    openExternal: open,
+    openExternal: link,
     requestDisplayMode: mode,
     requestClose: () => say({ method: "ui/notifications/request-teardown", params: {} }),
     notifyIntrinsicHeight: height,
@@ -142,13 +148,14 @@ export function install(state: unknown, method: string, missing: string | null):
   } else Object.assign(window, { mcpBridge: bridge, openai });
   const modes = ["inline", "fullscreen", "pip"];
   const start = async () => {
-    const host = await ask("ui/initialize", {
+    const host = await send("ui/initialize", {
       appInfo: { name: document.title || "widget", version: "0" },
       appCapabilities: { availableDisplayModes: modes },
       protocolVersion: "2026-01-26",
     });
     context(host.hostContext as Json);
     say({ method: "ui/notifications/initialized", params: {} });
+    opened();
     dispatchEvent(new Event("mcpBridgeReady"));
   };
   // A widget that waits for the event has to be there first.
