@@ -1,4 +1,5 @@
 // Bundles each widget into one ESM file and one stylesheet that the Python package ships.
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,11 +11,14 @@ const here = dirname(fileURLToPath(import.meta.url));
 const bundles = {
   "app-view": "src/app-view",
   "task-table": "src/task-table",
-  "task-card": "src/task-card",
-  "tool-form": "src/tool-form",
-  catalogue: "src/catalogue",
-  // No widget: the app view loads it when it is opened.
+  cards: "src/cards",
+  // No widgets: the app view loads them when they are wanted.
   inspector: "src/app-view/inspector",
+  direct: "src/app-view/direct",
+  "old-widgets": "src/app-view/old-widgets",
+  // Pages of their own, outside of any notebook.
+  preview: "src/preview",
+  landing: "src/landing",
 };
 
 const { values: args } = parseArgs({
@@ -80,7 +84,9 @@ const kinds = [
     format: "esm",
     entryPoints: Object.entries(bundles).flatMap(([name, folder]) => [
       { in: `${folder}/index.ts`, out: name },
-      { in: `${folder}/style.css`, out: name },
+      ...(existsSync(resolve(here, folder, "style.css"))
+        ? [{ in: `${folder}/style.css`, out: name }]
+        : []),
     ]),
     plugins: [publishedSchema],
   },

@@ -8,7 +8,7 @@ anything wrong with the id or the state, -32603 for what the server could not do
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 INVALID_PARAMS = -32602
@@ -122,6 +122,16 @@ class UnknownPrompt(LabError):
 
     def __init__(self, server: str, prompt: str, known: Iterable[str]) -> None:
         super().__init__(f"Server {server!r} has no prompt {prompt!r}.{nearest(prompt, known)}")
+
+
+class NotAWorkflow(LabError):
+    """A prompt that was to be led as a workflow makes no task."""
+
+    def __init__(self, server: str, prompt: str) -> None:
+        super().__init__(
+            f"Prompt {prompt!r} of server {server!r} is no workflow: its answer names no task. "
+            f"For its messages: server.prompt({prompt!r}, …)"
+        )
 
 
 class NotOffered(LabError):
@@ -265,3 +275,17 @@ class UnknownWidget(AppError):
 
     def __init__(self, app: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"App {app!r} has no widget {name!r}.{nearest(name, known)}")
+
+
+# --- workflows --------------------------------------------------------------------------------------
+
+
+class WorkflowInvalid(LabError):
+    """A workflow can't run as it is written. `problems` are all that were found: where, and what."""
+
+    def __init__(self, workflow: str, problems: Sequence[tuple[str, str]]) -> None:
+        lines = "\n".join(f"  {where}: {what}" if where else f"  {what}" for where, what in problems)
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"workflow {workflow!r} has {count}:\n{lines}")
+        self.workflow = workflow
+        self.problems = tuple(problems)

@@ -57,6 +57,34 @@ TEMPLATES: Mapping[str, Template] = {
         widget="hello",
         places={},
     ),
+    "chess": Template(
+        description="Chess against an opponent, or between two people at one board.",
+        tool="chess",
+        widget="chess",
+        places={"chess/": "the tools, the rules and the opponent"},
+        requirements=("chess>=1.11",),
+        demo=True,
+    ),
+    "map": Template(
+        description="A map of the world with places to look up.",
+        tool="map",
+        widget="map",
+        places={"map/": "the tools, and the places in `places.csv`"},
+        demo=True,
+    ),
+    "dataviz": Template(
+        description="Questions to a database in SQL, answered as tables and charts.",
+        tool="dataviz",
+        widget="dataviz",
+        places={"dataviz/": "the tools, the database that they ask, and what may be drawn"},
+        demo=True,
+    ),
+    "workflow": Template(
+        description="Drafts the report of a week, has it approved, and publishes it.",
+        tool="draft",
+        widget="report",
+        places={},
+    ),
 }
 
 
@@ -96,6 +124,7 @@ def project(name: str, template: str = "hello") -> Project:
     app = package.replace("_", "-")
     examples = json.loads(_root().joinpath(template, "mock-data", "examples.json").read_text(encoding="utf-8"))
     values = {
+        "template": template,
         "name": name,
         "package": package,
         "app": app,
@@ -109,7 +138,7 @@ def project(name: str, template: str = "hello") -> Project:
         "places": "".join(f"| `{package}/{path}` | {what} |\n" for path, what in chosen.places.items()),
     }
     contents: dict[str, str] = {}
-    for folder in ("base", template):
+    for folder in ("base", *(["demo"] if chosen.demo else []), template):
         for path, text in _walk(_root().joinpath(folder)):
             if path.endswith(".in"):
                 path, text = path.removesuffix(".in"), _TOKEN.sub(lambda match: values[match[1]], text)
@@ -139,7 +168,7 @@ def package_name(name: str, requirements: tuple[str, ...] = ()) -> str:
         raise AppError(f"{name!r} is a word of the Python language; take another")
     if package in sys.stdlib_module_names:
         raise AppError(f"{name!r} would hide the module {package!r} of Python's library; take another")
-    if package in _TAKEN or package in requirements:
+    if package in _TAKEN or package in [re.split(r"\W", each)[0] for each in requirements]:
         raise AppError(f"{name!r} would hide the {package!r} that the project needs; take another")
     if package in _DEVICES:
         raise AppError(f"{name!r} can't be a folder on Windows; take another")

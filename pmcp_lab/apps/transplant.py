@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
 from importlib.resources import files
 
 _SAID = ("title", "description", "prefers_border")
@@ -68,17 +67,16 @@ def _without_resource(source: str) -> tuple[str, str]:
             end += 1
         del lines[node.lineno - 1 : end]
     text = "".join(lines).replace('"build", ', "")
-    # Imports that were for what is gone.
-    for name, line in _imports(ast.parse(text)).items():
-        if len(re.findall(rf"\b{name}\b", text)) == 1:
-            text = text.replace(line, "", 1)
-    return text, yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    return _without_idle_imports(text), yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
 
 
-def _imports(tree: ast.Module) -> Mapping[str, str]:
-    """Lines that import a single name, by that name."""
-    return {
-        node.names[0].name: f"from {node.module} import {node.names[0].name}\n"
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and len(node.names) == 1 and not node.level
-    }
+def _without_idle_imports(source: str) -> str:
+    """Without the names that were imported for what is gone."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.lineno == node.end_lineno:
+            names = [each.name for each in node.names]
+            used = [name for name in names if name == "annotations" or len(re.findall(rf"\b{name}\b", source)) > 1]
+            if used != names:
+                lines[node.lineno - 1] = f"from {node.module} import {', '.join(used)}\n" if used else ""
+    return "".join(lines)

@@ -20,7 +20,9 @@ from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
     from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.apps.recording import Recording
     from pmcp_lab.apps.scaffold import Project
+    from pmcp_lab.client import Server
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 
@@ -153,7 +155,7 @@ def check(
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
-    given = _read_examples(examples)
+    given = read_examples(examples)
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
         made, left = call_each(server, given) if call else ([], [])
@@ -224,17 +226,28 @@ def build(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
     ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            "--recording",
+            exists=True,
+            dir_okay=False,
+            help="What `pmcp-lab record` wrote: the landing page answers with its calls.",
+            show_default="mock-data/<server>.json, else tools that only read are called",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
     token: Token = None,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Write what it takes to publish an app: server.json of the MCP registry and ai-plugin.json.
+    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json, a landing page.
 
-    Both are made from the live server, whose apps must be without errors (`pmcp-lab app check`), and compared with
-    their schemas.
+    All are made from the live server, whose apps must be without errors (`pmcp-lab app check`). The manifests are
+    compared with their schemas, the recorded calls with those of the tools. The page is one file, which needs nobody.
     """
     from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.landing import landing_page
     from pmcp_lab.apps.manifest import Publication, manifests
     from pmcp_lab.apps.writing import write_files
     from pmcp_lab.cli.discovery import authorization
@@ -243,17 +256,19 @@ def build(
     where = url or (target if target.startswith(("http://", "https://")) else None)
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
-    errors = [finding for finding in findings_of(served) if finding.level == "error"]
-    if errors:
-        more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
-        first = errors[0]
-        stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        errors = [finding for finding in findings_of(served) if finding.level == "error"]
+        if errors:
+            more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
+            first = errors[0]
+            stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        calls = _recording(server, recording)
     auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
     publication = Publication(
         url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
     )
     made = manifests(served, publication)
     texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
+    texts["landing.html"] = landing_page(calls)
     written = write_files(output, texts, force=force)
     if as_json:
         _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
@@ -262,7 +277,39 @@ def build(
             print(file)
 
 
-def _read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+def _recording(server: Server, chosen: Path | None) -> Recording:
+    """The calls that a landing page answers with, of the server as it is now.
+
+    Raises:
+        AppError: The recorded calls do not fit its tools.
+    """
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.cli.opening import call_each
+    from pmcp_lab.client import record
+
+    usual = Path("mock-data") / f"{server.name}.json"
+    file = chosen or (usual if usual.is_file() else None)
+    given = None if file is None else Recording.load(file)
+    with record(server=server) as recorder:
+        if given is None:
+            call_each(server, {})
+        live = recorder.recording(server)
+    if given is None:
+        return live
+    live.calls = given.calls
+    try:
+        live.check()
+    except AppError as error:
+        raise AppError(f"{file} does not fit the server: {error}") from None
+    return live
+
+
+def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Arguments by tool, from a JSON file.
+
+    Raises:
+        LabError: It is none.
+    """
     if file is None:
         return {}
     try:

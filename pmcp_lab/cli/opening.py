@@ -79,7 +79,7 @@ def opened(target: str, *, token: str | None = None, timeout: float = 60.0) -> I
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        found = _object(target)
+        found = server_object(target)
         server = connect(target if found is None else found, token=token, timeout=timeout)
         try:
             yield server
@@ -89,7 +89,7 @@ def opened(target: str, *, token: str | None = None, timeout: float = 60.0) -> I
         logging.disable(before)
 
 
-def _object(target: str) -> Any:
+def server_object(target: str) -> Any:
     """The server object that a target names as `module:object`, or as a module; None when it names something else."""
     import importlib.util
     from pathlib import Path

@@ -21,6 +21,7 @@ from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
 from pmcp_lab.client.timeline import Timeline
+from pmcp_lab.client.workflow import WorkflowRun
 
 __all__ = [
     "Change",
@@ -44,6 +45,7 @@ __all__ = [
     "Tool",
     "ToolResult",
     "Tools",
+    "WorkflowRun",
     "attach",
     "connect",
     "connected",

@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import mcp_types as types
@@ -84,6 +85,9 @@ class Connection:
         """Whether there ever was a connection."""
         self._since: float | None = None
         self._closing = False
+        self._wanted = asyncio.Event()
+        self.on_status: set[Callable[[], object]] = set()
+        """Called on the connection's loop when `status` may have become another."""
         self._owner = runtime().start(self._own())
         runtime().at_exit(self, self.close)
 
@@ -192,7 +196,7 @@ class Connection:
         except LabError as error:
             self._refuse(error)
         except BaseException as error:
-            self._refuse(ConnectionFailed(self._why(error)))
+            self._refuse(ConnectionFailed(self._why(error), data=getattr(innermost(error), "data", None)))
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
@@ -203,6 +207,7 @@ class Connection:
             if self.stderr is not None:
                 self.stderr.close()
             runtime().forget(self)
+            self._tell()
 
     async def _keep(self) -> None:
         """Connect, and again after every loss, until it is closed or there is no hope."""
@@ -234,7 +239,19 @@ class Connection:
             self.follower.interrupt(self.trouble())
             # A server that does answer is not made to wait for what it did before.
             steps = failed + min(short, 3)
-            await asyncio.sleep(random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps)))  # noqa: S311
+            self._wanted.clear()
+            self._tell()
+            with suppress(TimeoutError):
+                pause = random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps))  # noqa: S311
+                await asyncio.wait_for(self._wanted.wait(), pause)
+
+    def hurry(self) -> None:
+        """Somebody waits: make the next attempt to connect again at once."""
+        runtime().call_soon(self._wanted.set)
+
+    def _tell(self) -> None:
+        for tell in list(self.on_status):
+            tell()
 
     def _lose(self, reason: str) -> bool:
         """The connection is gone; whoever asks something waits for the next. False if there was none to lose."""
@@ -246,6 +263,7 @@ class Connection:
         # What was answered with the loss, as that a request was not taken up, still reaches who asked.
         asyncio.get_running_loop().call_later(LAST_WORDS, self._stop.set)
         self.follower.interrupt(self.trouble())
+        self._tell()
         return True
 
     async def _negotiate(self) -> None:
@@ -292,6 +310,7 @@ class Connection:
                 self._peer = peer
                 watching = [asyncio.create_task(each.run(peer)) for each in (self.follower, self.news)]
                 self.ready.set_result(peer)
+                self._tell()
                 try:
                     await self._stop.wait()
                 finally:
@@ -331,9 +350,7 @@ class Connection:
             self.lost = str(error)
 
     def _why(self, error: BaseException) -> str:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        match error:
+        match error := innermost(error):
             case TimeoutError():
                 reason = f"it did not complete the handshake within {self._timeout:g} s"
             case asyncio.CancelledError():
@@ -355,6 +372,13 @@ class Connection:
         elif hasattr(self, "_stop"):
             self._stop.set()
         await asyncio.wait([asyncio.wrap_future(self._owner)])
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What happened, out of the groups it came in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def one_line(ending: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mcp_types as types
 from mcp.client import ClientRequestContext, IncomingMessage
 
 from pmcp_lab.client import sampling
+from pmcp_lab.client.changes import CHANGED, Listings
 from pmcp_lab.client.elicitation import Elicitations, read_question
 from pmcp_lab.client.peer import ROUNDS
 from pmcp_lab.client.task import Task, failed_task
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
     from pmcp_lab.client.peer import Peer
 
 
+T = TypeVar("T")
+
 calling: ContextVar[Task | None] = ContextVar("calling", default=None)
 """Whose call this is, for what is asked within it (`input_required` results, 2026-07-28)."""
-
-
-LIST_CHANGED = (
-    types.ToolListChangedNotification,
-    types.ResourceListChangedNotification,
-    types.PromptListChangedNotification,
-)
 
 
 class Follower:
@@ -55,14 +51,15 @@ class Follower:
         self.elicitations = Elicitations()
         self.on_sampling: sampling.Callback | None = None
         self._numbers = itertools.count(1)
-        self.on_list_changed: set[Callable[[str], None]] = set()
-        """Called with the method, when the server says that one of its lists changed."""
+        self.listings = Listings()
 
     async def run(self, peer: Peer) -> None:
         """Watch over one connection until cancelled; the tasks outlive it."""
         self._peer = peer
         self._results = asyncio.Semaphore(IN_FLIGHT)
-        await self.watcher.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.listings.run(peer))
+            group.create_task(self.watcher.run())
 
     def interrupt(self, trouble: str) -> None:
         """The connection is lost and made again: the tasks wait for it.
@@ -130,8 +127,6 @@ class Follower:
         self.adopt(task, answer)
 
     async def _call(self, task: Task, token: str, ttl: int | None, *, as_task: bool) -> dict[str, Any] | TaskState:
-        """Call the tool; again when it was refused over a URL where the person has been meanwhile."""
-
         def call(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
             legacy_task = as_task and not peer.modern
             return peer.call_tool(
@@ -139,17 +134,34 @@ class Follower:
                 task.arguments,
                 task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
                 # After a legacy task is created, only a token of our own still finds its way to us.
-                meta={"progressToken": token} if legacy_task else None,
+                meta={**task.meta, "progressToken": token} if legacy_task else dict(task.meta) or None,
                 on_progress=None if legacy_task else task.observe_progress,
             )
 
+        return await self.settled(task, lambda: self._connection.ask(call))
+
+    async def settled(self, task: Task, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call of a task; again when it was refused over a URL where the person has been meanwhile."""
         for left in itertools.count(ROUNDS - 1, -1):
             try:
-                return await self._connection.ask(call)
+                return await call()
             except PeerError as error:
                 if left <= 0 or not await self._settled(task, error):
                     raise
         raise AssertionError("the loop has no end of its own")
+
+    @contextmanager
+    def asking(self, task: Task) -> Iterator[None]:
+        """What the server asks within is asked for this call, and withdrawn at its end unless it became a task."""
+        self._following.add(task)
+        before = calling.set(task)
+        try:
+            yield
+        finally:
+            calling.reset(before)
+            if task.id is None:
+                self._following.discard(task)
+                self.elicitations.withdraw(task, keep=())
 
     async def _settled(self, task: Task, refusal: PeerError) -> bool:
         """Whether a call can be repeated that was refused until the person has been at some URL."""
@@ -167,6 +179,13 @@ class Follower:
         self._take(task, state)
         if not task.done():
             self.watcher.watch(state.task_id, interval(state.poll_interval))
+
+    async def refresh(self, task: Task) -> None:
+        """Ask for the present state of a task, whenever it would be its turn."""
+        if task.id is None or task.done():
+            return
+        task_id = task.id
+        self._take(task, await self._connection.ask(lambda peer: peer.get_task(task_id), again=True))
 
     def _forget(self, task_id: str) -> None:
         self.watcher.forget(task_id)
@@ -384,10 +403,9 @@ class Follower:
             self.watcher.ask(state.task_id)  # told without its result
 
     async def on_message(self, message: IncomingMessage) -> None:
-        if isinstance(message, LIST_CHANGED):
-            for tell in list(self.on_list_changed):
-                tell(message.method)
-        if isinstance(message, types.ProgressNotification):
+        if (method := getattr(message, "method", None)) in CHANGED:
+            self.listings.changed(method)
+        elif isinstance(message, types.ProgressNotification):
             params = message.params
             task = self._progress.get(str(params.progress_token))
             if task is not None:

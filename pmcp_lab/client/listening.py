@@ -22,13 +22,15 @@ class Stream:
 
     def __init__(self) -> None:
         self.request_id: RequestId | None = None
-        self.acknowledged: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self.acknowledged: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        """What the server agreed to tell of."""
         self.request: asyncio.Future[Any] = self.acknowledged
 
     @property
     def honoured(self) -> frozenset[str]:
-        """The task ids the server agreed to tell of."""
-        return frozenset(map(str, self.acknowledged.result().get("taskIds") or ()))
+        """The task ids among it."""
+        task_ids = self.acknowledged.result().get("taskIds")
+        return frozenset(map(str, task_ids)) if isinstance(task_ids, list) else frozenset()
 
     async def over(self) -> None:
         await asyncio.wait([self.request])
@@ -58,8 +60,8 @@ class Streams:
         if stream is None or (params.get("_meta") or {}).get(SUBSCRIPTION_ID_META_KEY) != stream.request_id:
             return
         if not stream.acknowledged.done():
-            honoured = params.get("notifications")
-            stream.acknowledged.set_result(honoured if isinstance(honoured, Mapping) else {})
+            agreed = params.get("notifications")
+            stream.acknowledged.set_result(dict(agreed) if isinstance(agreed, Mapping) else {})
 
     async def open(self, request: Callable[[], Awaitable[Any]]) -> Stream:
         """Send the request and wait until it is acknowledged.

@@ -49,6 +49,8 @@ RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 PATIENCE = 30.0
 """Seconds for an answer that should come at once."""
 
+PING = types.Request[dict[str, Any], str](method="ping", params={})
+
 
 class _TaskParams(types.RequestParams):
     model_config = ConfigDict(extra="allow")
@@ -132,7 +134,7 @@ class Peer:
 
     @property
     def instructions(self) -> str:
-        """How the server wants to be used, for a model."""
+        """What it says on how it is to be used."""
         return self._client.instructions or ""
 
     @property
@@ -191,10 +193,33 @@ class Peer:
     async def read_resource(self, uri: str) -> dict[str, Any]:
         return await self.request("resources/read", {"uri": uri})
 
-    async def get_prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str],
+        *,
+        meta: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
         """A prompt's messages. What the server asks first is answered by the connection's callbacks."""
-        result = await self._guard(self._client.get_prompt(name, arguments))
-        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+        params: dict[str, Any] = {"name": name, "arguments": arguments} | ({"_meta": meta} if meta else {})
+        return await self._in_rounds("prompts/get", params, f"Prompt {name!r}", on_progress)
+
+    async def _in_rounds(
+        self, method: str, params: dict[str, Any], what: str, on_progress: OnProgress | None
+    ) -> dict[str, Any]:
+        """A request that is made again with the answers, as long as the server asks for some (2026-07-28).
+
+        Raises:
+            InputRequired: Nobody here can answer, or it asks without end.
+        """
+        more: dict[str, Any] = {}
+        for _ in range(ROUNDS):
+            raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+            if raw.get("resultType") != "input_required":
+                return raw
+            more = await self._inputs(raw)
+        raise InputRequired(f"{what} of server {self._name!r} asked {ROUNDS} times; it was given up.", "")
 
     async def set_log_level(self, level: types.LoggingLevel) -> None:
         """Ask for log messages of `level` and above: once on a legacy connection, with every call on a modern one."""
@@ -209,6 +234,21 @@ class Peer:
         """Legacy only: a modern server asks for the roots whenever it wants them."""
         if not self.modern:
             await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
+
+    async def ping(self, timeout: float) -> None:
+        """Find out whether the server answers: an idle HTTP connection does not tell that it went away.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        try:
+            await self._guard(self._client.session.send_request(PING, RAW, request_read_timeout_seconds=timeout))
+        except PeerError as error:  # also an answer; 2026-07-28 has no ping
+            if error.code == types.REQUEST_TIMEOUT:
+                raise TimeoutError from None
 
     async def request(
         self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
@@ -282,15 +322,8 @@ class Peer:
         """
         if as_task:
             return await self.call_tool(tool, arguments, task={})
-        params: dict[str, Any] = {"name": tool, "arguments": arguments}
-        for _ in range(ROUNDS):
-            raw = await self.request("tools/call", params, on_progress=on_progress)
-            if raw.get("resultType") == modern.RESULT_TYPE:
-                return decode_task(raw)
-            if raw.get("resultType") != "input_required":
-                return raw
-            params = {"name": tool, "arguments": arguments, **await self._inputs(raw)}
-        raise InputRequired(f"Tool {tool!r} of server {self._name!r} asked {ROUNDS} times; it was given up.", "")
+        raw = await self._in_rounds("tools/call", {"name": tool, "arguments": arguments}, f"Tool {tool!r}", on_progress)
+        return decode_task(raw) if raw.get("resultType") == modern.RESULT_TYPE else raw
 
     async def _inputs(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip)."""
@@ -327,8 +360,7 @@ class Peer:
 
     async def listen(self, task_ids: Collection[str]) -> Stream:
         """Modern only: have the server tell of these tasks."""
-        params = {"notifications": {"taskIds": list(task_ids)}}
-        stream = await self._streams.open(lambda: self.request(LISTEN, params))
+        stream = await self._listen({"taskIds": list(task_ids)})
         if not isinstance(stream.acknowledged.result().get("taskIds"), list):
             stream.close()
             raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
@@ -336,8 +368,17 @@ class Peer:
 
     async def listen_to_resources(self, uris: Collection[str]) -> Stream:
         """Modern only: have the server tell of changes of these resources, and of its list."""
-        params = {"notifications": {"resourceSubscriptions": sorted(uris), "resourcesListChanged": True}}
-        return await self._streams.open(lambda: self.request(LISTEN, params))
+        return await self._listen({"resourceSubscriptions": sorted(uris), "resourcesListChanged": True})
+
+    async def listen_to_lists(self) -> Stream | None:
+        """Have the server tell when its lists change; None where it does so unasked, or never does."""
+        declared = self.capabilities
+        lists = {"tools": declared.tools, "resources": declared.resources, "prompts": declared.prompts}
+        wanted = {f"{name}ListChanged": True for name, each in lists.items() if each is not None and each.list_changed}
+        return await self._listen(wanted) if wanted and self.modern else None
+
+    async def _listen(self, notifications: dict[str, Any]) -> Stream:
+        return await self._streams.open(lambda: self.request(LISTEN, {"notifications": notifications}))
 
     async def task_result(self, task_id: str) -> dict[str, Any]:
         """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
@@ -356,8 +397,9 @@ class Peer:
             )
         return decode_task(await self._task_request(SET_VARIABLES, task_id, variables=variables))
 
-    async def cancel_task(self, task_id: str) -> None:
-        await self._task_request(legacy.CANCEL, task_id)
+    async def cancel_task(self, task_id: str, **more: Any) -> None:
+        """Args: more: `result`, with which PMCP's servers and ours end a workflow as completed."""
+        await self._task_request(legacy.CANCEL, task_id, **more)
 
     async def answer(self, task_id: str, responses: dict[str, dict[str, Any]]) -> None:
         """Modern only: answer open questions by key."""

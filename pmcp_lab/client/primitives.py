@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pmcp_lab.client.catalogue import Tool, Tools
+from pmcp_lab.client.changes import CHANGED
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.content import Content, Contents
 from pmcp_lab.client.hosting import LEVELS
@@ -20,17 +21,21 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import InvalidArguments, NotOffered, nearest
 
 T = TypeVar("T")
+L = TypeVar("L")
 
 
 class Primitives:
-    """The half of `Server` that only reads. Listings are made at first use and kept until `refresh()`."""
+    """The half of `Server` that only reads. Listings are made at first use and kept until the server says that
+    they changed, or `refresh()`."""
 
     connection: Connection
 
     def __init__(self) -> None:
-        self._tools: Tools | None = None
-        self._resources: Resources | None = None
-        self._prompts: Prompts | None = None
+        self._listings: dict[str, Any] = {}
+        self._versions = dict.fromkeys(CHANGED.values(), 0)
+        self.documents: dict[str, Any] = {}
+        """UI resources that were read, by URI, until the resources change or the connection is made again."""
+        self.connection.follower.listings.forget = self._forget
 
     @property
     def name(self) -> str:
@@ -47,33 +52,58 @@ class Primitives:
 
     @property
     def tools(self) -> Tools:
-        """The server's tools by name, listed once; `refresh()` lists them again."""
-        if self._tools is None:
-            self._tools = self._take_tools(self._ask(lambda peer: peer.list_tools()))
-        return self._tools
+        """The server's tools by name."""
+        return self._listed("tools", self._list_tools)
 
     @property
     def resources(self) -> Resources:
-        """The server's resources and resource templates by URI, listed once."""
-        if self._resources is None:
-            raw = self._ask(lambda peer: peer.list_resources()) + self._ask(lambda peer: peer.list_resource_templates())
-            self._resources = Resources(self.name, [Resource(self.name, item) for item in raw])
-        return self._resources
+        """The server's resources and resource templates by URI."""
+        return self._listed("resources", self._list_resources)
 
     @property
     def prompts(self) -> Prompts:
-        """The server's prompts by name, listed once."""
-        if self._prompts is None:
-            raw = self._ask(lambda peer: peer.list_prompts())
-            self._prompts = Prompts(self.name, [Prompt(self.name, item) for item in raw])
-        return self._prompts
+        """The server's prompts by name."""
+        return self._listed("prompts", self._list_prompts)
 
     def refresh(self) -> None:
         """List tools, resources and prompts again, each at its next use."""
-        self._tools = self._resources = self._prompts = None
+        for listing in self._versions:
+            self._forget(listing)
+
+    def _listed(self, name: str, ask: Callable[[], L]) -> L:
+        known: L | None = self._listings.get(name)
+        if known is None:
+            version = self._versions[name]
+            known = ask()
+            # It may have changed while it was on its way.
+            if version == self._versions[name]:
+                self._listings[name] = known
+        return known
+
+    def _forget(self, listing: str) -> None:
+        """One list is not what it was."""
+        self._versions[listing] += 1
+        self._listings.pop(listing, None)
+        if listing == "resources":
+            self.documents.clear()
+
+    def _list_tools(self) -> Tools:
+        return self._take_tools(self._ask(lambda peer: peer.list_tools()))
+
+    def _list_resources(self) -> Resources:
+        raw = self._ask(lambda peer: peer.list_resources()) + self._ask(lambda peer: peer.list_resource_templates())
+        return Resources(self.name, [Resource(self.name, item) for item in raw])
+
+    def _list_prompts(self) -> Prompts:
+        return Prompts(self.name, [Prompt(self.name, item) for item in self._ask(lambda peer: peer.list_prompts())])
 
     def _take_tools(self, raw: list[dict[str, Any]]) -> Tools:
         return Tools(self.name, [Tool(self.name, item) for item in raw])
+
+    @property
+    def listed_tools(self) -> Tools | None:
+        """The tools, if they were listed; asks nothing."""
+        return self._listings.get("tools")
 
     @property
     def log(self) -> Any:
@@ -111,14 +141,15 @@ class Primitives:
             UnknownTool: Offers the nearest names.
         """
         if name not in self.tools:
-            self._tools = None
+            self._forget("tools")
         return self.tools[name]
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:
         """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
-        if self._tools is None or name not in self._tools:
-            self._tools = self._take_tools(await self.connection.peer.list_tools())
-        return [dict(tool.raw) for tool in self._tools.values()]
+        known = self.listed_tools
+        if known is None or name not in known:
+            known = self._listings["tools"] = self._take_tools(await self.connection.peer.list_tools())
+        return [dict(tool.raw) for tool in known.values()]
 
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.

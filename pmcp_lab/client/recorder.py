@@ -72,7 +72,8 @@ class Recorder:
         tools = [dict(tool.raw) for tool in chosen.tools.values()]
         resources = runtime().run(_widgets(chosen, tools))
         known = chosen.connection.peer.server_info
-        calls = [call for each, call in self._calls if each is chosen]
+        # A connection that was made anew is still one to the same server.
+        calls = [call for each, call in self._calls if each.connection.target == chosen.connection.target]
         whole = Recording(
             server={"name": chosen.name, **known}, tools=tools, resources=resources, calls=calls
         ).to_dict()
@@ -92,7 +93,7 @@ class Recorder:
         return self.recording(server).save(where)
 
     def _one(self) -> Server:
-        called = list({id(server): server for server, _ in self._calls}.values())
+        called = list({server.connection.target: server for server, _ in self._calls}.values())
         if len(called) == 1:
             return called[0]
         if not called:

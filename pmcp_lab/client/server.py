@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from pmcp_lab.client import elicitation, sampling, views
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.connection import Connection
-from pmcp_lab.client.follower import calling
 from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.rows import read_rows
@@ -22,6 +21,7 @@ from pmcp_lab.client.target import Command, Url
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
+from pmcp_lab.client.workflow import WorkflowRun
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 from pmcp_lab.protocol.ui import AppGrants
@@ -100,6 +100,11 @@ class Server(Primitives):
             TimeoutError: No result in time.
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=None, as_task=None)
+        return self.wait_for(task, timeout)
+
+    def wait_for(self, task: Task, timeout: float | None = None) -> ToolResult:
+        """The result of a call, which ends if it isn't waited for; it shows its progress below the cell, and its
+        questions."""
         try:
             with views.waiting(task):
                 return self._wait(task, timeout)
@@ -109,7 +114,6 @@ class Server(Primitives):
             raise
 
     def _wait(self, task: Task, timeout: float | None) -> ToolResult:
-        """The result; what the call asks meanwhile is shown below the cell that waits."""
         shown = views.installed()
         if shown is None or not task.attended:
             return task.result(timeout)
@@ -190,6 +194,30 @@ class Server(Primitives):
         many.start()
         return many
 
+    def workflow(
+        self, name: str, arguments: Mapping[str, Any] | None = None, /, *, task_id: str | None = None, **named: Any
+    ) -> WorkflowRun:
+        """Start a workflow, a prompt that makes a task, or take one up again; returns its handle.
+
+        Waits until the server has gone as far as it can, two seconds at most; `wait()` waits for longer.
+
+        Args:
+            arguments: The prompt's arguments; keyword arguments are added to them. What is no text is sent as JSON.
+            task_id: Of a workflow that was begun, by whomever: it goes on from the last step that was done.
+
+        Raises:
+            UnknownPrompt, InvalidArguments: Before anything is sent.
+            NotAWorkflow: The prompt makes no task.
+            PeerError: The server refused.
+        """
+        given = {**(arguments or {}), **named}
+        prompt = self.prompts[name]
+        if task_id is None or given:
+            prompt.check(given)
+        run = WorkflowRun(self, name, given)
+        run.start(task_id)
+        return run
+
     def attach(self, task_id: str) -> Task:
         """A handle of a task that somebody else started, or this notebook before its kernel was restarted.
 
@@ -260,9 +288,26 @@ class Server(Primitives):
         except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
             task.fail(PeerError(f"{self.name}.{task.tool} sent a result that can't be used: {error}"))
 
-    def app(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
-        """Call a tool and show its MCP App. Returns the widget."""
-        return views.required().app(self, tool, {**(arguments or {}), **named})
+    def app(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        bridge: Literal["kernel", "direct"] = "kernel",
+        **named: Any,
+    ) -> Any:
+        """Call a tool and show its MCP App. Returns the widget.
+
+        Args:
+            arguments: The tool's arguments; keyword arguments are added to them.
+            bridge: Who asks the server what the app wants to know: the kernel, or "direct" the page itself, which
+                a server over HTTP must allow (CORS) and which knows no secrets. See the widget's `bridge`.
+
+        Raises:
+            AppError: The tool has no app, or the page can't speak to this server.
+        """
+        return views.required().app(self, tool, {**(arguments or {}), **named}, bridge=bridge)
 
     def allow_apps(
         self,
@@ -289,7 +334,7 @@ class Server(Primitives):
 
     def open_app(self, tool: str) -> Any:
         """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""
-        return views.required().app(self, tool, None)
+        return views.required().app(self, tool, None, bridge="kernel")
 
     async def call_raw(
         self,
@@ -297,18 +342,22 @@ class Server(Primitives):
         arguments: dict[str, Any],
         *,
         on_progress: Callable[[float, float | None, str | None], None] | None = None,
+        attend: Callable[[Task], object] | None = None,
     ) -> dict[str, Any]:
         """Call a tool on behalf of an app, on the connection's loop, and return the `CallToolResult` as it came.
 
         What becomes a task shows in the table of tasks.
 
+        Args:
+            attend: Given the handle of the call before it is made, to put its questions to a person.
+
         Raises:
-            InputRequired: The tool asks its user something.
+            InputRequired: The tool asks its user something, and there is nobody to answer.
             PeerError, ConnectionClosed: As for every request.
         """
         began = time.perf_counter()
         try:
-            raw = await self._call_raw(tool, arguments, on_progress)
+            raw = await self._call_raw(tool, arguments, on_progress, attend)
         except LabError as error:
             tell(self, tool, arguments, error, began)
             raise
@@ -320,29 +369,37 @@ class Server(Primitives):
         tool: str,
         arguments: dict[str, Any],
         on_progress: Callable[[float, float | None, str | None], None] | None,
+        attend: Callable[[Task], object] | None,
     ) -> dict[str, Any]:
         task = Task(self, tool, arguments)
-        task.attended = False
-        calling.set(task)
-        answer = await self.connection.peer.call_as_it_comes(
-            tool, arguments, as_task=self.tool_is_task(tool), on_progress=on_progress
-        )
+        task.attended = attend is not None
+        if attend is not None:
+            attend(task)
+        follower = self.connection.follower
+        as_task = self.tool_is_task(tool)
+
+        def call() -> Awaitable[dict[str, Any] | TaskState]:
+            return self.connection.peer.call_as_it_comes(tool, arguments, as_task=as_task, on_progress=on_progress)
+
+        with follower.asking(task):
+            answer = await (follower.settled(task, call) if attend is not None else call())
         if not isinstance(answer, TaskState):
             return answer
         self._tasks.add(task)
-        self.connection.follower.adopt(task, answer)
+        follower.adopt(task, answer)
         try:
             return (await task).raw
         except ToolError as error:
             return error.result
         except asyncio.CancelledError:
-            runtime().start(self.connection.follower.cancel(task))
+            runtime().start(follower.cancel(task))
             raise
 
     def tool_is_task(self, name: str) -> bool:
         """Whether a 2025-11-25 server takes the tool only as a task."""
-        known = self._tools is not None and name in self._tools
-        return known and not self.connection.peer.modern and self.tools[name].task_support == "required"
+        known = self.listed_tools
+        tool = known[name] if known is not None and name in known else None
+        return tool is not None and not self.connection.peer.modern and tool.task_support == "required"
 
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""
@@ -362,7 +419,8 @@ class Server(Primitives):
             return f"<Server {self.name}: {self.status}, {kind}>"
         if self.closed:
             return f"<Server {self.name}: closed>"
-        count = f"{len(self._tools)} tools, " if self._tools is not None else ""
+        known = self.listed_tools
+        count = f"{len(known)} tools, " if known is not None else ""
         return f"<Server {self.name}: {count}{self.version}, {kind}>"
 
     def __enter__(self) -> Server:

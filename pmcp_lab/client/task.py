@@ -77,6 +77,8 @@ class Task:
         """True until it is its turn, in a `TaskSet`."""
         self.set_name: str | None = None
         """The `TaskSet` it belongs to."""
+        self.meta: Mapping[str, Any] = {}
+        """What the call carries in its `_meta`."""
         self.call: asyncio.Task[Any] | None = None
         """What waits for the answer to the call it began with."""
         self._state: TaskState | None = None

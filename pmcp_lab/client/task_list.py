@@ -91,9 +91,10 @@ class TaskList(Sequence[Task]):
     def attach(self, task_id: str, tool: str = "") -> Task:
         """See `Server.attach`."""
         known = self.find(task_id)
-        return known if known is not None else runtime().run(self._attach(task_id, tool))
+        return known if known is not None else runtime().run(self.taken_up(task_id, tool))
 
-    async def _attach(self, task_id: str, tool: str = "") -> Task:
+    async def taken_up(self, task_id: str, tool: str = "") -> Task:
+        """`attach`, on the connection's loop."""
         try:
             state = await self._server.connection.peer.get_task(task_id)
         except PeerError as error:
@@ -191,7 +192,7 @@ class TaskList(Sequence[Task]):
                 return
             async with slots:
                 try:
-                    await self._attach(each.task, each.tool)
+                    await self.taken_up(each.task, each.tool)
                 except TaskNotFound:
                     gone.add(each.task)
 

@@ -339,12 +339,9 @@ class TaskSet(Sequence[Task]):
             lines.append(f"… {more} more")
         return "\n".join(lines)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+    def _ipython_display_(self) -> None:
         shown = views.installed()
         if shown is None:
-            return {"text/plain": self._text()}
-        bundled = shown.tasks(self._tasks)._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return {"text/plain": self._text()}
-        data, metadata = bundled
-        return {**data, "text/plain": repr(self)}, metadata
+            print(self._text())  # noqa: T201 - what IPython does with an object that has no view
+        else:
+            shown.tasks(self._tasks)._ipython_display_()

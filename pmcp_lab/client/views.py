@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pmcp_lab.errors import LabError
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from pmcp_lab.client.listing import Listing
     from pmcp_lab.client.server import Server
     from pmcp_lab.client.task import Task
+    from pmcp_lab.client.workflow import WorkflowRun
 
 
 class Views(Protocol):
     """What a front end offers."""
 
-    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> Any:
+    def app(
+        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+    ) -> Any:
         """The widget that shows the app of a tool; without arguments, before the tool is called."""
 
     def task(self, task: Task) -> Any:
@@ -28,6 +31,9 @@ class Views(Protocol):
 
     def tasks(self, tasks: Sequence[Task]) -> Any:
         """A live table of these tasks."""
+
+    def workflow(self, run: WorkflowRun) -> Any:
+        """The view of a workflow."""
 
     @property
     def attended(self) -> bool:

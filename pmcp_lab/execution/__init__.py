@@ -8,13 +8,14 @@ from pmcp_lab.execution.heartbeat import Heartbeat
 from pmcp_lab.execution.local import AsyncioExecutor, idle
 from pmcp_lab.execution.opening import open_executor
 from pmcp_lab.execution.queued import QueueExecutor, key_of
-from pmcp_lab.execution.recovery import keep_recovering
+from pmcp_lab.execution.recovery import Recover, keep_recovering
 
 __all__ = [
     "AsyncioExecutor",
     "Executor",
     "Heartbeat",
     "QueueExecutor",
+    "Recover",
     "Runner",
     "TaskKey",
     "idle",

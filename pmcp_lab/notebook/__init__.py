@@ -6,33 +6,40 @@ Importing this room makes servers and tasks show themselves as widgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Server, Task, Tool, connected, views
+from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
 from pmcp_lab.client.listing import Listing
-from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.host import open_app
+from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
 from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_card import TaskCard
 from pmcp_lab.notebook.task_table import TaskTable
 from pmcp_lab.notebook.tool_form import ToolForm
+from pmcp_lab.notebook.workflow_view import WorkflowView
 
-__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "load_ipython_extension"]
+__all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "WorkflowView", "load_ipython_extension"]
 
 
 class _Widgets:
-    def app(self, server: Server, tool: str, arguments: dict[str, Any] | None) -> AppView:
-        return open_app(server, tool, arguments)
+    def app(
+        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+    ) -> AppView:
+        return open_app(AppView, server, tool, arguments, bridge=bridge)
 
     def task(self, task: Task) -> TaskCard:
         return TaskCard(task)
 
     def tasks(self, tasks: Sequence[Task]) -> TaskTable:
         return TaskTable(tasks)
+
+    def workflow(self, run: WorkflowRun) -> WorkflowView:
+        return WorkflowView(run)
 
     @property
     def attended(self) -> bool:

@@ -14,7 +14,8 @@ from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from pmcp_lab.client import Server, connect
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import nearest
-from pmcp_lab.notebook.app_view import AppView, open_app
+from pmcp_lab.host import open_app
+from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.arguments import read_arguments, split_words, unquote
 
 USAGE = "%%mcp_app NAME [key=value …] [--tools f,g] [--open f]"
@@ -77,7 +78,7 @@ class AppMagics(Magics):
         arguments = read_arguments(tool, said.arguments, self._namespace)
         tool.check(arguments)
         if app.view is None or app.view.closed:
-            app.view = open_app(app.server, tool.name, arguments)
+            app.view = open_app(AppView, app.server, tool.name, arguments)
         else:
             app.view.restart(tool, arguments)
         # Other views, as one that `open_app` made, hear it from the server.

@@ -6,17 +6,32 @@ Not a picture of the app: only the app itself could take one, and no host may lo
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
 TEXT_SHOWN = 2_000
 IMAGE_SHOWN = 500_000
 """Characters of base64; a larger one would be in the notebook file for good."""
 
 _IMAGE = re.compile(r"image/(?:png|jpeg|gif|webp)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
+
+
+def in_batch() -> bool:
+    """Whether the cell runs where nobody looks on (nbconvert, papermill): a widget would be shown by nothing later.
+
+    Voilà runs cells so, too, and shows their widgets to people afterwards.
+    """
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None or os.environ.get("SERVER_SOFTWARE", "").startswith("voila"):
+        return False
+    return not (kernel.get_parent("shell").get("content") or {}).get("allow_stdin")
 
 
 def snapshot(server: str, tool: str, call: Mapping[str, Any]) -> str:

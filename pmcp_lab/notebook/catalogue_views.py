@@ -17,8 +17,8 @@ import traitlets as t
 from pmcp_lab.client import Prompt, Resource, Tool
 from pmcp_lab.client.catalogue import badges, type_of
 from pmcp_lab.client.listing import Item, Listing, first_line
+from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
-from pmcp_lab.notebook.live import built
 
 DEPTH = 3
 """Objects within objects that are spelt out."""
@@ -41,9 +41,10 @@ _EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": 
 class Catalogue(anywidget.AnyWidget):
     """What a listing of a server shows itself as."""
 
-    _esm = built("catalogue.js")
-    _css = built("catalogue.css")
+    _esm = built("cards.js")
+    _css = built("cards.css")
 
+    _card = t.Unicode("catalogue").tag(sync=True)
     _catalogue = t.Dict().tag(sync=True)
 
     def __init__(self, listing: Listing[Any]) -> None:

@@ -50,7 +50,7 @@ def _options(words: list[str], current: str) -> list[str]:
             return []
         case _ if not rest:
             return sorted(servers())
-        case "read" | "prompt" | "attach" if rest[0] in servers():
+        case "read" | "prompt" | "workflow" | "attach" if rest[0] in servers():
             return _listed(command, servers()[rest[0]], rest[1:], current)
         case "call" | "task" | "app" | "map" if rest[0] in servers():
             return _tool_words(command, servers()[rest[0]], rest[1:], current)

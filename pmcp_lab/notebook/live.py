@@ -7,32 +7,20 @@ browser sends is handed to that thread at once, because it may arrive on any.
 from __future__ import annotations
 
 import contextvars
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import anywidget
 import traitlets as t
 
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import LabError
+from pmcp_lab.host import LiveModel
 
-STATIC = Path(__file__).parent.parent / "static"
-
-
-def built(name: str) -> Path:
-    """A file of the built front end.
-
-    Raises:
-        LabError: It was never built.
-    """
-    file = STATIC / name
-    if not file.is_file():
-        raise LabError(f"The front end is not built ({name} is missing): run `make front-end` in the source tree.")
-    return file
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class LiveWidget(anywidget.AnyWidget):
+class LiveWidget(LiveModel, anywidget.AnyWidget):
     """An anywidget that talks with its views from the background thread."""
 
     def __init__(self, **traits: Any) -> None:
@@ -53,45 +41,23 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _arrived(self, _widget: object, content: Any, _buffers: object) -> None:
         if isinstance(content, dict):
-            runtime().call_soon(self._received, content)
-
-    def _received(self, content: dict[str, Any]) -> None:
-        kind, view = content.get("kind"), content.get("view")
-        if not isinstance(view, str):
-            return
-        if kind == "ping":
-            self.post({"kind": "pong", "to": view, "n": content.get("n")})
-        elif kind == "hello":
-            self.greet(view, content.get("seq"))
-        else:
-            self.receive(str(kind), view, content)
-
-    def greet(self, view: str, seq: object) -> None:
-        """Answer a view that has just been mounted, or has missed something."""
-        self.post({"kind": "welcome", "to": view, "seq": seq if isinstance(seq, int) else 0, "now": now()})
-
-    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
-        """Take in any other message of a view. Runs on the background thread."""
+            runtime().call_soon(self.received, content)
 
     def post(self, content: dict[str, Any]) -> None:
-        """Send to the views, from any thread."""
-        self._origin.copy().run(self.send, content)
+        self.within(self.send, content)
 
     def assign(self, **traits: Any) -> None:
-        """Set traits from any thread; the views hear of all of them at once."""
-
         def change() -> None:
-            with self.hold_sync():
+            with self.hold_sync():  # the views hear of all of them at once
                 for name, value in traits.items():
                     setattr(self, name, value)
 
-        self._origin.copy().run(change)
+        self.within(change)
+
+    def within(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Do what talks to the page, such as making another widget, from any thread."""
+        return self._origin.copy().run(function, *args, **named)
 
 
 def _front_ends_choice(_data: Any, subshell: str | None) -> str | None:
     return subshell
-
-
-def now() -> int:
-    """Milliseconds since the epoch, by the kernel's clock."""
-    return time.time_ns() // 1_000_000

@@ -21,6 +21,7 @@ from pmcp_lab.client import (
     TaskSet,
     ToolResult,
     Tools,
+    WorkflowRun,
     connect,
     connected,
     servers,
@@ -106,6 +107,11 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     p.add_argument("server")
     p.add_argument("prompt")
     p.add_argument("arguments", nargs="*", metavar="key=value")
+    p = command("workflow", "Start a workflow, or take one up again, and show how far it is.")
+    p.add_argument("server")
+    p.add_argument("prompt", metavar="workflow")
+    p.add_argument("arguments", nargs="*", metavar="key=value")
+    p.add_argument("--task-id", metavar="ID", help="of one that was begun: it goes on from the last step done")
     p = command("call", "Call a tool and show its result.")
     _tool_arguments(p)
     p.add_argument("--timeout", type=float, help="seconds")
@@ -249,6 +255,10 @@ class McpMagics(Magics):
 
     def _prompt(self, options: argparse.Namespace) -> Messages:
         return connected(options.server).prompt(options.prompt, read_texts(options.arguments, self._namespace))
+
+    def _workflow(self, options: argparse.Namespace) -> WorkflowRun:
+        given = read_texts(options.arguments, self._namespace)
+        return connected(options.server).workflow(options.prompt, given, task_id=options.task_id)
 
     def _call(self, options: argparse.Namespace) -> ToolResult:
         target = connected(options.server)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from IPython.core.getipython import get_ipython
-from IPython.display import display
+import traitlets as t
 
 from pmcp_lab.client import Question, Task
 from pmcp_lab.client.elicitation import openable
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.forms import fields, problems
-from pmcp_lab.notebook.live import built
+from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.rows import moments, row, static_table
 from pmcp_lab.notebook.task_views import TaskWidget
 
@@ -25,6 +23,10 @@ RAW_LIMIT = 200_000
 
 class CardWidget(TaskWidget):
     """Shows one task, or none yet, and takes its answers."""
+
+    _esm = built("cards.js")
+    _css = built("cards.css")
+    _card = t.Unicode().tag(sync=True)
 
     def __init__(self, task: Task | None, **traits: Any) -> None:
         self.task = task
@@ -36,6 +38,10 @@ class CardWidget(TaskWidget):
 
     def shown(self) -> list[Task]:
         return [self.task] if self.task is not None else []
+
+    def asking(self) -> list[Task]:
+        """Those whose questions are shown."""
+        return self.shown()
 
     def state(self) -> dict[str, Any]:
         task = self.task
@@ -56,14 +62,21 @@ class CardWidget(TaskWidget):
         return {"row": row(task), "history": moments(fresh), **self._asked(task)}
 
     def _asked(self, task: Task) -> dict[str, Any]:
-        asked = task.questions
+        return {"questions": self.forms(task.questions), "visiting": task.visiting}
+
+    def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:
+        """Questions as views draw them; each is made once."""
         self._forms = {each.key: self._forms.get(each.key) or form_of(each) for each in asked}
-        return {"questions": list(self._forms.values()), "visiting": task.visiting}
+        return list(self._forms.values())
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         task = self.task
-        if kind == "answer" and task is not None:
-            asyncio.get_running_loop().create_task(self._answer(task, view, content))
+        if kind == "answer":
+            key = content.get("question")
+            asking = [each for each in self.asking() if any(open_one.key == key for open_one in each.questions)]
+            asked = asking[0] if asking else task
+            if asked is not None:
+                asyncio.get_running_loop().create_task(self._answer(asked, view, content))
         elif kind == "raw" and task is not None:
             self.post({"kind": "raw", "to": view, "text": raw_json(task)})
         else:
@@ -92,32 +105,11 @@ class CardWidget(TaskWidget):
 class TaskCard(CardWidget):
     """One task: its life, variables, questions and result. Shown again, as it ended, in the saved notebook."""
 
-    _esm = built("task-card.js")
-    _css = built("task-card.css")
     task: Task
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self._handles: list[Any] = []
-        task.add_done_callback(lambda _: self._settle())
-
-    def _ipython_display_(self) -> None:
-        if self.task.done():
-            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
-        else:
-            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-            self._handles.append(handle)
-
-    def _settle(self) -> None:
-        """Bring what was displayed while the task ran to its last state: that is what a notebook is saved with."""
-        handles, self._handles = self._handles, []
-        for handle in handles:
-            if get_ipython() is not None:
-                self._origin.copy().run(handle.update, self._bundle(), raw=True)
-
-    def _bundle(self) -> dict[str, Any]:
-        bundled = self._repr_mimebundle_()
-        return {} if bundled is None else dict(bundled[0])
+        super().__init__(task, _card="task")
+        task.add_done_callback(lambda _: self.restate())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundled = super()._repr_mimebundle_(**kwargs)

@@ -18,7 +18,7 @@ from pmcp_lab.client import Server, Task, servers, views
 from pmcp_lab.client.activity import on_task
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.live import built, now
+from pmcp_lab.host import built, now
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
 from pmcp_lab.notebook.sheet import Sheet
 from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
@@ -252,12 +252,13 @@ class TaskTable(TaskWidget):
         asyncio.get_running_loop().call_later(PAUSE, self._flush)
 
     def _settle(self) -> None:
-        """When all tasks have ended, have their end in the model's state: that is what a saved notebook keeps."""
+        """When all tasks have ended, have their end where a notebook is saved from: in the model and in the cell."""
         if self._seq == self._settled or len(self._tasks) > TALLY_LIMIT:
             return
         if all(task.done() for task in self._tasks):
             self._settled = self._seq
             self._origin.copy().run(self.send_state, "_state")
+            self.restate()
 
     async def _load(self) -> None:
         """Send the rows that did not come with the model."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import traitlets as t
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 
 from pmcp_lab.client import Task
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.live import LiveWidget, now
+from pmcp_lab.host import now
+from pmcp_lab.notebook.live import LiveWidget
 from pmcp_lab.notebook.rows import static_table
 
 PAUSE = 0.1
@@ -23,6 +27,15 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
     return widget.snapshot()
 
 
+class Followed(Protocol):
+    """What tells when it has changed: a task, or a workflow."""
+
+    @property
+    def key(self) -> str: ...
+
+    def subscribe(self, listener: Callable[[Any], object]) -> Callable[[], None]: ...
+
+
 class TaskWidget(LiveWidget):
     """Shows tasks, and follows them: state at opening, then numbered deltas."""
 
@@ -31,15 +44,16 @@ class TaskWidget(LiveWidget):
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()
         self._seq = 0
-        self._dirty: dict[str, Task] = {}
+        self._dirty: dict[str, Any] = {}
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
+        self._handles: list[Any] = []
         super().__init__(**traits)
 
     def state(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def delta(self, changed: list[Task]) -> dict[str, Any]:
+    def delta(self, changed: list[Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     def shown(self) -> list[Task]:
@@ -49,13 +63,13 @@ class TaskWidget(LiveWidget):
         with self._lock:
             return {"seq": self._seq, "now": now(), "state": self.state()}
 
-    def follow(self, task: Task) -> None:
-        """Send what changes in a task from now on."""
-        self._stops.append(task.subscribe(self._changed))
+    def follow(self, what: Followed) -> None:
+        """Send what changes in it from now on."""
+        self._stops.append(what.subscribe(self._changed))
 
-    def _changed(self, task: Task) -> None:
+    def _changed(self, what: Any) -> None:
         """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
-        self._dirty[task.key] = task
+        self._dirty[what.key] = what
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -83,6 +97,28 @@ class TaskWidget(LiveWidget):
             for task in self.shown():
                 if task.key == content.get("key") and not task.done():
                     asyncio.get_running_loop().create_task(_cancel(task))
+
+    def _ipython_display_(self) -> None:
+        if all(task.done() for task in self.shown()) and self.shown():
+            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
+        else:
+            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handles.append(handle)
+
+    def restate(self) -> None:
+        """Bring what was displayed while tasks ran to the present: that is what a notebook is saved with.
+
+        Once for each display, for it makes the page draw the widget anew.
+        """
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            if get_ipython() is not None:
+                # An empty context makes it a message of the cell that runs now: nbclient hears no other's.
+                contextvars.Context().run(handle.update, self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, Any]:
+        bundled = self._repr_mimebundle_()
+        return {} if bundled is None else dict(bundled[0])
 
     def close(self) -> None:
         for stop in self._stops:

@@ -12,8 +12,7 @@ import traitlets as t
 
 from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.errors import LabError
-from pmcp_lab.notebook.forms import fields, problems
-from pmcp_lab.notebook.live import built, now
+from pmcp_lab.host import fields, now, problems
 from pmcp_lab.notebook.task_card import CardWidget
 
 
@@ -25,9 +24,6 @@ class ToolForm(CardWidget):
         values: The arguments as they were entered last.
     """
 
-    _esm = built("tool-form.js")
-    _css = built("tool-form.css")
-
     _tool = t.Dict().tag(sync=True)
 
     def __init__(self, server: Server, tool: Tool, values: Mapping[str, Any]) -> None:
@@ -35,7 +31,7 @@ class ToolForm(CardWidget):
         self.tool = tool
         self.values = dict(values)
         shown = {"name": tool.name, "title": tool.title, "server": server.name, "description": tool.description}
-        super().__init__(None, _tool={**shown, "fields": fields(tool.input_schema, values)})
+        super().__init__(None, _card="tool", _tool={**shown, "fields": fields(tool.input_schema, values)})
 
     @property
     def code(self) -> str:

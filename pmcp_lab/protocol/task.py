@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pmcp_lab.protocol.status import TaskStatus
@@ -38,6 +39,7 @@ class TaskState:
     input_requests: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=1_024)
 def to_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, truncated to milliseconds, with `Z`."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -106,29 +106,28 @@ def tool_ui(meta: Mapping[str, Any] | None) -> ToolUi:
     return ToolUi(resource_uri=uri if isinstance(uri, str) and uri.startswith("ui://") else None, visibility=seen)
 
 
-def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
-    """Read a resource's `_meta`; the first of several that has a `ui` entry wins (content before listing)."""
-    ui: Mapping[str, Any] = next((meta["ui"] for meta in metas if meta and isinstance(meta.get("ui"), Mapping)), {})
-    csp = ui.get("csp")
-    csp = csp if isinstance(csp, Mapping) else {}
+def read_csp(declared: object, connect: str, resources: str, frames: str) -> Csp:
+    """The domains that are declared under these names."""
+    known = declared if isinstance(declared, Mapping) else {}
     dropped: list[str] = []
 
     def origins(key: str) -> tuple[str, ...]:
-        value = csp.get(key)
+        value = known.get(key)
         kept, bad = split_origins(value if isinstance(value, list | tuple) else ())
         dropped.extend(bad)
         return kept
 
+    return Csp(connect=origins(connect), resources=origins(resources), frames=origins(frames), dropped=tuple(dropped))
+
+
+def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
+    """Read a resource's `_meta`; the first of several that has a `ui` entry wins (content before listing)."""
+    ui: Mapping[str, Any] = next((meta["ui"] for meta in metas if meta and isinstance(meta.get("ui"), Mapping)), {})
     permissions = ui.get("permissions")
     names = permissions.keys() if isinstance(permissions, Mapping) else ()
     border = ui.get("prefersBorder")
     return ResourceUi(
-        csp=Csp(
-            connect=origins("connectDomains"),
-            resources=origins("resourceDomains"),
-            frames=origins("frameDomains"),
-            dropped=tuple(dropped),
-        ),
+        csp=read_csp(ui.get("csp"), "connectDomains", "resourceDomains", "frameDomains"),
         permissions=tuple(name for name in PERMISSIONS if name in names),
         prefers_border=border if isinstance(border, bool) else None,
     )

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 _BETWEEN_NOTIFICATIONS = 0.05
 """Seconds: a tool that updates in a tight loop should not flood its client."""
 
+_BEFORE_REPORTING = 0.05
+"""Seconds a task has before its connection is told of it: many are over by then, and their client has their result."""
+
 _BEFORE_PUSHING = 2
 """Poll intervals: how long a client has to see `input_required` and come for the question itself."""
 
@@ -173,39 +176,67 @@ def _progress(token: str | int, state: TaskState) -> ServerNotification:
     return notification("notifications/progress", params | ({"message": state.message} if state.message else {}))
 
 
-async def report(
-    session: ServerSession,
-    questions: Questions,
-    record: TaskRecord,
-    token: str | int | None,
-    *,
-    pmcp_compat: bool = False,
-) -> None:
-    """Tell the connection that made a task how it goes, until it ends: `notifications/tasks/status`, and
-    `notifications/progress` with the token of the call that made it. What it asks and nobody fetches is pushed.
+class Reports:
+    """Tells each connection how the tasks it made go, until they end: `notifications/tasks/status`, and
+    `notifications/progress` with the token of the call that made the task. What it asks and nobody fetches is pushed.
 
     Best effort: the SDK drops what the connection can't take.
     """
-    told: float | None = None
-    pushing: dict[str, asyncio.Task[None]] = {}
-    try:
-        async with questions.watch(record) as feed:
-            async for current in feed:
-                if current.seq == record.seq:
-                    continue
-                state = current.state()
-                task = legacy.encode_task(state)
-                await session.send_notification(notification(legacy.STATUS, wrapped(task) if pmcp_compat else task))
-                if token is not None and state.progress is not None and (told is None or state.progress > told):
-                    told = state.progress
-                    await session.send_notification(_progress(token, state))
-                for key, request in current.open_questions.items():
-                    if key not in pushing:
-                        pushing[key] = asyncio.create_task(questions.push(session, current, key, request))
-                if current.live:
-                    await asyncio.sleep(_BETWEEN_NOTIFICATIONS)
-    except LabError as error:
-        logger.debug("task %s is not reported any more: %s", record.task_id, error)
-    finally:
-        for push in pushing.values():
-            push.cancel()
+
+    def __init__(self, questions: Questions, *, pmcp_compat: bool = False) -> None:
+        self._questions = questions
+        self._pmcp_compat = pmcp_compat
+        self._due: dict[str, tuple[object, asyncio.TimerHandle]] = {}
+        self._going_on: set[asyncio.Task[None]] = set()
+
+    def begin(self, session: ServerSession, record: TaskRecord, token: str | int | None) -> None:
+        """Report a task that was made just now."""
+        timer = asyncio.get_running_loop().call_later(_BEFORE_REPORTING, self._start, session, record, token)
+        self._due[record.task_id] = session.client_params, timer
+
+    def fetched(self, session: ServerSession, record: TaskRecord) -> None:
+        """The client asked itself: when its task is over there is nothing to tell it any more."""
+        due = self._due.get(record.task_id)
+        # All requests of a connection share the parameters of its handshake.
+        if due is not None and not record.live and due[0] is session.client_params:
+            del self._due[record.task_id]
+            due[1].cancel()
+
+    def close(self) -> None:
+        for _, timer in self._due.values():
+            timer.cancel()
+        self._due.clear()
+        for report in tuple(self._going_on):
+            report.cancel()
+
+    def _start(self, session: ServerSession, record: TaskRecord, token: str | int | None) -> None:
+        del self._due[record.task_id]
+        report = asyncio.create_task(self._report(session, record, token))
+        self._going_on.add(report)
+        report.add_done_callback(self._going_on.discard)
+
+    async def _report(self, session: ServerSession, record: TaskRecord, token: str | int | None) -> None:
+        told: float | None = None
+        pushing: dict[str, asyncio.Task[None]] = {}
+        try:
+            async with self._questions.watch(record) as feed:
+                async for current in feed:
+                    if current.seq == record.seq:
+                        continue
+                    state = current.state()
+                    task = legacy.encode_task(state)
+                    body = wrapped(task) if self._pmcp_compat else task
+                    await session.send_notification(notification(legacy.STATUS, body))
+                    if token is not None and state.progress is not None and (told is None or state.progress > told):
+                        told = state.progress
+                        await session.send_notification(_progress(token, state))
+                    for key, request in current.open_questions.items():
+                        if key not in pushing:
+                            pushing[key] = asyncio.create_task(self._questions.push(session, current, key, request))
+                    if current.live:
+                        await asyncio.sleep(_BETWEEN_NOTIFICATIONS)
+        except LabError as error:
+            logger.debug("task %s is not reported any more: %s", record.task_id, error)
+        finally:
+            for push in pushing.values():
+                push.cancel()

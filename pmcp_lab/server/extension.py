@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,17 +21,17 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
 from pmcp_lab.errors import LabError, LeaseLost
-from pmcp_lab.execution import AsyncioExecutor, Executor, TaskKey, key_of, open_executor
+from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.declaring import Declarations
-from pmcp_lab.server.delivery import report
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
+from pmcp_lab.server.policy import Support
 from pmcp_lab.server.request import Anonymous, Request, is_legacy, is_modern, owners, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
@@ -119,14 +119,13 @@ class Tasks(Declarations):
         self._runner = TaskRunner(self.store, self.executor, self._tools, lease=lease, attempts=attempts)
         self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
         self._drain = drain
-        self.executor.bind(self.run)
+        self.executor.bind(self._runner.run)
         self._owner_of = owners(anonymous)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(
             self.store, self.executor, self._owner_of, self._client_writes, pmcp_compat=pmcp_compat
         )
         self._serving = 0
-        self._reports: set[asyncio.Task[None]] = set()
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
@@ -146,8 +145,7 @@ class Tasks(Declarations):
         What is stopped has failed, with a message that says so. The store is closed.
         """
         await self._upkeep.close(timeout)
-        for reporting in tuple(self._reports):
-            reporting.cancel()
+        self._methods.reports.close()
         await self.store.close()
 
     @asynccontextmanager
@@ -199,6 +197,35 @@ class Tasks(Declarations):
     def stats(self) -> Stats:
         """How many tasks this process runs and has run, by tool."""
         return self._runner.stats()
+
+    # --- for what stands on tasks ---
+
+    @property
+    def lease(self) -> float:
+        """Seconds a lease is given for: long where nobody else can read the store."""
+        return self._runner.lease
+
+    @property
+    def lease_period(self) -> float:
+        """Seconds within which a lease is renewed."""
+        return self._runner.period
+
+    def owner_of(self, ctx: Request) -> Owner:
+        """Whose a request is.
+
+        Raises:
+            MCPError: The caller is refused (-32600).
+        """
+        return self._owner_of(ctx)
+
+    def support_of(self, tool: str) -> Support:
+        """Whether a tool can be a task; "forbidden" for one that is not declared here."""
+        found = self._tools.get(tool)
+        return "forbidden" if found is None else found.policy.support
+
+    def recover_also(self, recover: Recover) -> None:
+        """Have lost tasks that are for no tool offered to this as well."""
+        self._upkeep.others.append(recover)
 
     # --- serving ---
 
@@ -268,7 +295,7 @@ class Tasks(Declarations):
             context[compat.CLIENT_RESULT] = True
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
-            with anyio.CancelScope(shield=True):
+            with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
                 record = await self.store.create(
                     self._owner_of(ctx),
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
@@ -298,7 +325,7 @@ class Tasks(Declarations):
                 raise MCPError(INVALID_PARAMS, text_of(made))
             return made  # type: ignore[no-any-return]
         token = (ctx.meta or {}).get("progress_token")
-        self._spawn(report(ctx.session, self._methods.questions, made, token, pmcp_compat=self._pmcp_compat))
+        self._methods.reports.begin(ctx.session, made, token)
         meta = compat.related(made.task_id) if self._pmcp_compat else {}
         if tool.policy.immediate_response is not None:
             meta[IMMEDIATE_RESPONSE] = tool.policy.immediate_response
@@ -319,11 +346,6 @@ class Tasks(Declarations):
     def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return False if tool is None else tool.policy.check_client_writes(variables)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
 
 
 def _check_numbers(**numbers: Any) -> None:

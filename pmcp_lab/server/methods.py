@@ -23,7 +23,7 @@ from pmcp_lab.execution import Executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION
 from pmcp_lab.server.compat import CancelParams, finished_by_client, wrapped
-from pmcp_lab.server.delivery import Questions
+from pmcp_lab.server.delivery import Questions, Reports
 from pmcp_lab.server.request import OwnerOf, Request, check_task_name, is_modern
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
 
@@ -105,7 +105,8 @@ class TaskMethods:
         self._owner_of = owner_of
         self._client_writes = client_writes
         self._pmcp_compat = pmcp_compat
-        self.questions = Questions(store)
+        self._questions = Questions(store)
+        self.reports = Reports(self._questions, pmcp_compat=pmcp_compat)
 
     def bindings(self) -> list[MethodBinding]:
         both = LEGACY | MODERN
@@ -121,11 +122,14 @@ class TaskMethods:
     @speaks_jsonrpc
     async def get(self, ctx: Request, params: GetTaskRequestParams) -> Body:
         _admit(ctx, params.task_id)
-        return self._encode(ctx, await self._store.get(self._owner_of(ctx), params.task_id))
+        record = await self._store.get(self._owner_of(ctx), params.task_id)
+        self.reports.fetched(ctx.session, record)
+        return self._encode(ctx, record)
 
     @speaks_jsonrpc
     async def result(self, ctx: Request, params: GetTaskPayloadRequestParams) -> Body:
-        record = await self.questions.carry_until_done(ctx, self._owner_of(ctx), params.task_id)
+        record = await self._questions.carry_until_done(ctx, self._owner_of(ctx), params.task_id)
+        self.reports.fetched(ctx.session, record)
         return _outcome(record)
 
     @speaks_jsonrpc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Literal, get_args
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -20,6 +21,9 @@ from pmcp_lab.tasks.questions import answerable
 
 Request = ServerRequestContext[Any, Any]
 OwnerOf = Callable[[Request], Owner]
+
+ACTING_FOR: ContextVar[Owner | None] = ContextVar("pmcp_lab_acting_for", default=None)
+"""Whose requests those are that this process makes of its own server."""
 
 Anonymous = Literal["session", "local", "refuse"]
 """Whose tasks a caller without credentials has over HTTP. Where there is no HTTP it is always the local owner.
@@ -64,7 +68,7 @@ def owners(anonymous: Anonymous) -> OwnerOf:
             client_id, issuer, subject = principal_components(token)
             return resolve_owner(subject, client_id, issuer=issuer)
         if ctx.request is None or anonymous == "local":
-            return LOCAL
+            return (ACTING_FOR.get() if ctx.request is None else None) or LOCAL
         if anonymous == "refuse":
             raise MCPError(INVALID_REQUEST, "tasks need credentials on this server: authenticate first")
         # Without sessions the header is whatever the caller made up: a quota for each would be none at all.

@@ -57,8 +57,10 @@ class TaskRunner:
         self.in_process = bool(getattr(executor, "in_process", False))
         self.durable = not isinstance(store.backend, MemoryBackend)
         """Whether somebody can still read the store when this process has ended."""
+        self.at_once = self.in_process and not self.durable
+        """Whether making a task waits for nothing, so that nobody can cancel it half way."""
         self.lease = lease if self.durable else _FOR_GOOD
-        self._period = lease
+        self.period = lease
         self._tools = tools
         self._attempts = attempts
         self._grace = float(getattr(executor, "grace", 2.0))
@@ -77,7 +79,7 @@ class TaskRunner:
             # Their tasks keep them alive, and a serverless process may see one per invocation.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = Here(self.store, self._period, self._lost, alone=not self.durable)
+            here = self._loops[loop] = Here(self.store, self.period, self._lost, alone=not self.durable)
         self._last = (ref(loop), here)
         return here
 
@@ -104,8 +106,7 @@ class TaskRunner:
             here.waiting[key] = "" if record.job is None else record.job.tool
             if prepared is not None:
                 here.prepared[key] = prepared
-                if self.durable:
-                    here.born[key] = (asyncio.get_running_loop().time(), record)
+                here.born[key] = (asyncio.get_running_loop().time(), record)
             here.heartbeat.hold(key)
         try:
             await self.executor.submit(key)

@@ -152,6 +152,7 @@ class TaskTool:
         self.entry = self._make_entry()
         self._tool = Tool.from_function(self.entry, **self.options)
         self.name = self._tool.name
+        self._capturing = Call(self.name)
         self._left = 0
         self._lock = threading.Lock()
 
@@ -166,7 +167,7 @@ class TaskTool:
         if self._tool.context_kwarg is not None:
             session = TaskSession(ctx.session)
             ctx = replace(ctx, session=session)  # type: ignore[arg-type]
-        token = CURRENT_CALL.set(Call(self.name))
+        token = CURRENT_CALL.set(self._capturing)
         try:
             return await call(ctx)
         except Captured as captured:

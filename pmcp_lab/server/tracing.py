@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry.context import Context
@@ -32,8 +32,7 @@ def trace_context() -> dict[str, str]:
     return carrier
 
 
-@contextmanager
-def run_span(tool: str, task_id: str, attempt: int, kept: Mapping[str, Any]) -> Iterator[Span]:
+def run_span(tool: str, task_id: str, attempt: int, kept: Mapping[str, Any]) -> AbstractContextManager[Span]:
     """One run of a task: a trace of its own, linked to the request that made the task.
 
     Args:
@@ -41,14 +40,13 @@ def run_span(tool: str, task_id: str, attempt: int, kept: Mapping[str, Any]) -> 
     """
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
         # Nothing is installed that would hear of it.
-        yield INVALID_SPAN
-        return
+        return nullcontext(INVALID_SPAN)
     links = []
     if "traceparent" in kept:
         origin = get_current_span(extract(kept, context=Context())).get_span_context()
         if origin.is_valid:
             links.append(Link(origin))
-    with _tracer.start_as_current_span(
+    return _tracer.start_as_current_span(
         f"task {tool}",
         context=Context(),
         kind=SpanKind.CONSUMER,
@@ -62,5 +60,4 @@ def run_span(tool: str, task_id: str, attempt: int, kept: Mapping[str, Any]) -> 
         # A tool's own words may hold arguments and results.
         record_exception=False,
         set_status_on_exception=False,
-    ) as span:
-        yield span
+    )

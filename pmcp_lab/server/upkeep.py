@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Any
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
-from pmcp_lab.execution import TaskKey, keep_recovering
+from pmcp_lab.execution import Recover, TaskKey, keep_recovering
 from pmcp_lab.server.here import Here, Tool
 from pmcp_lab.server.runner import TaskRunner, told
 from pmcp_lab.tasks import WAITING, TaskRecord, reap
@@ -38,6 +38,8 @@ class Upkeep:
         self._runner = runner
         self._tools = tools
         self._drain = drain
+        self.others: list[Recover] = []
+        """Asked about lost tasks that are for no tool."""
         self._closed = False
         self._ending: asyncio.Task[None] | None = None
 
@@ -61,7 +63,9 @@ class Upkeep:
         """Have a lost task run again or failed, by its tool's policy; false when this one has no say."""
         here, key = self._runner.here, (record.owner, record.task_id)
         tool = self._tools.get("" if record.job is None else record.job.tool)
-        if tool is None or record.lease is None or key in here.running:
+        if tool is None:
+            return any([await other(record) for other in self.others])
+        if record.lease is None or key in here.running:
             return False
         if here.heartbeat.holds(key):
             # Not lost but late: this process slept, or the storage was away.

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, NoReturn
-
-from pydantic_core import from_json
+from typing import Any
 
 from pmcp_lab.errors import StoreError
-from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.protocol import TaskStatus, to_timestamp
+from pmcp_lab.tasks.json_value import read_json
 from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, truncated
 
@@ -28,8 +26,8 @@ def encode_record(record: TaskRecord) -> bytes:
     task: dict[str, Any] = {"taskId": record.task_id, "status": record.status.value}
     if record.message is not None:
         task["statusMessage"] = record.message
-    task["createdAt"] = _text(record.created)
-    task["lastUpdatedAt"] = _text(record.updated)
+    task["createdAt"] = to_timestamp(record.created)
+    task["lastUpdatedAt"] = to_timestamp(record.updated)
     task["ttl"] = record.ttl
     if record.poll_interval is not None:
         task["pollInterval"] = record.poll_interval
@@ -39,7 +37,7 @@ def encode_record(record: TaskRecord) -> bytes:
         "variables": record.variables,
         "result": None if record.result is NO_RESULT else record.result,
         "requestMethod": record.method,
-        "expiresAt": None if record.expires is None else _text(record.expires),
+        "expiresAt": None if record.expires is None else to_timestamp(record.expires),
         "owner": record.owner,
         "seq": record.seq,
     }
@@ -62,7 +60,7 @@ def encode_record(record: TaskRecord) -> bytes:
     if record.answers:
         stored["inputResponses"] = record.answers
     if record.lease is not None:
-        stored["lease"] = {"runner": record.lease.runner, "until": _text(record.lease.until)}
+        stored["lease"] = {"runner": record.lease.runner, "until": to_timestamp(record.lease.until)}
     try:
         try:
             return _PLAIN.encode(stored).encode()
@@ -83,24 +81,11 @@ def decode_record(data: bytes, *, seq: int | None = None) -> TaskRecord:
         StoreError: The bytes are not a record.
     """
     try:
-        return _record(_read(data), seq)
+        return _record(read_json(data), seq)
     except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
         raise StoreError(f"a stored task can't be read: {str(error) or type(error).__name__}") from None
 
 
-def _read(data: bytes) -> Any:
-    try:
-        return from_json(data, allow_inf_nan=False)
-    except ValueError:
-        # It does not take half a surrogate pair, nor hundreds of levels.
-        return _READER.decode(data.decode())
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_READER = json.JSONDecoder(parse_constant=_refuse)
 _PLAIN = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _ESCAPED = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -197,9 +182,3 @@ def _moment(value: Any, name: str) -> datetime:
     if len(value) == 24 and value[23] == "Z" and value[19] == ".":
         return moment
     return truncated(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-@lru_cache(maxsize=1_024)
-def _text(moment: datetime) -> str:
-    """As `protocol.to_timestamp`, which pads no years and takes three times as long."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

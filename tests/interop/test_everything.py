@@ -10,7 +10,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.errors import InvalidArguments, TaskCancelled
-from pmcp_lab.notebook.forms import fields
+from pmcp_lab.host.forms import fields
 from tests.peers import Peer
 
 

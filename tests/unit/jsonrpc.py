@@ -18,9 +18,11 @@ import anyio
 import httpx2
 import uvicorn
 from mcp import Client, StdioServerParameters
+from mcp.client._memory import InMemoryTransport
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import (
@@ -132,21 +134,24 @@ class Peer:
 
 @asynccontextmanager
 async def legacy(
-    target: str | StdioServerParameters,
+    target: str | StdioServerParameters | MCPServer[Any] | Server[Any],
     *,
     answer: Answer | None = None,
     capabilities: Json | None = None,
     version: str = "2025-11-25",
     token: str | None = None,
 ) -> AsyncIterator[Peer]:
-    """A connected legacy peer; `target` is a URL or a command, `token` a bearer token."""
+    """A connected legacy peer; `target` is a URL, a command or a server in this process, `token` a bearer token."""
     headers = {"mcp-protocol-version": version, **({"authorization": f"Bearer {token}"} if token else {})}
     declared = ({"elicitation": {}} if answer else {}) if capabilities is None else capabilities
     async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        transport: Any
         if isinstance(target, str):
             transport = streamable_http_client(target, http_client=http)
-        else:
+        elif isinstance(target, StdioServerParameters):
             transport = stdio_client(target)
+        else:
+            transport = InMemoryTransport(target)
         async with transport as (read, write), anyio.create_task_group() as group:
             peer = Peer(write, answer)
             group.start_soon(peer.listen, read)

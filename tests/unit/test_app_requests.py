@@ -194,3 +194,36 @@ def test_an_app_that_goes_away_or_says_nothing(view: AppView, page: FrontEnd) ->
 def test_the_display_is_chosen_from_python(view: AppView, page: FrontEnd) -> None:
     view.display("fullscreen")
     assert page.wait("display")[-1]["payload"] == {"mode": "fullscreen"}
+
+
+PROMPT = {"messages": [{"role": "user", "content": TEXT}], "maxTokens": 5}
+
+
+def test_without_a_callback_there_is_no_sampling(demo: lab.Server, page: FrontEnd) -> None:
+    assert "sampling" not in page.opened["_host"]["capabilities"]
+    refused = rpc(page, "sampling/createMessage", **PROMPT)["error"]
+    assert refused["code"] == -32601
+    assert "does not offer sampling" in refused["message"]
+
+
+def test_a_callback_makes_completions_for_the_app(view: AppView, page: FrontEnd) -> None:
+    def complete(messages: list[dict[str, Any]], params: dict[str, Any]) -> str:
+        return f"{messages[0]['content']['text']} to you, in {params['maxTokens']}"
+
+    view.on_sampling(complete)
+    assert page.updates("_host")[-1]["capabilities"]["sampling"] == {}
+    answer = rpc(page, "sampling/createMessage", **PROMPT)["result"]
+    assert answer["content"] == {"type": "text", "text": "hello to you, in 5"}
+    assert answer["role"] == "assistant"
+    assert view.calls[-1]["method"] == "sampling/createMessage"
+    view.on_sampling(lambda messages, params: 1 / 0)
+    assert "ZeroDivisionError" in rpc(page, "sampling/createMessage", **PROMPT)["error"]["message"]
+    view.on_sampling(None)
+    assert "sampling" not in page.updates("_host")[-1]["capabilities"]
+
+
+def test_the_servers_callback_serves_its_apps_too() -> None:
+    with lab.connect("demo", name="sampled", on_sampling=lambda messages, params: "said") as server:
+        page = FrontEnd(server.app("wave"))
+        assert page.opened["_host"]["capabilities"]["sampling"] == {}
+        assert rpc(page, "sampling/createMessage", **PROMPT)["result"]["content"]["text"] == "said"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from pmcp_lab.notebook.forms import fields, problems
+from pmcp_lab.host.forms import fields, problems
 
 
 def only(schema: dict[str, Any], required: bool = True, **more: Any) -> dict[str, Any]:

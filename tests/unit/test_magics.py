@@ -30,6 +30,7 @@ from pmcp_lab.errors import (
 )
 from pmcp_lab.notebook import AppView, TaskTable
 from pmcp_lab.notebook.completion import complete
+from tests.unit.pmcp_workflow import PmcpWorkflow
 
 
 @pytest.fixture(scope="module")
@@ -328,3 +329,15 @@ def test_the_shell_completes(shell: InteractiveShell) -> None:
         with provisionalcompleter():
             matches = [completion.text for completion in shell.Completer.completions(line, len(line))]
         assert "magic" in matches, line
+
+
+def test_workflow(shell: InteractiveShell) -> None:
+    pmcp = PmcpWorkflow()
+    try:
+        mcp(shell, f"connect --name pmcp {pmcp.url}")
+        run = mcp(shell, "workflow pmcp ship version=1.2")
+        assert [call.target for call in run.calls] == ["upload_file", "announce"]
+        assert mcp(shell, f"workflow pmcp ship --task-id {run.id}").id == run.id
+        mcp(shell, "close pmcp")
+    finally:
+        pmcp.close()

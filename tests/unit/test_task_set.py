@@ -266,25 +266,17 @@ class TestLooks:
         assert many.summary().endswith(" left")
         many.cancel()
 
-    def test_without_a_front_end_it_is_a_text_table(self, modern: lab.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_front_end_it_is_a_text_table(
+        self, modern: lab.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         monkeypatch.setattr(views, "_views", None)
         many = modern.map("double", [*range(24), -1])
         many.wait(20)
-        shown = many._repr_mimebundle_()["text/plain"].splitlines()
+        many._ipython_display_()
+        shown = capsys.readouterr().out.splitlines()
         assert len(shown) == 22
         assert shown[3].split() == ["2", "completed", "n=2", "4"]
         assert shown[-1] == "… 5 more"
-
-    def test_in_a_notebook_it_is_the_live_table_of_its_tasks(self, modern: lab.Server) -> None:
-        import pmcp_lab.notebook
-
-        pmcp_lab.notebook.views.register(pmcp_lab.notebook._Widgets())
-        modern.task("double", n=7).result(10)
-        many = modern.map("double", [1, 2])
-        many.wait(20)
-        data, _ = many._repr_mimebundle_()
-        assert data["text/plain"].startswith("<TaskSet shop.double")
-        assert data["text/html"].count("<tr>") == 3
 
     def test_the_timeline_has_a_bar_for_every_task(self, modern: lab.Server, workshop: Workshop) -> None:
         many = modern.map("double", [*range(6), -1], concurrency=2)

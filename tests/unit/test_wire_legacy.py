@@ -19,6 +19,7 @@ from tests.servers import environment
 from tests.unit.jsonrpc import Json, legacy, serve
 from tests.unit.test_server_life import settled
 from tests.unit.test_server_tools import refused
+from tests.unit.virtual_time import run
 
 RELATED = "io.modelcontextprotocol/related-task"
 IMMEDIATE = "io.modelcontextprotocol/model-immediate-response"
@@ -283,6 +284,20 @@ async def test_status_notifications_are_tasks() -> None:
         await settled(lambda: any(n["status"] == "completed" for n in peer.told("notifications/tasks/status")))
         last = peer.told("notifications/tasks/status")[-1]
         assert last == await peer.call("tasks/get", {"taskId": task_id})
+
+
+def test_who_has_fetched_the_end_of_a_task_is_not_told_of_it() -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with legacy(lab.server) as mine, legacy(lab.server) as other:
+            fetched, foreign, left = [await peer_task(mine, "add", {"a": 1, "b": 1}) for _ in range(3)]
+            await mine.call("tasks/result", {"taskId": fetched})
+            await other.call("tasks/result", {"taskId": foreign})
+            await asyncio.sleep(1)
+            assert [note["taskId"] for note in mine.told("notifications/tasks/status")] == [foreign, left]
+            assert other.told("notifications/tasks/status") == []
+
+    run(main())
 
 
 async def test_lists_have_pages_and_everything_that_can_be_got() -> None:

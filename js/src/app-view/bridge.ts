@@ -8,12 +8,12 @@ import {
   parse,
   type Request,
   type Response,
-  type RpcError,
   UNAVAILABLE,
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
-import { ESCAPED, LEFT, type Left, STORED, VIOLATION } from "./prelude";
+import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
+import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
@@ -25,7 +25,8 @@ const LOGS_PER_SECOND = 20;
 const MAX_VIOLATIONS = 100;
 const TEARDOWN_PATIENCE = 500;
 
-const FORWARDED = new Set([
+/** The server's to answer. */
+export const FORWARDED: ReadonlySet<string> = new Set([
   "tools/call",
   "tools/list",
   "resources/list",
@@ -48,6 +49,8 @@ export interface Call {
   tool?: Record<string, unknown> | null;
   /** None until all of them are known. */
   arguments?: Record<string, unknown> | null;
+  /** Counts the calls that one view is shown, one after the other. */
+  number?: number;
   /** What is known of them so far. */
   partial?: Record<string, unknown> | null;
   result?: Record<string, unknown> | null;
@@ -69,12 +72,8 @@ export interface Host {
   server: string;
   /** What an app that declares nothing gets. */
   policy?: Policy;
-}
-
-/** Why the kernel's `rpc-result` was or was not a result. */
-export interface CallPayload {
-  result?: unknown;
-  error?: RpcError;
+  /** The host that is played, where an app gets nothing but what that one has. */
+  only?: string | null;
 }
 
 export type DisplayMode = "inline" | "fullscreen" | "pip";
@@ -83,8 +82,8 @@ export type Phase = "loading" | "ready" | "silent" | "closing";
 
 export interface Port {
   post(message: Request | Notification | Response): void;
-  rpc(call: number, payload: { method: string; params: unknown }): void;
-  cancel(call: number): void;
+  /** What somebody else answers, until the signal aborts; see `Transport`. */
+  request(method: string, params: unknown, signal: AbortSignal): Promise<Answer>;
   event(name: string, payload: unknown): void;
   size(height: unknown, width: unknown): void;
   openLink(url: string): Promise<boolean>;
@@ -98,12 +97,12 @@ export interface Port {
   escape(): void;
   /** The policy kept the app from something: what its browser says about it. */
   violation(params: Record<string, unknown>): void;
+  /** The host that is played has no such thing. */
+  notOffered(what: string): void;
   /** What its document was left with, when it was asked to let go. */
   left(what: Left): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
-  /** False where nobody could answer a forwarded request. */
-  reachable(): boolean;
 }
 
 /**
@@ -120,8 +119,7 @@ export class Bridge {
   #sent = { input: false, outcome: false };
   #partial: Call["partial"] = null;
   #held: Notification[] = [];
-  #pending = new Map<number, Id>();
-  #calls = 0;
+  readonly #pending = new Set<{ id: Id; life: AbortController }>();
   #requests = 0;
   #asked = new Map<Id, (response: Response | null) => void>();
   #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
@@ -156,6 +154,8 @@ export class Bridge {
   }
 
   setCall(call: Call | null): void {
+    // Another call of the same app: it stays as it is, and is told of that one.
+    if (call?.number !== this.#call?.number) this.#sent = { input: false, outcome: false };
     this.#call = call;
     this.#deliverCall();
   }
@@ -177,16 +177,6 @@ export class Bridge {
   /** The host context changed; an app that is not there yet gets the whole of it with `ui/initialize`. */
   contextChanged(part: Partial<McpUiHostContext>): void {
     if (this.#initialized) this.notify("ui/notifications/host-context-changed", part);
-  }
-
-  /** The kernel's answer to a forwarded request. False if nobody waits for it any more. */
-  answer(call: number, payload: CallPayload): boolean {
-    const id = this.#pending.get(call);
-    if (id === undefined) return false;
-    this.#pending.delete(call);
-    if (payload.error) this.port.post({ jsonrpc: "2.0", id, error: payload.error });
-    else this.#result(id, payload.result ?? {});
-    return true;
   }
 
   /** Whether the app said that it can be shown so. */
@@ -247,6 +237,11 @@ export class Bridge {
 
   #request(message: Request): void {
     const { id, method } = message;
+    if (this.host.only && !String(id).startsWith(SHIM_ID)) {
+      this.port.notOffered(method);
+      this.#refuse(id, METHOD_NOT_FOUND, `${this.host.only} offers window.openai, not ${method}`);
+      return;
+    }
     const params = (message.params ?? {}) as Record<string, unknown>;
     switch (method) {
       case "ui/initialize":
@@ -289,6 +284,9 @@ export class Bridge {
         break;
       case ESCAPED:
         this.port.escape();
+        break;
+      case MISSING:
+        this.port.notOffered(String(values.name));
         break;
       case VIOLATION:
         this.#violations += 1;
@@ -362,30 +360,30 @@ export class Bridge {
   }
 
   #forward(id: Id, method: string, params: unknown): void {
-    if (!this.port.reachable()) {
-      this.#refuse(id, UNAVAILABLE, "There is no live kernel behind this view.");
-      return;
-    }
     if (this.#pending.size >= MAX_CALLS) {
       this.dropped.calls += 1;
       this.#refuse(id, UNAVAILABLE, `More than ${MAX_CALLS} requests are under way.`);
       return;
     }
-    this.#calls += 1;
-    this.#pending.set(this.#calls, id);
-    this.port.rpc(this.#calls, { method, params: params ?? {} });
+    const call = { id, life: new AbortController() };
+    this.#pending.add(call);
+    void this.port.request(method, params ?? {}, call.life.signal).then(({ result, error }) => {
+      if (!this.#pending.delete(call)) return;
+      if (error) this.port.post({ jsonrpc: "2.0", id, error });
+      else this.#result(id, result ?? {});
+    });
   }
 
   #cancel(requestId: Id): void {
-    for (const [call, id] of this.#pending) {
-      if (id !== requestId) continue;
+    for (const call of this.#pending) {
+      if (call.id !== requestId) continue;
       this.#pending.delete(call);
-      this.port.cancel(call);
+      call.life.abort();
     }
   }
 
   #forgetCalls(): void {
-    for (const call of this.#pending.keys()) this.port.cancel(call);
+    for (const call of this.#pending) call.life.abort();
     this.#pending.clear();
     for (const answered of this.#asked.values()) answered(null);
     this.#asked.clear();

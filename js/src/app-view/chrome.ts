@@ -1,20 +1,19 @@
 import { button, element, setText } from "../shared/dom";
 import type { DisplayMode } from "./bridge";
+import { said } from "./words";
 
 export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
 
-const STATE_TEXT: Record<AppState, string> = {
+const STATE_TEXT: Record<Exclude<AppState, "busy" | "static">, string> = {
   loading: "loading",
   ready: "ready",
-  busy: "kernel busy, queued",
   silent: "app does not answer",
   closed: "closed",
-  static: "no live kernel: static snapshot",
 };
 
 /** Drawn, because fonts have no signs for these that look alike everywhere. */
 const MODE_BUTTONS: Record<DisplayMode, { lines: string; label: string }> = {
-  inline: { lines: "M7 3v4H3M9 13V9h4M7 7 2 2M9 9l5 5", label: "Back into the cell" },
+  inline: { lines: "M7 3v4H3M9 13V9h4M7 7 2 2M9 9l5 5", label: "" },
   fullscreen: { lines: "M3 7V3h4M13 9v4H9M3 3l5 5M13 13 8 8", label: "Full screen" },
   pip: { lines: "M13 7V3H2v9h5M8 9h6v5H8z", label: "Own window" },
 };
@@ -99,7 +98,8 @@ export class Chrome {
 
   setState(state: AppState): void {
     this.root.dataset.state = state;
-    setText(this.#stateText, STATE_TEXT[state]);
+    const text = state === "busy" || state === "static" ? said()[state] : STATE_TEXT[state];
+    setText(this.#stateText, text);
     this.#reload.disabled = state === "closed";
   }
 
@@ -120,7 +120,8 @@ export class Chrome {
     const focused = this.#modes.contains(document.activeElement);
     this.#modes.replaceChildren(
       ...modes.map((mode) => {
-        const { lines, label } = MODE_BUTTONS[mode];
+        const { lines, label: name } = MODE_BUTTONS[mode];
+        const label = name || said().back;
         const node = button("", "pmcp-icon-button", () => show(mode));
         node.append(drawing(lines));
         node.setAttribute("aria-label", label);

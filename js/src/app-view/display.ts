@@ -1,8 +1,8 @@
 import { button, element } from "../shared/dom";
 import type { DisplayMode } from "./bridge";
+import { said } from "./words";
 
-const NAMES: Record<DisplayMode, string> = {
-  inline: "in the cell",
+const NAMES: Record<Exclude<DisplayMode, "inline">, string> = {
   fullscreen: "in full screen",
   pip: "in its own window",
 };
@@ -54,7 +54,7 @@ export class Display {
     }
     this.mode = mode;
     this.root.dataset.mode = mode;
-    this.#noteText.textContent = `The app is shown ${NAMES[mode]}.`;
+    this.#noteText.textContent = `The app is shown ${mode === "inline" ? said().inline : NAMES[mode]}.`;
     this.#note.dataset.theme = this.root.dataset.theme ?? "light";
     if (mode === "inline") {
       this.root.hidePopover();

@@ -10,7 +10,7 @@ import {
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
-import { prelude, type Stored, VIOLATION } from "./prelude";
+import { type OldWidgets, prelude, type Stored, VIOLATION } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {
@@ -30,8 +30,8 @@ export interface Resource extends Policy {
   prefersBorder: boolean | null;
   /** What the app asked for and nobody allowed, and what is refused in any case. */
   wanted?: Partial<Record<"connect" | "load" | "embed" | "permissions" | "refused", string[]>>;
-  /** Written for `window.mcpBridge` or `window.openai`. */
-  legacy?: boolean;
+  /** Written for `window.mcpBridge` or `window.openai`; the name of a host that has `window.openai` alone. */
+  legacy?: boolean | string;
   /** As the server sent it. */
   mimeType?: string;
 }
@@ -46,16 +46,22 @@ export interface FrameEvents {
   notLoaded(message: unknown): void;
 }
 
+export interface App {
+  resource: Resource;
+  html: string;
+  stored: () => Stored | null;
+  /** For a widget that wants it. */
+  old: OldWidgets | null;
+  /** The app gets nothing but what `old` gives. */
+  only: boolean;
+  events: FrameEvents;
+}
+
 /** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
-  #app: {
-    resource: Resource;
-    html: string;
-    stored: () => Stored | null;
-    events: FrameEvents;
-  } | null = null;
+  #app: App | null = null;
   #ready = false;
   #loads = 0;
 
@@ -87,9 +93,9 @@ export class Frame {
   }
 
   /** Show an app, now or as soon as the outer document is there. */
-  show(resource: Resource, html: string, stored: () => Stored | null, events: FrameEvents): void {
-    this.node.title = resource.name;
-    this.#app = { resource, html, stored, events };
+  show(app: App): void {
+    this.node.title = app.resource.name;
+    this.#app = app;
     if (this.#ready) this.#start();
   }
 
@@ -126,10 +132,10 @@ export class Frame {
 
   #start(): void {
     if (!this.#app) return;
-    const { resource, html, stored, events } = this.#app;
+    const { html, stored, old, only, events } = this.#app;
     this.#loads = 0;
     events.starts();
-    const document = prelude(stored(), resource.legacy ?? false) + html;
+    const document = prelude(stored(), old, only) + html;
     const { proxy, allow } = this.policy;
     this.#control(
       RESOURCE_READY,

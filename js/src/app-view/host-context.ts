@@ -143,6 +143,8 @@ export interface Pretence {
   theme?: Theme;
   locale?: string;
   safeAreaInsets?: NonNullable<McpUiHostContext["safeAreaInsets"]>;
+  platform?: NonNullable<McpUiHostContext["platform"]>;
+  deviceCapabilities?: NonNullable<McpUiHostContext["deviceCapabilities"]>;
 }
 
 export function pretended({ theme, ...others }: Pretence): Partial<McpUiHostContext> {

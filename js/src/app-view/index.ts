@@ -8,7 +8,7 @@ export default (): Widget => ({
     const { policy } = (model.get("_host") ?? {}) as Partial<Host>;
     if (policy) prepareSpare(policy);
   },
-  render({ model, el, signal }) {
-    new AppView(model, el, signal);
+  render({ model, el, signal, host }) {
+    new AppView(model, el, signal, host);
   },
 });

@@ -1,9 +1,11 @@
 import type { McpUiHostContext } from "@modelcontextprotocol/ext-apps";
 import { element } from "../shared/dom";
-import type { CallPayload, DisplayMode } from "./bridge";
+import type { DisplayMode } from "./bridge";
+import type { Chrome } from "./chrome";
 import type { Resource } from "./frame";
 import type { Pretence } from "./host-context";
 import type { Trace } from "./trace";
+import type { Answer } from "./transport";
 
 /** What the inspector sees of a view, and what it can do to it. */
 export interface Inspected {
@@ -15,12 +17,14 @@ export interface Inspected {
   context(): McpUiHostContext;
   /** Tell the app this instead of the truth; replaces what was pretended before. */
   pretend(pretence: Pretence): void;
-  /** Keep the app to a width in pixels; null gives it the cell's. */
-  limitWidth(width: number | null): void;
+  /** Keep the app to a size in pixels; what is not named is the page's. */
+  limit(size: Partial<Record<"width" | "height", number>>): void;
+  /** The page around the view has the controls of the host context already. */
+  controlled?: boolean;
   /** The mode that is in force then. */
   display(mode: DisplayMode): DisplayMode;
   /** The same request again as if the app made it; it does not hear of the answer. */
-  repeat(method: string, params: unknown): Promise<CallPayload>;
+  repeat(method: string, params: unknown): Promise<Answer>;
 }
 
 /** What `inspector.js` exports. */
@@ -28,52 +32,31 @@ export interface InspectorModule {
   mount(panel: HTMLElement, inspected: Inspected, signal: AbortSignal): void;
 }
 
-/** The kernel's `inspector` message. */
-export interface InspectorCode {
-  module: string;
-  style: string;
-}
-
 /**
- * Opens and closes the inspector. Its code is no part of this bundle: most apps are never inspected, and a widget's
- * code travels with every instance.
+ * Opens and closes the inspector. Its code is no part of this bundle: most apps are never inspected.
  */
 export class Inspection {
   readonly panel = element("div", "pmcp-inspector");
   #life: AbortController | null = null;
-  #module: Promise<InspectorModule> | null = null;
 
   constructor(
     private readonly inspected: Inspected,
-    private readonly fetch: () => void,
-    private readonly failed: (why: string) => void,
+    private readonly chrome: Chrome,
+    private readonly load: () => Promise<InspectorModule>,
     signal: AbortSignal,
   ) {
     this.panel.hidden = true;
     signal.addEventListener("abort", () => this.#life?.abort());
   }
 
-  get open(): boolean {
-    return !this.panel.hidden;
-  }
-
   toggle(): void {
-    this.panel.hidden = this.open;
+    this.chrome.hideBar("inspector");
     this.#life?.abort();
     this.#life = null;
     this.panel.replaceChildren();
-    if (!this.open) return;
+    this.#show(this.panel.hidden === true);
+    if (this.panel.hidden) return;
     this.panel.append(element("p", "pmcp-empty", "Loading the inspector…"));
-    if (this.#module) void this.#mount();
-    else this.fetch();
-  }
-
-  arrived({ module, style }: InspectorCode): void {
-    // From the kernel, so as much ours as this module is.
-    const address = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
-    this.#module = import(address).finally(() => URL.revokeObjectURL(address));
-    const sheet = element("style", "", style);
-    this.panel.before(sheet);
     void this.#mount();
   }
 
@@ -81,15 +64,23 @@ export class Inspection {
     const life = new AbortController();
     this.#life = life;
     try {
-      const module = await this.#module;
-      if (life.signal.aborted || !this.open) return;
+      const module = await this.load();
+      if (life.signal.aborted) return;
       this.panel.replaceChildren();
-      module?.mount(this.panel, this.inspected, life.signal);
+      module.mount(this.panel, this.inspected, life.signal);
     } catch (error) {
-      // A page may forbid scripts from blob addresses.
-      this.#module = null;
-      this.panel.hidden = true;
-      this.failed(String(error));
+      this.#show(false);
+      this.chrome.showBar("inspector", {
+        tone: "warning",
+        text: "The inspector could not be opened.",
+        detail: String(error),
+        actions: [{ label: "Close", run: () => this.chrome.hideBar("inspector") }],
+      });
     }
+  }
+
+  #show(open: boolean): void {
+    this.panel.hidden = !open;
+    this.chrome.setInspected(open);
   }
 }

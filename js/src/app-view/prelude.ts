@@ -4,6 +4,10 @@
 export const STORED = "run.pmcp/notifications/stored";
 export const ESCAPED = "run.pmcp/notifications/escaped";
 export const VIOLATION = "run.pmcp/notifications/csp-violation";
+/** An app uses what the host that is played does not have. */
+export const MISSING = "run.pmcp/notifications/not-offered";
+/** What the requests of the imitation begin with. */
+export const SHIM_ID = "legacy-";
 export const LEFT = "run.pmcp/notifications/left";
 
 /** The `_storage` trait. */
@@ -182,149 +186,28 @@ function violations(method: string): void {
   });
 }
 
-/**
- * `window.mcpBridge` and `window.openai` for widgets that were written for them. They shake hands with the host as
- * any app does. `callTool` gives the `CallToolResult`, on which the fields of its structured content (or of the JSON
- * in its text) can be read as well, besides `success` and, for a failure, `error`.
- */
-function legacy(state: unknown, method: string): void {
-  type Json = Record<string, unknown>;
-  const pending = new Map<number, { resolve: (value: Json) => void; reject: (e: Error) => void }>();
-  let next = 0;
-  const say = (message: object) => parent.postMessage({ jsonrpc: "2.0", ...message }, "*");
-  const ask = (name: string, params: object) =>
-    new Promise<Json>((resolve, reject) => {
-      next += 1;
-      pending.set(next, { resolve, reject });
-      say({ id: `legacy-${next}`, method: name, params });
-    });
-  const globals: Json = {
-    toolInput: null,
-    toolOutput: null,
-    toolResponseMetadata: null,
-    widgetState: state ?? null,
-    theme: "light",
-    locale: navigator.language,
-    displayMode: "inline",
-    maxHeight: null,
-    safeArea: { insets: { top: 0, right: 0, bottom: 0, left: 0 } },
-    userAgent: { device: { type: "desktop" }, capabilities: { hover: true, touch: false } },
-  };
-  const data = (result: Json): unknown => {
-    if (result.structuredContent !== undefined) return result.structuredContent;
-    const text = (result.content as Json[] | undefined)?.find((each) => each.type === "text")?.text;
-    try {
-      return JSON.parse(text as string);
-    } catch {
-      return text;
-    }
-  };
-  const told = (result: Json): Json => {
-    const inner = data(result);
-    const fields = typeof inner === "object" && !Array.isArray(inner) ? inner : {};
-    const outcome = result.isError
-      ? { success: false, error: typeof inner === "string" ? inner : "the tool failed" }
-      : { success: true };
-    return { ...outcome, ...fields, ...result };
-  };
-  const set = (changes: Json) => {
-    Object.assign(globals, changes);
-    dispatchEvent(new CustomEvent("openai:set_globals", { detail: { globals: changes } }));
-  };
-  const context = (given: Json) => {
-    const { theme, locale, displayMode, safeAreaInsets, containerDimensions } = given;
-    const changes: Json = {};
-    if (theme) changes.theme = theme;
-    if (locale) changes.locale = locale;
-    if (displayMode) changes.displayMode = displayMode;
-    if (safeAreaInsets) changes.safeArea = { insets: safeAreaInsets };
-    if (containerDimensions) changes.maxHeight = (containerDimensions as Json).maxHeight ?? null;
-    set(changes);
-  };
-  const keep = (value: unknown) => {
-    set({ widgetState: value });
-    say({ method, params: { state: value } });
-  };
-  const callTool = async (name: string, args?: object) =>
-    told(await ask("tools/call", { name, arguments: args ?? {} }));
-  const message = (text: unknown) =>
-    ask("ui/message", { role: "user", content: [{ type: "text", text: String(text) }] });
-  const open = (target: unknown) =>
-    ask("ui/open-link", { url: (target as Json | null)?.href ?? target });
-  const mode = (wanted: unknown) =>
-    ask("ui/request-display-mode", { mode: (wanted as Json | null)?.mode ?? wanted });
-  const height = (tall: unknown) =>
-    say({ method: "ui/notifications/size-changed", params: { height: tall } });
-  const bridge: Json = {
-    callTool,
-    readResource: (uri: string) => ask("resources/read", { uri }),
-    getState: () => globals.widgetState ?? {},
-    setState: (changes: object) => keep({ ...(globals.widgetState as object | null), ...changes }),
-    sendMessage: message,
-    openExternal: open,
-    openLink: open,
-    requestDisplayMode: mode,
-    notifyIntrinsicHeight: height,
-    extensions: {},
-  };
-  const openai: Json = {
-    callTool,
-    setWidgetState: (value: unknown) => keep(value),
-    sendFollowUpMessage: (given: unknown) => message((given as Json | null)?.prompt ?? given),
-    openExternal: open,
-    requestDisplayMode: mode,
-    requestClose: () => say({ method: "ui/notifications/request-teardown", params: {} }),
-    notifyIntrinsicHeight: height,
-  };
-  for (const name of Object.keys(globals)) {
-    const get = () => globals[name];
-    Object.defineProperty(openai, name, { get, enumerable: true });
-    Object.defineProperty(bridge, name, { get, enumerable: true });
-  }
-  addEventListener("message", ({ data: message, source }) => {
-    if (source !== parent || typeof message !== "object" || message === null) return;
-    const { id, method: name, params, result, error } = message;
-    if (name === "ui/notifications/tool-input") set({ toolInput: params.arguments });
-    else if (name === "ui/notifications/tool-result") {
-      set({ toolOutput: data(params) ?? null, toolResponseMetadata: params._meta ?? null });
-    } else if (name === "ui/notifications/host-context-changed") context(params);
-    else if (name === undefined && typeof id === "string" && id.startsWith("legacy-")) {
-      const waiting = pending.get(Number(id.slice(7)));
-      pending.delete(Number(id.slice(7)));
-      if (error) waiting?.reject(new Error(error.message));
-      else waiting?.resolve(result);
-    }
-  });
-  Object.assign(window, { mcpBridge: bridge, openai });
-  const modes = ["inline", "fullscreen", "pip"];
-  const start = async () => {
-    const host = await ask("ui/initialize", {
-      appInfo: { name: document.title || "widget", version: "0" },
-      appCapabilities: { availableDisplayModes: modes },
-      protocolVersion: "2026-01-26",
-    });
-    context(host.hostContext as Json);
-    say({ method: "ui/notifications/initialized", params: {} });
-    dispatchEvent(new Event("mcpBridgeReady"));
-  };
-  // A widget that waits for the event has to be there first.
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
-  else start();
-}
-
 /** Nothing in it can end the script: neither its own text nor what an app once stored. */
 function literal(value: unknown): string {
   return (JSON.stringify(value) ?? "null").replace(/</g, "\\u003c").replace(/[\u2028\u2029]/g, " ");
 }
 
+/** What `old-widgets.js` exports: the code of `window.mcpBridge` and `window.openai`. */
+export interface OldWidgets {
+  /** `missing` tells of what a host does not have that has `window.openai` alone; null where all is offered. */
+  install(state: unknown, method: string, missing: string | null): void;
+}
+
 /** The script that goes before the app's document. In a `srcdoc` it does not bring quirks mode about. */
-export function prelude(stored: Stored | null, old: boolean): string {
+export function prelude(stored: Stored | null, old: OldWidgets | null, only: boolean): string {
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
     `(${violations})(${literal(VIOLATION)})`,
     `(${succession})(${literal(stored?.left ?? null)},${literal(LEFT)})`,
   ];
-  if (old) calls.push(`(${legacy})(${literal(stored?.state)},${literal(STORED)})`);
+  if (old) {
+    const given = [stored?.state, STORED, only ? MISSING : null].map(literal);
+    calls.push(`(${old.install})(${given.join(",")})`);
+  }
   return `<script>${calls.join(";")};document.currentScript.remove()</script>`;
 }

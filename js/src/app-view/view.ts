@@ -1,41 +1,36 @@
-import { listen, type Model } from "../shared/anywidget";
+/** One mounted view of one app: its parts, and when the app is opened and taken away. */
+import { type Host as Front, listen, type Model } from "../shared/anywidget";
 import { Channel, type Message } from "../shared/channel";
 import { element } from "../shared/dom";
 import type { Link } from "../shared/liveness";
-import { currentTheme, followTheme, watchTheme } from "../shared/theme";
-import {
-  Bridge,
-  type Call,
-  type CallPayload,
-  type DisplayMode,
-  type Host,
-  type Phase,
-} from "./bridge";
+import { currentTheme, followTheme } from "../shared/theme";
+import { Attention } from "./attention";
+import { Bridge, type Call, type DisplayMode, type Host, type Phase } from "./bridge";
+import { Cards } from "./cards";
 import { Chrome } from "./chrome";
+import { type Code, CodeLoader } from "./code";
+import type { DirectModule } from "./direct";
 import { DISPLAY_MODES, Display } from "./display";
 import { documentOf, keepDocument } from "./documents";
 import { embedded } from "./download";
 import { Frame, type Resource } from "./frame";
-import {
-  hostContext,
-  type Pretence,
-  pretended,
-  type Space,
-  spaceContext,
-  themeContext,
-} from "./host-context";
-import { type Inspected, Inspection, type InspectorCode } from "./inspection";
+import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import type { Left, Stored } from "./prelude";
+import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
+import { kernelOf, reopen } from "./reconnect";
+import { Requests, type Wish } from "./requests";
 import { SizeDamper } from "./size";
 import { hasSpare, prepareSpare, takeSpare } from "./spare";
+import { Status } from "./status";
+import { Surroundings } from "./surroundings";
 import { Trace } from "./trace";
-import { showEval, showWanted } from "./wishes";
+import { KernelTransport } from "./transport";
+import { showWanted } from "./wishes";
+import { said } from "./words";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
-const RESIZE_PAUSE = 150;
 const RELOAD_GRACE = 1000;
 /** Milliseconds an app that is replaced by its successor has to say what it keeps. */
 const SUCCESSION_PATIENCE = 100;
@@ -54,54 +49,83 @@ function whenConnected(el: Element, signal: AbortSignal, then: () => void): void
   else setTimeout(() => whenConnected(el, signal, then));
 }
 
-/** One mounted view of one app: its own frame, its own session with the app. */
 export class AppView {
   readonly #chrome: Chrome;
+  readonly #status: Status;
   readonly #channel: Channel;
   readonly #sizes = new SizeDamper(INITIAL_HEIGHT, SIZES);
-  #bridge: Bridge | null = null;
-  #frame: Frame | null = null;
-  #phase: Phase = "loading";
-  #closed = false;
-  #link: Link = "live";
-  #width = 0;
-  #lastHeard = 0;
   readonly #display: Display;
   readonly #questions: Questions;
-  readonly #trace = new Trace();
+  readonly #cards: Cards;
+  readonly #code: CodeLoader;
   readonly #inspection: Inspection;
-  #pretence: Pretence = {};
-  #problems = 0;
-  #turn = 0;
-  #triedEval = false;
+  /** What a page around the view may see and do, as the inspector does. */
+  readonly inspected: Inspected;
+  readonly #surroundings: Surroundings;
+  readonly #kernel = new KernelTransport(() => this.#channel);
+  readonly #requests: Requests;
+  readonly #trace = new Trace();
+  #bridge: Bridge | null = null;
+  #frame: Frame | null = null;
+  #old: OldWidgets | null = null;
+  #closed = false;
   /** What the app stored that the kernel has not confirmed yet. */
   #unconfirmed: Stored = {};
   #left: Left | null = null;
-  /** What this view itself asked of the server. */
-  readonly #reads = new Map<number, (payload: CallPayload) => void>();
-  #lastRead = 0;
+  #turn = 0;
+  #lastHeard = 0;
 
   constructor(
     private readonly model: Model,
     el: HTMLElement,
     private readonly signal: AbortSignal,
+    front?: Front,
   ) {
     this.#chrome = new Chrome(
       () => this.#open(),
-      () => this.#inspect(),
+      () => this.#inspection.toggle(),
+    );
+    const { root, stage } = this.#chrome;
+    this.#status = new Status(
+      this.#chrome,
+      () => this.#open(),
+      front && kernelOf(model) ? () => void this.#reconnect(front) : null,
     );
     this.#questions = new Questions(this.#chrome, (uri) => this.#read(uri));
+    this.#code = new CodeLoader((name) => this.#channel.send({ kind: "code", name }), root);
+    this.#cards = new Cards(front, () => this.#tellToAnswer());
+    this.#display = new Display(root, (mode) => this.#displayed(mode), signal);
+    this.#surroundings = new Surroundings({
+      stage,
+      call: () => this.#call,
+      mode: () => this.#display.mode,
+      changed: (part) => this.#bridge?.contextChanged(part),
+      themed: (theme) => this.#frame?.setTheme(theme),
+      signal,
+    });
+    this.#requests = new Requests({
+      kernel: this.#kernel,
+      attention: new Attention(
+        stage,
+        (paused) => this.#event(paused ? "paused" : "resumed", {}),
+        signal,
+      ),
+      load: () => this.#code.load<DirectModule>("direct"),
+      notify: (method, params) => this.#bridge?.notify(method, params),
+      event: (name, payload) => this.#event(name, payload),
+      failed: (why) => this.#notDirect(why),
+    });
+    this.inspected = this.#inspected();
     this.#inspection = new Inspection(
-      this.#inspected(),
-      () => this.#channel.send({ kind: "inspector" }),
-      (why) => this.#inspectorFailed(why),
+      this.inspected,
+      this.#chrome,
+      () => this.#inspector(),
       signal,
     );
-    this.#chrome.root.append(this.#inspection.panel);
-    this.#display = new Display(this.#chrome.root, (mode) => this.#displayed(mode), signal);
-    followTheme(this.#chrome.root, signal);
+    root.append(this.#cards.node, this.#inspection.panel);
+    followTheme(root, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
-    el.append(this.#chrome.root);
+    el.append(root);
     if (model.get("_closed") === true) this.#close();
     else if (this.#mayTakeSpare()) whenConnected(el, signal, () => this.#frame ?? this.#open());
     else this.#open();
@@ -115,6 +139,8 @@ export class AppView {
       linked: (link) => this.#linked(link),
     });
     this.#linked(this.#channel.link);
+    this.#follow("_bridge", (wish) => this.#requests.use((wish as Wish) ?? { mode: "kernel" }));
+    this.#follow("_cards", (models) => this.#cards.show((models as string[]) ?? []));
     listen(model, "change:_resource", signal, () => void this.#reopen());
     listen(model, "change:_storage", signal, () => this.#echoed());
     listen(model, "change:_call", signal, () => this.#showCall());
@@ -122,31 +148,42 @@ export class AppView {
     listen(model, "change:_closed", signal, () => {
       if (model.get("_closed") === true) void this.#teardown();
     });
-    watchTheme(signal, (theme) => {
-      if (this.#pretence.theme) return;
-      this.#frame?.setTheme(theme);
-      this.#bridge?.contextChanged(themeContext());
-    });
-    this.#watchWidth();
   }
 
   get #call(): Call | null {
     return this.model.get("_call") as Call | null;
   }
 
-  #mayTakeSpare(): boolean {
-    const resource = this.model.get("_resource") as Resource | null;
-    return Boolean(resource?.uri && hasSpare(resource));
+  get #resource(): Resource | null {
+    return this.model.get("_resource") as Resource | null;
   }
 
   get #host(): Host {
     return { ...HOST, ...(this.model.get("_host") as Partial<Host> | null) };
   }
 
+  /** Calls back with the trait's value now and with every later one. */
+  #follow(trait: string, changed: (value: unknown) => void): void {
+    listen(this.model, `change:${trait}`, this.signal, () => changed(this.model.get(trait)));
+    const value = this.model.get(trait);
+    if (value) changed(value);
+  }
+
+  #event(event: string, payload: unknown): void {
+    this.#channel.send({ kind: "event", event, payload });
+  }
+
+  // --- the app is opened ---
+
+  #mayTakeSpare(): boolean {
+    const resource = this.#resource;
+    return Boolean(resource?.uri && hasSpare(resource));
+  }
+
   #open(): void {
     this.#discard();
     this.#closed = false;
-    const resource = this.model.get("_resource") as Resource | null;
+    const resource = this.#resource;
     this.#showTitle();
     // Until the server has sent it.
     if (!resource?.uri) return;
@@ -157,85 +194,49 @@ export class AppView {
       return;
     }
     if (resource.hash) keepDocument(resource.hash, html);
+    if (resource.legacy && !this.#old && this.#channel?.link !== "static") {
+      queueMicrotask(() => this.#loadOld());
+      return;
+    }
     this.#chrome.setBorder(resource.prefersBorder ?? true);
     showWanted(this.#chrome, resource.wanted ?? {}, () => this.#channel.send({ kind: "consent" }));
-    const host = this.#host;
-    const bridge = new Bridge(
-      {
-        post: (message) => {
-          this.#trace.add("host", message);
-          this.#frame?.post(message);
-        },
-        rpc: (call, payload) => {
-          this.#channel.expect();
-          this.#channel.send({ kind: "rpc", call, payload });
-        },
-        cancel: (call) => {
-          this.#channel.settle(false);
-          this.#channel.send({ kind: "rpc-cancel", call });
-        },
-        event: (event, payload) => {
-          if (event === "stored")
-            this.#unconfirmed = { ...this.#unconfirmed, ...(payload as Stored) };
-          this.#channel.send({ kind: "event", event, payload });
-        },
-        size: (height) => this.#resize(height),
-        openLink: (url) => this.#questions.link(url),
-        download: (contents) => this.#questions.download(contents),
-        display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
-        leave: () => void this.#teardown(),
-        escape: () => {
-          if (this.#display.mode === "fullscreen") this.#display.show("inline");
-        },
-        violation: (params) => this.#violated(params),
-        left: (what) => {
-          this.#left = what;
-        },
-        context: () => this.#context(),
-        phase: (phase) => this.#enter(phase, host),
-        reachable: () => this.#link !== "static" && !this.signal.aborted,
-      },
-      host,
-    );
-    this.#bridge = bridge;
     this.#trace.begin("opened");
-    this.#problems = 0;
-    this.#triedEval = false;
-    this.#chrome.setProblems(0);
+    this.#status.opened();
+    const host = this.#host;
+    const bridge = this.#makeBridge(host);
+    this.#bridge = bridge;
     bridge.setCall(this.#call);
     this.#turn = this.#call?.turn ?? 0;
-    const { stage } = this.#chrome;
-    const spare = takeSpare(resource, stage);
-    this.#frame = spare ?? new Frame(resource, currentTheme());
-    this.#frame.setTheme(this.#pretence.theme ?? currentTheme());
-    this.#frame.node.style.height = `${this.#sizes.height}px`;
-    if (!spare) stage.replaceChildren(this.#frame.node);
+    this.#frame = this.#makeFrame(resource);
+    const receive = (data: unknown) => {
+      this.#trace.add("app", data);
+      bridge.receive(data);
+    };
     const left = this.#left;
     this.#left = null;
     const stored = () => {
       const kept = this.model.get("_storage") as Stored | null;
       return { ...kept, ...this.#unconfirmed, left };
     };
-    const receive = (data: unknown) => {
-      this.#trace.add("app", data);
-      bridge.receive(data);
-    };
-    this.#frame.show(resource, html, stored, {
+    const old = resource.legacy ? this.#old : null;
+    const events = {
       starts: () => {
         this.#trace.begin("document");
         bridge.start();
       },
-      loaded: (times) => this.#loaded(times),
-      message: (data) => {
+      loaded: (times: number) => this.#loaded(times),
+      message: (data: unknown) => {
         this.#lastHeard = performance.now();
         receive(data);
       },
       // That is no sign of life: it may be the last that there is to hear.
       notLoaded: receive,
-    });
+    };
+    const only = Boolean(host.only);
+    this.#frame.show({ resource, html, stored, old, only, events });
     bridge.start();
     this.#enter("loading", host);
-    this.#showLink();
+    this.#status.link(this.#channel?.link ?? "live", true);
     this.#showCall();
   }
 
@@ -255,203 +256,73 @@ export class AppView {
     }
   }
 
+  #makeBridge(host: Host): Bridge {
+    const bridge: Bridge = new Bridge(
+      {
+        post: (message) => {
+          this.#trace.add("host", message);
+          this.#frame?.post(message);
+        },
+        request: (method, params, signal) => this.#requests.request(method, params, signal),
+        event: (event, payload) => {
+          if (event === "stored") Object.assign(this.#unconfirmed, payload as Stored);
+          this.#event(event, payload);
+        },
+        size: (height) => this.#resize(height),
+        openLink: (url) => this.#questions.link(url),
+        download: (contents) => this.#questions.download(contents),
+        display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
+        leave: () => void this.#teardown(),
+        escape: () => {
+          if (this.#display.mode === "fullscreen") this.#display.show("inline");
+        },
+        violation: (params) => {
+          this.#event("csp-violation", params);
+          this.#status.blocked(params.blocked, this.#host);
+        },
+        notOffered: (what) => {
+          this.#event("not-offered", { what });
+          this.#status.notOffered(what, host);
+        },
+        left: (what) => {
+          this.#left = what;
+        },
+        context: () => this.#surroundings.context(),
+        phase: (phase) => this.#enter(phase, host),
+      },
+      host,
+    );
+    return bridge;
+  }
+
+  #makeFrame(resource: Resource): Frame {
+    const { stage } = this.#chrome;
+    const spare = takeSpare(resource, stage);
+    const frame = spare ?? new Frame(resource, currentTheme());
+    frame.setTheme(this.#surroundings.theme);
+    frame.node.style.height = `${this.#sizes.height}px`;
+    frame.node.style.maxHeight = this.#surroundings.maxHeight;
+    if (!spare) stage.replaceChildren(frame.node);
+    return frame;
+  }
+
   #askDocument(): void {
-    if (this.#link === "static") {
-      const text = "The app is not saved in this notebook. Run its cell to open it.";
-      this.#chrome.showBar("document", { tone: "info", text });
+    if (this.#channel.link === "static") {
+      this.#chrome.showBar("document", { tone: "info", text: said().empty });
     } else this.#channel.send({ kind: "document" });
   }
 
-  #fromKernel(message: Message): void {
-    const payload = message.payload as Record<string, unknown> | undefined;
-    if (message.kind === "rpc-result") {
-      const read = this.#reads.get(Number(message.call));
-      if (read) {
-        this.#reads.delete(Number(message.call));
-        this.#channel.settle();
-        read((payload ?? {}) as CallPayload);
-      } else if (this.#bridge?.answer(Number(message.call), (payload ?? {}) as CallPayload)) {
-        this.#channel.settle();
-      }
-    } else if (message.kind === "notify" && typeof payload?.method === "string") {
-      this.#bridge?.notify(payload.method, payload.params);
-    } else if (message.kind === "document" && typeof payload?.html === "string") {
-      keepDocument(String(payload.hash), payload.html);
-      if (!this.#frame && !this.#closed) this.#open();
-    } else if (message.kind === "ask" && typeof payload?.method === "string") {
-      void this.#askApp(Number(message.call), payload.method, payload.params);
-    } else if (message.kind === "display" && typeof payload?.mode === "string") {
-      this.#display.show(payload.mode as DisplayMode);
-    } else if (message.kind === "inspector" && typeof payload?.module === "string") {
-      this.#inspection.arrived(payload as unknown as InspectorCode);
-    } else if (message.kind === "teardown") {
-      void this.#teardown();
-    }
+  async #loadOld(): Promise<void> {
+    this.#old = await this.#code.load<OldWidgets>("old-widgets");
+    if (!this.#frame && !this.#closed && !this.signal.aborted) this.#open();
   }
 
   #enter(phase: Phase, host: Host): void {
-    this.#phase = phase;
-    this.#showState();
-    if (phase === "silent" && this.#triedEval) showEval(this.#chrome, this.#host.server);
-    if (phase === "silent") {
-      this.#chrome.showBar("silent", {
-        tone: "warning",
-        text: `The app has not said ui/notifications/initialized within ${host.initTimeout / 1000} s. It is shown as a plain page.`,
-        actions: [{ label: "Reload", run: () => this.#open() }],
-      });
-    } else this.#chrome.hideBar("silent");
+    this.#status.phase(phase, host);
+    if (phase !== "ready") return;
     // The next app finds its frame ready, once this one has its own start behind it.
-    if (phase === "ready" && host.policy) prepareSpare(host.policy);
-    if (phase === "ready") this.#offerModes();
-  }
-
-  /** What the app is told of its surroundings: the truth, or what the inspector makes of it. */
-  #context(): ReturnType<typeof hostContext> {
-    return { ...hostContext(this.#call, this.#space()), ...pretended(this.#pretence) };
-  }
-
-  #pretend(pretence: Pretence): void {
-    const before = this.#context();
-    this.#pretence = pretence;
-    const changed = Object.entries(this.#context()).filter(
-      ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
-    );
-    this.#frame?.setTheme(pretence.theme ?? currentTheme());
-    if (changed.length > 0) this.#bridge?.contextChanged(Object.fromEntries(changed));
-  }
-
-  #inspected(): Inspected {
-    const view = this;
-    return {
-      trace: this.#trace,
-      get server() {
-        return view.#host.server;
-      },
-      get resource() {
-        return view.model.get("_resource") as Resource | null;
-      },
-      get mode() {
-        return view.#display.mode;
-      },
-      context: () => this.#context(),
-      pretend: (pretence) => this.#pretend(pretence),
-      limitWidth: (width) => {
-        this.#chrome.stage.style.maxWidth = width === null ? "" : `${width}px`;
-      },
-      display: (mode) => this.#display.show(mode),
-      repeat: (method, params) => this.#ask(method, params),
-    };
-  }
-
-  #inspect(): void {
-    if (!this.#inspection.open && this.#link === "static") {
-      this.#inspectorFailed("There is no live kernel to load it from.");
-      return;
-    }
-    this.#chrome.hideBar("inspector");
-    this.#inspection.toggle();
-    this.#chrome.setInspected(this.#inspection.open);
-  }
-
-  #inspectorFailed(why: string): void {
-    this.#chrome.setInspected(false);
-    this.#chrome.showBar("inspector", {
-      tone: "warning",
-      text: "The inspector could not be opened.",
-      detail: why,
-      actions: [{ label: "Close", run: () => this.#chrome.hideBar("inspector") }],
-    });
-  }
-
-  #violated(params: Record<string, unknown>): void {
-    this.#channel.send({ kind: "event", event: "csp-violation", payload: params });
-    const code = params.blocked === "eval";
-    // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
-    if (code && this.#phase === "loading") {
-      this.#triedEval = true;
-      return;
-    }
-    this.#problems += 1;
-    this.#chrome.setProblems(this.#problems);
-    if (code) showEval(this.#chrome, this.#host.server);
-  }
-
-  #space(): Space {
-    this.#width ||= this.#chrome.stage.clientWidth;
-    const { mode } = this.#display;
-    const height = mode === "inline" ? SIZES.max : this.#chrome.stage.clientHeight;
-    return { mode, width: this.#width, height };
-  }
-
-  #displayed(mode: DisplayMode): void {
-    this.#width = this.#chrome.stage.clientWidth;
+    if (host.policy) prepareSpare(host.policy);
     this.#offerModes();
-    if (mode === "fullscreen") this.#chrome.focusModes();
-    this.#bridge?.contextChanged(spaceContext(this.#space()));
-    this.#channel.send({ kind: "event", event: "display", payload: { mode } });
-  }
-
-  /** The way back always, another way where the app can take it. */
-  #offerModes(): void {
-    const { mode } = this.#display;
-    const offered = DISPLAY_MODES.filter(
-      (each) => each !== mode && (each === "inline" || this.#bridge?.takes(each)),
-    );
-    this.#chrome.offerModes(offered, (each) => this.#display.show(each));
-  }
-
-  /** What Python asks of the app; null says that there is no app to answer. */
-  async #askApp(call: number, method: string, params: unknown): Promise<void> {
-    const answer = await this.#bridge?.ask(method, params);
-    const payload = answer
-      ? { result: answer.result, error: answer.error }
-      : { error: { code: UNAVAILABLE, message: "The app is not there, or started over." } };
-    this.#channel.send({ kind: "answer", call, payload });
-  }
-
-  #showState(): void {
-    if (this.#closed) this.#chrome.setState("closed");
-    else if (this.#link === "static") this.#chrome.setState("static");
-    else if (this.#link === "busy") this.#chrome.setState("busy");
-    else this.#chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);
-  }
-
-  #showTitle(): void {
-    const resource = this.model.get("_resource") as Resource | null;
-    const tool = this.#call?.tool as { name?: string; title?: string } | null | undefined;
-    const name = tool?.title || tool?.name || resource?.name || resource?.uri || "MCP app";
-    this.#chrome.setTitle(name, this.#host.server);
-  }
-
-  #showCall(): void {
-    const call = this.#call;
-    const turn = call?.turn ?? 0;
-    const anew = turn !== this.#turn;
-    this.#turn = turn;
-    this.#showTitle();
-    if (call?.error) {
-      this.#chrome.showBar("call", { tone: "error", text: "The call failed.", detail: call.error });
-    } else if (typeof call?.cancelled === "string") {
-      const detail = call.cancelled ? { detail: call.cancelled } : {};
-      this.#chrome.showBar("call", { tone: "info", text: "The call was cancelled.", ...detail });
-    } else this.#chrome.hideBar("call");
-    if (anew && this.#bridge) void this.#reopen();
-    else this.#bridge?.setCall(call);
-  }
-
-  #linked(link: Link): void {
-    this.#link = link;
-    this.#showState();
-    this.#showLink();
-  }
-
-  #showLink(): void {
-    if (this.#link === "static" && this.#frame) {
-      this.#chrome.showBar("kernel", {
-        tone: "info",
-        text: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
-      });
-    } else this.#chrome.hideBar("kernel");
   }
 
   /** A document that comes after the first and says nothing is the browser's error page, not the app. */
@@ -468,58 +339,161 @@ export class AppView {
     }, RELOAD_GRACE);
   }
 
+  // --- the kernel speaks ---
+
+  #fromKernel(message: Message): void {
+    const payload = message.payload as Record<string, unknown> | undefined;
+    if (message.kind === "rpc-result") this.#kernel.receive(message);
+    else if (message.kind === "notify" && typeof payload?.method === "string") {
+      if (payload.method === "notifications/tools/list_changed") this.#requests.changed();
+      this.#bridge?.notify(payload.method, payload.params);
+    } else if (message.kind === "document" && typeof payload?.html === "string") {
+      keepDocument(String(payload.hash), payload.html);
+      if (!this.#frame && !this.#closed) this.#open();
+    } else if (message.kind === "ask" && typeof payload?.method === "string") {
+      void this.#askApp(Number(message.call), payload.method, payload.params);
+    } else if (message.kind === "display" && typeof payload?.mode === "string") {
+      this.#display.show(payload.mode as DisplayMode);
+    } else if (message.kind === "code" && typeof payload?.module === "string") {
+      this.#code.arrived(payload as unknown as Code);
+    } else if (message.kind === "teardown") void this.#teardown();
+  }
+
+  /** What Python asks of the app; null says that there is no app to answer. */
+  async #askApp(call: number, method: string, params: unknown): Promise<void> {
+    const answer = await this.#bridge?.ask(method, params);
+    const payload = answer
+      ? { result: answer.result, error: answer.error }
+      : { error: { code: UNAVAILABLE, message: "The app is not there, or started over." } };
+    this.#channel.send({ kind: "answer", call, payload });
+  }
+
+  #linked(link: Link): void {
+    if (link === "static") this.#kernel.lost();
+    this.#status.link(link, this.#frame !== null);
+  }
+
+  /** The kernel was restarted, and knows nothing of this app. */
+  async #reconnect(front: Front): Promise<void> {
+    const kernel = kernelOf(this.model);
+    if (!kernel) return;
+    this.#chrome.showBar("kernel", { tone: "info", text: "Opening the app again…" });
+    const request = {
+      server: this.#host.server,
+      tool: this.#call?.tool?.name,
+      arguments: this.#call?.arguments ?? null,
+    };
+    const el = element("div");
+    try {
+      this.#chrome.root.after(el);
+      await reopen(kernel, front, request, { el, signal: this.signal });
+      this.#discard();
+      this.#chrome.root.remove();
+    } catch (error) {
+      el.remove();
+      this.#chrome.showBar("kernel", {
+        tone: "warning",
+        text: "The app could not be opened again.",
+        detail: error instanceof Error ? error.message : String(error),
+        actions: [{ label: "Reconnect", run: () => void this.#reconnect(front) }],
+      });
+    }
+  }
+
+  // --- what the person sees and does ---
+
+  #showTitle(): void {
+    this.#status.title(this.#resource, this.#call, this.#host);
+  }
+
+  #showCall(): void {
+    const call = this.#call;
+    const anew = (call?.turn ?? 0) !== this.#turn;
+    this.#turn = call?.turn ?? 0;
+    this.#showTitle();
+    this.#status.call(call);
+    if (anew && this.#bridge) void this.#reopen();
+    else this.#bridge?.setCall(call);
+  }
+
+  #notDirect(why: string): void {
+    this.#chrome.showBar("direct", {
+      tone: "warning",
+      text: said().indirect,
+      detail: why,
+      actions: [{ label: "Close", run: () => this.#chrome.hideBar("direct") }],
+    });
+  }
+
+  #tellToAnswer(): void {
+    this.#chrome.showBar("asked", {
+      tone: "info",
+      text: "The server asks something, and the form can’t be shown here. To answer:",
+      detail: "view.asking[0].answer({…})",
+      actions: [{ label: "Close", run: () => this.#chrome.hideBar("asked") }],
+    });
+  }
+
+  #inspector(): Promise<InspectorModule> {
+    if (this.#channel.link !== "static") return this.#code.load<InspectorModule>("inspector");
+    return Promise.reject(said().nobody);
+  }
+
+  #inspected(): Inspected {
+    const view = this;
+    return {
+      trace: this.#trace,
+      get server() {
+        return view.#host.server;
+      },
+      get resource() {
+        return view.#resource;
+      },
+      get mode() {
+        return view.#display.mode;
+      },
+      context: () => this.#surroundings.context(),
+      pretend: (pretence) => this.#surroundings.pretend(pretence),
+      limit: (size) => {
+        this.#surroundings.limit(size);
+        if (this.#frame) this.#frame.node.style.maxHeight = this.#surroundings.maxHeight;
+      },
+      display: (mode) => this.#display.show(mode),
+      repeat: (method, params) => this.#requests.repeat(method, params),
+    };
+  }
+
+  #displayed(mode: DisplayMode): void {
+    this.#offerModes();
+    if (mode === "fullscreen") this.#chrome.focusModes();
+    this.#surroundings.displayed();
+    this.#event("display", { mode });
+  }
+
+  /** The way back always, another way where the app can take it. */
+  #offerModes(): void {
+    const { mode } = this.#display;
+    const offered = DISPLAY_MODES.filter(
+      (each) => each !== mode && (each === "inline" || this.#bridge?.takes(each)),
+    );
+    this.#chrome.offerModes(offered, (each) => this.#display.show(each));
+  }
+
   #resize(height: unknown): void {
     if (this.#display.mode !== "inline") return;
     const next = this.#sizes.report(height, performance.now());
     if (next === null || !this.#frame) return;
     this.#frame.node.style.height = `${next}px`;
-    this.#channel.send({
-      kind: "event",
-      event: "size",
-      payload: { width: Math.round(this.#width), height: next },
-    });
-  }
-
-  /** A request to the server by this view, and not by the app. */
-  #ask(method: string, params: unknown): Promise<CallPayload> {
-    if (this.#link === "static" || this.signal.aborted) {
-      const error = { code: UNAVAILABLE, message: "There is no live kernel behind this view." };
-      return Promise.resolve({ error });
-    }
-    return new Promise((resolve) => {
-      // The bridge counts its calls upwards.
-      this.#lastRead -= 1;
-      const call = this.#lastRead;
-      this.#reads.set(call, resolve);
-      this.#channel.expect();
-      this.#channel.send({ kind: "rpc", call, payload: { method, params } });
-    });
+    this.#event("size", { width: Math.round(this.#surroundings.width), height: next });
   }
 
   async #read(uri: string) {
-    const payload = await this.#ask("resources/read", { uri });
-    const { contents } = (payload.result ?? {}) as { contents?: Record<string, unknown>[] };
+    const { result } = await this.#requests.repeat("resources/read", { uri });
+    const { contents } = (result ?? {}) as { contents?: Record<string, unknown>[] };
     return contents?.[0] ? embedded(contents[0]) : null;
   }
 
-  #watchWidth(): void {
-    let pause: ReturnType<typeof setTimeout> | undefined;
-    const observer = new ResizeObserver(() => {
-      clearTimeout(pause);
-      pause = setTimeout(() => {
-        const width = this.#chrome.stage.clientWidth;
-        // A hidden cell has no width; the app need not hear of that.
-        if (width === 0 || Math.abs(width - this.#width) < 1) return;
-        this.#width = width;
-        this.#bridge?.contextChanged(spaceContext(this.#space()));
-      }, RESIZE_PAUSE);
-    });
-    observer.observe(this.#chrome.stage);
-    this.signal.addEventListener("abort", () => {
-      clearTimeout(pause);
-      observer.disconnect();
-    });
-  }
+  // --- the app goes ---
 
   async #teardown(): Promise<void> {
     if (this.#closed) return;
@@ -527,7 +501,7 @@ export class AppView {
     await bridge?.teardown();
     if (this.#closed || bridge !== this.#bridge) return;
     this.#close();
-    this.#channel.send({ kind: "event", event: "closed", payload: {} });
+    this.#event("closed", {});
   }
 
   #close(): void {
@@ -535,14 +509,12 @@ export class AppView {
     this.#display.show("inline");
     this.#discard();
     this.#showTitle();
-    this.#showState();
-    this.#chrome.stage.replaceChildren(
-      element("p", "pmcp-app-closed", "This app was closed. Run its cell again to open it."),
-    );
+    this.#status.closed();
+    this.#chrome.stage.replaceChildren(element("p", "pmcp-app-closed", said().closed));
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document", "eval"]) this.#chrome.hideBar(bar);
+    for (const bar of ["silent", "left", "document", "eval", "missing"]) this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#chrome.offerModes([], () => {});
     this.#bridge?.dispose();
@@ -555,6 +527,8 @@ export class AppView {
   #leave(): void {
     const farewell = this.#bridge?.teardown();
     this.#bridge?.dispose();
+    this.#requests.close();
+    this.#cards.show([]);
     void Promise.resolve(farewell).then(() => {
       this.#discard();
       this.#chrome.root.remove();

@@ -8,6 +8,8 @@ export interface Model {
   on(event: string, callback: (...args: any[]) => void): void;
   // biome-ignore lint/suspicious/noExplicitAny: as above
   off(event: string, callback: (...args: any[]) => void): void;
+  /** The front end's own, whatever it is. */
+  widget_manager?: unknown;
 }
 
 export interface InitializeContext {

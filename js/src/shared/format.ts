@@ -78,3 +78,12 @@ function number(value: number): string {
   if (size >= 1e-4 && size < 1e9) return String(Number(value.toPrecision(5)));
   return value.toExponential(3);
 }
+
+/** JSON for people; what has none (a cycle, a BigInt) is said instead. */
+export function json(value: unknown): string {
+  try {
+    return JSON.stringify(value, null, 2) ?? String(value);
+  } catch (error) {
+    return `This cannot be shown as JSON: ${error}`;
+  }
+}

@@ -13,6 +13,8 @@ const REST = 120;
 export class Settings {
   readonly selection = new Selection();
   expanded = new Set<number>();
+  /** Where the view that moved last stands, for one that is drawn anew. */
+  scrollTop = 0;
   /** Grows with every change of the columns. */
   layout = 0;
   readonly #watchers = new Set<() => void>();

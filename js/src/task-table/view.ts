@@ -92,7 +92,9 @@ export class TableView {
     followTheme(this.#root, signal);
     el.append(this.#root);
     this.#measure();
+    const { scrollTop } = settings;
     this.#paint();
+    this.#scroller.scrollTop = scrollTop;
     this.#channel = new Channel({
       model,
       signal,
@@ -136,7 +138,12 @@ export class TableView {
     this.#scroller.append(top, this.#body);
     this.#grid.append(this.#scroller);
     this.#root.append(this.#toolbar.node, this.#grid, this.#empty, this.#footer.node);
-    this.#scroller.addEventListener("scroll", () => this.#schedule(), { passive: true });
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+  }
+
+  #scrolled(): void {
+    this.#context.settings.scrollTop = this.#scroller.scrollTop;
+    this.#schedule();
   }
 
   /** Nothing is sent to, or painted for, a table that nobody can see. */

@@ -6,7 +6,8 @@ cut or a crash of the operating system may undo the last ones (those since the l
 (https://sqlite.org/wal.html).
 
 Reads are done on the caller's thread: finding a row takes less time than waking another thread. So are writes, unless
-somebody else is writing.
+somebody else is writing. Both use one connection as long as they can, because a second one forgets all pages it has
+read whenever the first writes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 _APPLICATION: Final = 0x504D4350  # "PMCP"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -41,12 +42,13 @@ _KEPT: Final = 256
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
 
-# Every index is one more page to write for each new task.
+# Every index is one more page to write for each new task. The records themselves are in none: a tree of things that
+# big is deep.
 _SCHEMA: Final = (
     "CREATE TABLE task (owner TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL,"
-    " PRIMARY KEY (owner, created, id)) WITHOUT ROWID",
+    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE UNIQUE INDEX task_id ON task (owner, id)",
+    "CREATE INDEX task_list ON task (owner, created, id)",
     "CREATE INDEX task_live ON task (owner, expires, live) WHERE live",
     "CREATE INDEX task_expires ON task (expires) WHERE expires < 9223372036854775807",
     "CREATE INDEX task_lease ON task (lease) WHERE lease IS NOT NULL",
@@ -54,7 +56,7 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {_VERSION}",
 )
 
-_GET = "SELECT owner, id, seq, data FROM task WHERE owner = ? AND id = ?"
+_GET = "SELECT id, seq, data FROM task WHERE owner = ? AND id = ?"
 _SEQ = "SELECT seq FROM task WHERE owner = ? AND id = ?"
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM task WHERE owner = ? AND live AND expires >= ? LIMIT ?)"
 _INSERT = "INSERT INTO task (owner, id, created, expires, live, lease, seq, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -66,20 +68,18 @@ _REPLACE = (
     "UPDATE task SET seq = ?, data = ?, live = ?, lease = ?, expires = ? WHERE owner = ? AND id = ? AND seq = ?",
 )
 _DELETE = "DELETE FROM task WHERE owner = ? AND id = ?"
-_FIRST_PAGE = (
-    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
-)
+_FIRST_PAGE = "SELECT id, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
 _NEXT_PAGE = (
-    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
+    "SELECT id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
     " ORDER BY created DESC, id DESC LIMIT ?"
 )
 # The second comparison is that of the index, which would not be used without it.
 _PURGE = (
-    "DELETE FROM task WHERE (owner, created, id) IN"
-    " (SELECT owner, created, id FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
+    "DELETE FROM task WHERE rowid IN"
+    " (SELECT rowid FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
 )
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
-_LAPSED = "SELECT owner, id, seq, data FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
+_LAPSED = "SELECT id, seq, data, owner FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
 
 
 def open_url(url: str) -> SqliteBackend:
@@ -137,8 +137,9 @@ class SqliteBackend:
         )
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
-        rows = await self._read(_GET, (_key(owner), task_id))
-        return self._record(rows[0]) if rows else None
+        key = _key(owner)
+        rows = await self._read(_GET, (key, task_id))
+        return self._record(key, rows[0]) if rows else None
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
         owner, moment, data = _key(record.owner), _since_epoch(now), encode_record(record)
@@ -207,7 +208,7 @@ class SqliteBackend:
                 return await self._read(_FIRST_PAGE, (key, moment, count))
             return await self._read(_NEXT_PAGE, (key, _since_epoch(after[0]), after[1], moment, count))
 
-        return await first_legible(fetch, self._record, limit)
+        return await first_legible(fetch, lambda row: self._record(key, row), limit)
 
     async def purge(self, now: datetime) -> int:
         moment, purged = _since_epoch(now), 0
@@ -222,7 +223,11 @@ class SqliteBackend:
 
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
         moment = _since_epoch(now)
-        return await first_legible(lambda count: self._read(_LAPSED, (moment, count)), self._record, limit)
+
+        async def fetch(count: int) -> list[tuple[Any, ...]]:
+            return await self._read(_LAPSED, (moment, count))
+
+        return await first_legible(fetch, lambda row: self._record(row[3], row[:3]), limit)
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
@@ -244,8 +249,11 @@ class SqliteBackend:
 
     async def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
-            with self._reading:
-                return self._reader.execute(query, parameters).fetchall()
+            rows = self._writer.read(query, parameters)
+            if rows is None:
+                with self._reading:
+                    rows = self._reader.execute(query, parameters).fetchall()
+            return rows
         except UnicodeEncodeError:
             # An id with half a surrogate pair in it, which no task has.
             return []
@@ -255,8 +263,8 @@ class SqliteBackend:
         # Somebody repairs the log after a crash: wait for that on the other thread.
         return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall())
 
-    def _record(self, row: tuple[Any, ...]) -> TaskRecord:
-        owner, task_id, seq, data = row
+    def _record(self, owner: str, row: tuple[Any, ...]) -> TaskRecord:
+        task_id, seq, data = row
         record = self._kept.get((owner, task_id))
         if record is None or record.seq != seq:
             try:
@@ -276,7 +284,7 @@ class SqliteBackend:
 
     def _current(self, connection: sqlite3.Connection, owner: str, task_id: str) -> TaskRecord | None:
         rows = connection.execute(_GET, (owner, task_id)).fetchall()
-        return self._record(rows[0]) if rows else None
+        return self._record(owner, rows[0]) if rows else None
 
     def _notice(self, connection: sqlite3.Connection) -> bool:
         """Whether another connection has written since the last call; tells about what is watched then."""

@@ -1,9 +1,10 @@
 """Writing to a SQLite file: who does it, and when. What is written is in `sqlite`.
 
-Writes that are asked for at the same time are committed together: one transaction, one trip to the file. A caller
-goes on only after the commit of its own write. As long as nobody else writes, the event loop that asks does it
-itself, because handing a short write to a thread costs several times the write; what would have to wait (another
-process is writing, the log is to be moved into the file) is the business of the one thread here.
+A caller goes on only after the commit of its own write. The first write of a turn of the event loop is done at once,
+those that are asked for in the same turn after it are committed together: one transaction, one trip to the file. As
+long as nobody else writes, the loop that asks does it itself, because handing a short write to a thread costs several
+times the write; what would have to wait (another process is writing, the log is to be moved into the file) is the
+business of the one thread here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _LATEST: Final = 0.6
 class _Job:
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
-    reply: asyncio.Future[Any]
+    reply: asyncio.Future[Any] | None = None
+    """For whoever waits; None while nobody has to."""
     result: Any = None
     error: BaseException | None = None
 
@@ -93,15 +95,31 @@ class Writer:
             StoreError: The file could not be written, or the store is closed.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
+        job = _Job(work, loop)
         gathered = self._gathered.get(loop)
         if gathered is None:
-            self._gathered[loop] = [job]
+            self._gathered[loop] = []
             loop.call_soon(self._write, loop)
-        else:
-            gathered.append(job)
-        result: T = await job.reply
+        if gathered is not None or not self._try([job]):
+            job.reply = loop.create_future()
+            if gathered is not None:
+                gathered.append(job)
+            else:
+                self._hand_over([job])
+            await job.reply
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
         return result
+
+    def read(self, query: str, parameters: Sequence[Any]) -> list[Any] | None:
+        """The rows, on the caller's thread; None when the connection is in use."""
+        if not self._using.acquire(blocking=False):
+            return None
+        try:
+            return self._connection.execute(query, parameters).fetchall()
+        finally:
+            self._using.release()
 
     async def close(self) -> None:
         """Finish what this loop has submitted, and close the connection."""
@@ -130,20 +148,23 @@ class Writer:
             loop.call_soon(self._write, loop)
         if not batch:
             return
-        if self._closed or not self._using.acquire(blocking=False):
+        if self._try(batch):
+            _answer(batch)
+        else:
             self._hand_over(batch)
-            return
+
+    def _try(self, batch: Sequence[_Job]) -> bool:
+        """Commit the batch on this thread; false when somebody is in the way."""
+        if self._closed or not self._using.acquire(blocking=False):
+            return False
         try:
             done = self._commit(batch)
             due = self._logged >= _CHECKPOINT
         finally:
             self._using.release()
-        if not done:
-            self._hand_over(batch)
-            return
-        _answer(batch)
-        if due:
+        if done and due:
             self._hand_over(())
+        return done
 
     def _hand_over(self, batch: Sequence[_Job]) -> None:
         # Under the lock, so that nothing comes after the end mark and waits for ever.
@@ -252,9 +273,5 @@ def busy(error: sqlite3.Error) -> bool:
 def _answer(jobs: Sequence[_Job]) -> None:
     for job in jobs:
         # Whoever was cancelled while waiting does not want it any more.
-        if job.reply.done():
-            continue
-        if job.error is not None:
-            job.reply.set_exception(job.error)
-        else:
-            job.reply.set_result(job.result)
+        if job.reply is not None and not job.reply.done():
+            job.reply.set_result(None)

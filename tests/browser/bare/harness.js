@@ -30,14 +30,16 @@ class MockModel {
     const { kind, view, seq, n } = content;
     if (kind === "hello") this.say({ kind: "welcome", to: view, seq, now: Date.now() });
     if (kind === "ping") this.say({ kind: "pong", to: view, n });
-    if (kind === "inspector") void this.sendInspector(view);
+    if (kind === "code") void this.sendCode(view, content.name);
     this.onrpc?.(content);
   }
-  async sendInspector(view) {
-    const [module, style] = await Promise.all(
-      ["js", "css"].map(async (kind) => (await fetch(`/static/inspector.${kind}`)).text()),
-    );
-    this.say({ kind: "inspector", to: view, payload: { module, style } });
+  async sendCode(view, name) {
+    const read = async (kind) => {
+      const answer = await fetch(`/static/${name}.${kind}`);
+      return answer.ok ? answer.text() : "";
+    };
+    const [module, style] = await Promise.all([read("js"), read("css")]);
+    this.say({ kind: "code", to: view, payload: { name, module, style } });
   }
   emit(event, value) {
     for (const each of [...this.listeners]) if (each.event === event) each.callback(value);

@@ -243,7 +243,7 @@ def test_the_host_context_can_be_changed_and_comes_back(inspect: Inspect, app: A
     expect(panel.get_by_label("Locale")).to_have_attribute("aria-invalid", "true")
     panel.get_by_label("Safe area").select_option("44")
     assert told(inner)[-1]["safeAreaInsets"] == {"top": 44, "right": 44, "bottom": 44, "left": 44}
-    panel.get_by_label("Width").select_option("320")
+    panel.get_by_label("Size").select_option("phone-small")
     page.wait_for_function("() => document.querySelector('#cell iframe.pmcp-app-frame').offsetWidth === 320")
     inner().locator("body").evaluate(
         """async () => { while (!log.some((m) => m.params?.containerDimensions?.width === 320))

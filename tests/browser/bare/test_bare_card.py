@@ -31,7 +31,7 @@ def card(bare: Page) -> Card:
     def opener(row: str = "{}", history: str = "[]", options: str = "{}", questions: str = "[]") -> Page:
         state = f"{{row: task('a', {row}), history: {history}, questions: {questions}, visiting: null}}"
         bare.evaluate(
-            f"() => open_widget('task-card', {{_state: {{seq: 1, now: Date.now(), state: {state}}}}}, {options})"
+            f"() => open_widget('cards', {{_card: 'task', _state: {{seq: 1, now: Date.now(), state: {state}}}}}, {options})"
         )
         return bare
 
@@ -119,7 +119,7 @@ def test_without_a_kernel(card: Card) -> None:
 
 
 def test_before_any_state(bare: Page) -> None:
-    bare.evaluate("() => open_widget('task-card', {_state: null}, {answers: false})")
+    bare.evaluate("() => open_widget('cards', {_card: 'task', _state: null}, {answers: false})")
     expect(bare.locator(".pmcp-empty")).to_have_text("Waiting for the kernel…")
     expect(bare.locator(".pmcp-link-state")).to_have_text("kernel busy, queued")
 

@@ -140,6 +140,16 @@ def test_gap_asks_the_kernel(table: Table) -> None:
     expect(line(page, 1)).to_have_count(0)
 
 
+def test_a_view_that_is_drawn_anew_stands_where_the_last_one_stood(table: Table) -> None:
+    page = table(many(400))
+    page.locator(".pmcp-scroller").evaluate("(node) => { node.scrollTop = 4000 }")
+    shown = line(page, 120)
+    expect(shown).to_be_visible()
+    page.evaluate("() => { views[0].close(); mount() }")
+    expect(shown).to_be_visible()
+    assert page.locator(".pmcp-scroller").evaluate("(node) => node.scrollTop") == 4000
+
+
 def test_remounted_view_paints_at_once(table: Table) -> None:
     page = table(many(2))
     delta(page, "[{n: 0, message: 'kept'}]")

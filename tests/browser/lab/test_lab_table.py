@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab.conftest import Open
+from tests.peers import Peer
 
 TWO_SERVERS = """
 import time
@@ -30,11 +31,11 @@ def line(table: Locator, index: int) -> Locator:
     return table.locator(f'.pmcp-body > .pmcp-row[aria-rowindex="{index + 2}"]:not([hidden])')
 
 
-def test_a_thousand_tasks_of_two_generations_while_a_cell_sleeps(
-    notebook: Open, picture: Callable[[str], Path]
+def test_a_thousand_tasks_of_three_servers_while_a_cell_sleeps(
+    notebook: Open, everything: Peer, picture: Callable[[str], Path]
 ) -> None:
     book = notebook(
-        TWO_SERVERS,
+        f"{TWO_SERVERS}everything = lab.connect({everything.stdio!r}, name='everything')",
         "table = TaskTable()\ntable",
         """
 asking = [server.task("publish", model=f"model-{n}") for n in range(3) for server in (modern, legacy)]
@@ -44,6 +45,7 @@ with ThreadPoolExecutor(16) as pool:
     for n in range(500):
         for server in (modern, legacy):
             pool.submit(server.task, "train", epochs=10, seconds=60 + n % 60)
+foreign = [everything.task("simulate-research-query", topic=f"tides {n}") for n in range(20)]
 time.sleep(300)
 """,
         "len(table.selected), len(table.df), sorted(set(table.df['server']))",
@@ -52,7 +54,7 @@ time.sleep(300)
     book.run(1)
     book.start(2)
     table = book.cell(1)
-    expect(table.locator(".pmcp-footer")).to_contain_text("1,012 tasks", timeout=60_000)
+    expect(table.locator(".pmcp-footer")).to_contain_text("1,032 tasks", timeout=60_000)
     first = line(table, 12)
     expect(first).to_contain_text("epoch", timeout=30_000)
     before = first.inner_text()
@@ -60,7 +62,7 @@ time.sleep(300)
     assert book.running(2), "the kernel's main thread sleeps all the while"
 
     table.get_by_label("Filter the tasks").fill("status:input_required")
-    expect(table.locator(".pmcp-footer")).to_contain_text("6 of 1,012", timeout=20_000)
+    expect(table.locator(".pmcp-footer")).to_contain_text("6 of 1,032", timeout=20_000)
     line(table, 0).locator(".pmcp-toggle").click()
     expect(table.locator(".pmcp-detail .pmcp-question")).to_contain_text("Publish model-")
     table.get_by_role("button", name="Answer").click()
@@ -71,7 +73,11 @@ time.sleep(300)
 
     table.get_by_label("Filter the tasks").fill("")
     table.get_by_label("Group by").select_option("server")
-    expect(line(table, 0)).to_contain_text("legacy")
+    expect(line(table, 0)).to_contain_text("everything")
+    expect(line(table, 1)).to_contain_text("completed", timeout=20_000)
+    line(table, 0).locator(".pmcp-toggle").click()
+    expect(line(table, 1)).to_contain_text("legacy")
+    line(table, 0).locator(".pmcp-toggle").click()
     line(table, 1).locator(".pmcp-toggle").click()
     expect(table.locator(".pmcp-life-log li")).not_to_have_count(0)
     line(table, 3).locator(".pmcp-cell-tool").click()
@@ -90,8 +96,8 @@ time.sleep(300)
     book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
     book.finish(2, 20)
     said = book.run(3)[0]["data"]["text/plain"]
-    assert "1012" in said
-    assert "['legacy', 'modern']" in said
+    assert "1032" in said
+    assert "['everything', 'legacy', 'modern']" in said
     assert not said.startswith("(0")
 
 

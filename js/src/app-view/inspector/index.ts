@@ -7,13 +7,17 @@ import { Surroundings } from "./surroundings";
 /** The inspector of one view, as long as it is open. */
 export const mount: InspectorModule["mount"] = (panel, inspected: Inspected, signal) => {
   const report = new Report(inspected, signal);
-  const surroundings = new Surroundings(inspected, signal);
-  inspected.trace.watch(() => surroundings.refresh(), signal);
+  const host: HTMLElement[] = [];
+  if (!inspected.controlled) {
+    const surroundings = new Surroundings();
+    surroundings.attach(inspected, signal);
+    host.push(surroundings.node);
+  }
   const messages = new Messages(inspected, signal);
   panel.setAttribute("role", "region");
   panel.setAttribute("aria-label", "Inspector");
   panel.append(
-    element("div", "pmcp-ins-top", report.handshake, surroundings.node, report.document),
+    element("div", "pmcp-ins-top", report.handshake, ...host, report.document),
     messages.node,
   );
 };

@@ -95,12 +95,3 @@ export class Reader {
 export function took(record: Exchange): number | null {
   return record.partner ? Math.abs(record.partner.entry.at - record.entry.at) : null;
 }
-
-/** JSON for people; what has none (a cycle, a BigInt) is said instead. */
-export function json(value: unknown): string {
-  try {
-    return JSON.stringify(value, null, 2) ?? String(value);
-  } catch (error) {
-    return `This cannot be shown as JSON: ${error}`;
-  }
-}

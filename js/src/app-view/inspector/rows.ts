@@ -1,9 +1,10 @@
 /** One message in the list: a line, and below it, when it is opened, all of it and what can be done with it. */
 import { button, element, setText } from "../../shared/dom";
+import { json } from "../../shared/format";
 import type { Inspected } from "../inspection";
 import { cell } from "./cell";
 import { copyText } from "./copy";
-import { type Exchange, json, took } from "./record";
+import { type Exchange, took } from "./record";
 
 const SHOWN = 20_000;
 const REPEATABLE = new Set(["tools/call", "resources/read", "tools/list", "resources/list"]);

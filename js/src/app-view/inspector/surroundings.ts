@@ -3,6 +3,7 @@ import { element } from "../../shared/dom";
 import type { DisplayMode } from "../bridge";
 import type { Pretence } from "../host-context";
 import type { Inspected } from "../inspection";
+import { said } from "../words";
 
 type Choices = readonly (readonly [value: string, label: string])[];
 
@@ -16,13 +17,32 @@ const MODES: Choices = [
   ["fullscreen", "fullscreen"],
   ["pip", "pip"],
 ];
-const WIDTHS: Choices = [
-  ["", "the cell’s"],
-  ["320", "320 px"],
-  ["480", "480 px"],
-  ["768", "768 px"],
+
+interface Device {
+  label: string;
+  width: number;
+  height: number;
+  touch: boolean;
+  /** What is left free for a camera and a home bar. */
+  insets: [top: number, bottom: number];
+}
+
+const DEVICES: Record<string, Device> = {
+  "phone-small": { label: "small phone", width: 320, height: 568, touch: true, insets: [20, 0] },
+  phone: { label: "phone", width: 390, height: 700, touch: true, insets: [47, 34] },
+  tablet: { label: "tablet", width: 820, height: 1000, touch: true, insets: [24, 20] },
+  laptop: { label: "laptop", width: 1280, height: 720, touch: false, insets: [0, 0] },
+};
+const WIDTHS = [480, 640, 768];
+const HEIGHTS: Choices = [
+  ["", "no limit"],
+  ["200", "200 px"],
+  ["400", "400 px"],
+  ["600", "600 px"],
+  ["800", "800 px"],
 ];
 const INSETS: Choices = [
+  ["", "the device’s"],
   ["0", "none"],
   ["12", "12 px"],
   ["44", "44 px"],
@@ -51,59 +71,96 @@ function isLocale(text: string): boolean {
   }
 }
 
+/** One app's surroundings at a time; another app gets the same. */
 export class Surroundings {
   readonly node = element("section", "pmcp-ins-host");
   readonly #mode: HTMLSelectElement;
+  readonly #locale = element("input");
+  #inspected: Inspected | null = null;
+  #theme = "";
+  #size = "";
+  #height = "";
+  #insets = "";
 
-  constructor(
-    private readonly inspected: Inspected,
-    signal: AbortSignal,
-  ) {
-    const pretence: Pretence = {};
-    const pretend = () => inspected.pretend({ ...pretence });
-    const theme = choice(THEMES, (value) => {
-      if (value === "light" || value === "dark") pretence.theme = value;
-      else delete pretence.theme;
-      pretend();
-    });
-    const locale = element("input");
-    locale.placeholder = inspected.context().locale ?? "";
-    locale.size = 8;
-    locale.addEventListener("change", () => {
-      const value = locale.value.trim();
-      locale.setAttribute("aria-invalid", String(value !== "" && !isLocale(value)));
-      if (value && isLocale(value)) pretence.locale = value;
-      else delete pretence.locale;
-      pretend();
+  constructor() {
+    const set = (change: (value: string) => void) => (value: string) => {
+      change(value);
+      this.#apply();
+    };
+    const theme = set((value) => {
+      this.#theme = value;
     });
     this.#mode = choice(MODES, (value) => {
-      this.#mode.value = inspected.display(value as DisplayMode);
+      if (this.#inspected) this.#mode.value = this.#inspected.display(value as DisplayMode);
     });
-    const width = choice(WIDTHS, (value) => inspected.limitWidth(value ? Number(value) : null));
-    const insets = choice(INSETS, (value) => {
-      const inset = Number(value);
-      if (inset > 0) {
-        pretence.safeAreaInsets = { top: inset, right: inset, bottom: inset, left: inset };
-      } else delete pretence.safeAreaInsets;
-      pretend();
+    this.#locale.size = 8;
+    this.#locale.addEventListener("change", () => this.#apply());
+    const sizes: Choices = [
+      ["", said().width],
+      ...Object.entries(DEVICES).map(
+        ([name, { label, width, height }]) => [name, `${label} ${width} × ${height}`] as const,
+      ),
+      ...WIDTHS.map((width) => [String(width), `${width} px`] as const),
+    ];
+    const size = set((value) => {
+      this.#size = value;
+    });
+    const height = set((value) => {
+      this.#height = value;
+    });
+    const insets = set((value) => {
+      this.#insets = value;
     });
     this.node.append(
       element("h3", "", "Host context"),
-      field("Theme", theme),
-      field("Locale", locale),
+      field("Theme", choice(THEMES, theme)),
+      field("Locale", this.#locale),
       field("Display mode", this.#mode),
-      field("Width", width),
-      field("Safe area", insets),
+      field("Size", choice(sizes, size)),
+      field("Max height", choice(HEIGHTS, height)),
+      field("Safe area", choice(INSETS, insets)),
     );
+  }
+
+  /** Have these be the surroundings of an app, until the signal aborts. */
+  attach(inspected: Inspected, signal: AbortSignal): void {
+    this.#inspected = inspected;
+    this.#locale.placeholder = inspected.context().locale ?? "";
+    this.#apply();
     this.refresh();
-    // What was pretended ends with the inspector.
+    inspected.trace.watch(() => this.refresh(), signal);
     signal.addEventListener("abort", () => {
-      if (Object.keys(pretence).length > 0) inspected.pretend({});
-      if (width.value) inspected.limitWidth(null);
+      if (this.#inspected !== inspected) return;
+      this.#inspected = null;
+      inspected.pretend({});
+      inspected.limit({});
     });
   }
 
   refresh(): void {
-    this.#mode.value = this.inspected.mode;
+    if (this.#inspected) this.#mode.value = this.#inspected.mode;
+  }
+
+  #apply(): void {
+    const locale = this.#locale.value.trim();
+    const valid = locale === "" || isLocale(locale);
+    this.#locale.setAttribute("aria-invalid", String(!valid));
+    const device = DEVICES[this.#size];
+    const pretence: Pretence = {};
+    if (this.#theme === "light" || this.#theme === "dark") pretence.theme = this.#theme;
+    if (locale && valid) pretence.locale = locale;
+    const [top, bottom] = device?.insets ?? [0, 0];
+    if (this.#insets !== "") {
+      const all = Number(this.#insets);
+      pretence.safeAreaInsets = { top: all, right: all, bottom: all, left: all };
+    } else if (device) pretence.safeAreaInsets = { top, right: 0, bottom, left: 0 };
+    if (device) {
+      pretence.platform = device.touch ? "mobile" : "desktop";
+      pretence.deviceCapabilities = { touch: device.touch, hover: !device.touch };
+    }
+    this.#inspected?.pretend(pretence);
+    const width = device?.width ?? (Number(this.#size) || undefined);
+    const height = Number(this.#height) || device?.height;
+    this.#inspected?.limit({ ...(width && { width }), ...(height && { height }) });
   }
 }

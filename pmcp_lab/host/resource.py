@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from pmcp_lab.client import Server
 from pmcp_lab.errors import AppError
-from pmcp_lab.notebook.app_consent import granted, permissions_policy, wanted
-from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, ResourceUi, content_security_policy, resource_ui
+from pmcp_lab.host.consent import granted, permissions_policy, wanted
+from pmcp_lab.host.profile import STANDARD, Profile
+from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
+from pmcp_lab.protocol.ui_resource import UiResource, document, plain
 
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
 
-OLD_TYPES = frozenset({"text/html+mcp", "text/html+skybridge", "text/html"})
-"""What widgets were served as before `text/html;profile=mcp-app`; they are shown too, and get `window.mcpBridge`."""
+ALWAYS_READ = object()
+"""In `Server.documents`: this resource is made anew for each reader."""
 
 
-def ui_uri(server: Server, name: str) -> str:
+def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
     """The `ui://` address of a tool's app.
 
     Raises:
         AppError: The tool has none; names those that do.
         UnknownTool: There is no such tool.
     """
-    uri = server.tool(name).ui.resource_uri
+    uri = profile.tool_ui(server.tool(name).raw.get("_meta")).resource_uri
     if uri is None:
-        apps = [other.name for other in server.tools.values() if other.ui.resource_uri]
+        apps = [other.name for other in server.tools.values() if profile.tool_ui(other.raw.get("_meta")).resource_uri]
+        where = f" in {profile.only}, which looks for {profile.template}" if profile.only else ""
         raise AppError(
-            f"Tool {name!r} of server {server.name!r} has no app. Tools with one: {', '.join(apps) or 'none'}."
+            f"Tool {name!r} of server {server.name!r} has no app{where}. Tools with one: {', '.join(apps) or 'none'}."
         )
     return uri
 
 
 @dataclass(frozen=True)
-class AppResource:
-    """A UI resource as its server sent it."""
+class AppResource(UiResource):
+    """A UI resource for one host."""
 
-    uri: str
-    name: str
-    html: str
-    mime_type: str
-    ui: ResourceUi
-
-    @cached_property
-    def hash(self) -> str:
-        return hashlib.blake2b(self.html.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    profile: Profile = STANDARD
 
     def trait(self, server: Server) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
@@ -74,19 +65,14 @@ class AppResource:
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
-            # One bridge is enough: two shake hands twice, and the second hides the first.
-            "legacy": BRIDGE_MARK not in self.html and (plain(self.mime_type) in OLD_TYPES or "mcpBridge" in self.html),
+            "legacy": self.profile.only or self.old,
             "mimeType": self.mime_type,
         }
         _sent.add(self.hash)
         return trait
 
 
-def plain(mime_type: str) -> str:
-    return mime_type.replace(" ", "").lower()
-
-
-async def read_app(server: Server, uri: str) -> AppResource:
+async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
     """Read a `ui://` resource. On the connection's loop.
 
     Raises:
@@ -99,18 +85,24 @@ async def read_app(server: Server, uri: str) -> AppResource:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
     content = next((item for item in contents if item.get("uri") == uri), contents[0])
     mime = str(content.get("mimeType") or "")
-    if plain(mime) not in {MIME_TYPE, *OLD_TYPES}:
-        raise AppError(
-            f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; MCP Apps are {MIME_TYPE!r}."
-        )
-    page = content.get("text")
-    if not isinstance(page, str):
-        try:
-            page = base64.b64decode(content.get("blob") or "", validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError, TypeError):
-            raise AppError(f"{uri} of server {server.name!r} has neither text nor a readable blob.") from None
-    ui = resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
-    return AppResource(uri=uri, name=str(content.get("name") or uri), html=page, mime_type=mime, ui=ui)
+    if plain(mime) not in profile.types:
+        wanted = f"MCP Apps are {MIME_TYPE!r}"
+        if profile.only:
+            wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
+        raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
+    page = document(content, f"{uri} of server {server.name!r}")
+    ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
+    name = str(content.get("name") or uri)
+    resource = AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
+    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        server.documents[uri] = resource
+    return resource
+
+
+def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource | None:
+    """What `read_app` found last; None if it must be read first, as every time where it is another each time."""
+    known = server.documents.get(uri)
+    return known if isinstance(known, AppResource) and known.profile is profile else None
 
 
 async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:

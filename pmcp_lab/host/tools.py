@@ -9,13 +9,13 @@ from pmcp_lab.client import ToolResult
 from pmcp_lab.errors import AppError, ToolError, nearest
 
 if TYPE_CHECKING:
-    from pmcp_lab.notebook.app_view import AppView
+    from pmcp_lab.host.app import HostedApp
 
 
 class AppTools:
     """The tools of the app in an open view; they last as long as its frame."""
 
-    def __init__(self, view: AppView) -> None:
+    def __init__(self, view: HostedApp) -> None:
         self._view = view
 
     def list(self, *, timeout: float = 10.0) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ class AppTools:
             TimeoutError: The app did not answer.
         """
         if not isinstance(self._view.app_capabilities.get("tools"), Mapping):
-            raise AppError(f"The app of {self._view.tool.name!r} offers no tools, or has not started yet.")
+            raise AppError(f"The app of {self._view.name!r} offers no tools, or has not started yet.")
         tools = self._view.ask("tools/list", {}, timeout=timeout).get("tools")
         return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
 
@@ -49,9 +49,9 @@ class AppTools:
         """
         names = [str(tool.get("name")) for tool in self.list()]
         if name not in names:
-            raise AppError(f"The app of {self._view.tool.name!r} has no tool {name!r}.{nearest(name, names)}")
+            raise AppError(f"The app of {self._view.name!r} has no tool {name!r}.{nearest(name, names)}")
         raw = self._view.ask("tools/call", {"name": name, "arguments": {**(arguments or {}), **named}}, timeout=timeout)
-        result = ToolResult(raw, f"{self._view.server.name}.{self._view.tool.name} app tool {name}")
+        result = ToolResult(raw, f"{self._view.server.name}.{self._view.name} app tool {name}")
         if result.is_error:
             raise ToolError(f"Tool {name!r} of the app failed: {result.text}", raw)
         return result

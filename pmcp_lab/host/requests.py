@@ -10,11 +10,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import mcp_types as types
+
 from pmcp_lab.client import Server, Tool
+from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.client.sampling import sample
 from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
 
 if TYPE_CHECKING:
-    from pmcp_lab.notebook.app_view import AppView
+    from pmcp_lab.host.app import HostedApp
 
 PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
 MESSAGES_KEPT = 1_000
@@ -31,15 +35,20 @@ class AppRequests:
         context: The last `ui/update-model-context`: what the app wants a model to know.
         on_message: Called with each message; what it raises makes the app's request fail.
         on_context: Called with each update of the context.
+        on_sampling: Makes the completions that the app asks for, before the server's own does.
     """
 
-    def __init__(self, server: Server, view: AppView) -> None:
-        self._server = server
+    def __init__(self, view: HostedApp) -> None:
         self._view = view
         self.messages: list[dict[str, Any]] = []
         self.context: dict[str, Any] = {}
         self.on_message: Callback | None = None
         self.on_context: Callback | None = None
+        self.on_sampling: SamplingCallback | None = None
+
+    @property
+    def _server(self) -> Server:
+        return self._view.server
 
     async def answer(self, view: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """The result of a request.
@@ -55,13 +64,18 @@ class AppRequests:
                 return await self._call(view, params)
             case "tools/list":
                 listed = [Tool(self._server.name, raw) for raw in await self._server.connection.peer.list_tools()]
-                return {"tools": [dict(tool.raw) for tool in listed if "app" in tool.ui.visibility]}
+                return {"tools": [dict(tool.raw) for tool in listed if self._visible(tool)]}
             case "ui/message":
                 message = {**params, "content": _blocks(params.get("content"), method)}
                 self.messages.append(message)
                 del self.messages[:-MESSAGES_KEPT]
                 await _told(self.on_message, message)
                 return {}
+            case "sampling/createMessage" if self.sampler is not None:
+                said = await sample(self.sampler, params)
+                if isinstance(said, types.ErrorData):
+                    raise AppError(said.message, code=said.code)
+                return said
             case "ui/update-model-context":
                 if "content" in params:
                     _blocks(params["content"], method)
@@ -86,7 +100,13 @@ class AppRequests:
             tool.name,
             dict(given) if isinstance(given, Mapping) else {},
             on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
+            attend=self._view.attend,
         )
+
+    @property
+    def sampler(self) -> SamplingCallback | None:
+        """What makes completions for the app."""
+        return self.on_sampling or self._server.connection.follower.on_sampling
 
     async def _callable(self, name: str) -> Tool:
         """The tool, if apps may call it (ext-apps: a host must refuse tools not visible to apps)."""
@@ -95,9 +115,12 @@ class AppRequests:
         if name not in tools:
             raise AppError(f"Server {server!r} has no tool {name!r}.{nearest(name, tools)}", code=INVALID_PARAMS)
         tool = Tool(server, tools[name])
-        if "app" not in tool.ui.visibility:
+        if not self._visible(tool):
             raise AppError(f"Tool {name!r} of server {server!r} is not visible to apps", code=INVALID_PARAMS)
         return tool
+
+    def _visible(self, tool: Tool) -> bool:
+        return "app" in self._view.profile.tool_ui(tool.raw.get("_meta")).visibility
 
 
 def _blocks(content: object, method: str) -> list[dict[str, Any]]:

@@ -1,0 +1,83 @@
+/** Who answers what an app asks of its server, and the one that always can: the kernel. */
+import type { Channel, Message } from "../shared/channel";
+import { type RpcError, UNAVAILABLE } from "./jsonrpc";
+import { said } from "./words";
+
+/** A result, or the error in its place. */
+export interface Answer {
+  result?: unknown;
+  error?: RpcError;
+}
+
+/**
+ * The way to the server. The kernel is one, the browser itself another (`direct/`), and a kernel in the page would
+ * be a third: whoever answers a method with its params is enough.
+ */
+export interface Transport {
+  /**
+   * Never rejects: what goes wrong is the answer's error. When the signal aborts, the request is cancelled where it
+   * went and its answer means nothing any more.
+   */
+  request(method: string, params: unknown, signal?: AbortSignal): Promise<Answer>;
+  /** The server's tools are not what they were. */
+  changed?(): void;
+  /** Nothing new is asked; what is under way is still answered. */
+  close(): void;
+}
+
+export function refusal(code: number, message: string): Answer {
+  return { error: { code, message } };
+}
+
+/** Over the widget's comm; see `rpc` in MESSAGES.md. What the server tells by itself comes as `notify` to the view. */
+export class KernelTransport implements Transport {
+  #calls = 0;
+  readonly #open = new Map<number, (answer: Answer) => void>();
+
+  constructor(private readonly channel: () => Channel) {}
+
+  request(method: string, params: unknown, signal?: AbortSignal): Promise<Answer> {
+    return this.send("rpc", { method, params: params ?? {} }, signal);
+  }
+
+  /** A message of any kind that the kernel answers with an `rpc-result`. */
+  send(kind: string, payload: object, signal?: AbortSignal): Promise<Answer> {
+    const channel = this.channel();
+    if (channel.link === "static" || signal?.aborted) return Promise.resolve(unreachable());
+    this.#calls += 1;
+    const call = this.#calls;
+    return new Promise((resolve) => {
+      this.#open.set(call, resolve);
+      channel.expect();
+      channel.send({ kind, call, payload });
+      signal?.addEventListener("abort", () => {
+        if (!this.#open.delete(call)) return;
+        channel.settle(false);
+        channel.send({ kind: "rpc-cancel", call });
+        resolve(refusal(UNAVAILABLE, "It was cancelled."));
+      });
+    });
+  }
+
+  receive({ call, payload }: Message): void {
+    const resolve = this.#open.get(Number(call));
+    if (!resolve) return;
+    this.#open.delete(Number(call));
+    this.channel().settle();
+    resolve((payload ?? {}) as Answer);
+  }
+
+  /** The kernel is gone, and with it all answers that were still to come. */
+  lost(): void {
+    for (const resolve of this.#open.values()) resolve(unreachable());
+    this.#open.clear();
+  }
+
+  close(): void {
+    this.lost();
+  }
+}
+
+function unreachable(): Answer {
+  return refusal(UNAVAILABLE, said().nobody);
+}

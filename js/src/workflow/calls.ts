@@ -1,0 +1,134 @@
+import { type Content, Form, submitButton } from "../form/form";
+import type { Channel, Message } from "../shared/channel";
+import { element, setAttribute, setText } from "../shared/dom";
+import type { Call } from "./record";
+
+const VERBS = {
+  call: ({ target }: Call) => `Call ${target}`,
+  read: ({ target }: Call) => `Read ${target}`,
+  variable: ({ target }: Call) => `Set ${target}`,
+  resume: () => "Try again",
+  answer: () => "Answer",
+};
+
+/** One call of the handoff with its form. */
+class CallView {
+  readonly node: HTMLElement;
+  readonly #form: Form;
+  readonly #go: HTMLButtonElement;
+  #sent = false;
+  #dead = false;
+
+  constructor(
+    readonly call: Call,
+    private readonly send: (content: Content) => void,
+  ) {
+    this.#form = new Form(call.fields, () => this.#submit());
+    this.#go = submitButton(VERBS[call.kind](call));
+    const guidance = element("p", "pmcp-question", call.guidance ?? "");
+    guidance.hidden = !call.guidance;
+    this.#form.node.append(element("div", "pmcp-form-actions", this.#go));
+    this.node = element("div", "pmcp-flow-call", guidance, this.#form.node);
+    this.node.setAttribute("role", "group");
+    this.node.setAttribute("aria-label", VERBS[call.kind](call));
+  }
+
+  #submit(): void {
+    if (this.#sent || this.#dead) return;
+    const content = this.#form.read();
+    if (!content) return;
+    this.#sent = true;
+    this.#settle();
+    this.send(content);
+  }
+
+  made(problems: Record<string, string>): void {
+    this.#sent = false;
+    this.#settle();
+    this.#form.show(problems);
+  }
+
+  set dead(value: boolean) {
+    this.#dead = value;
+    this.#form.disabled = value;
+    this.#settle();
+  }
+
+  #settle(): void {
+    setAttribute(this.#go, "aria-disabled", this.#sent || this.#dead ? "true" : null);
+    setText(this.#go, this.#sent ? "Working…" : VERBS[this.call.kind](this.call));
+  }
+
+  focus(): void {
+    this.#go.focus();
+  }
+}
+
+/** What can be done next: the first call open, those after it folded. */
+export class Calls {
+  readonly node = element("section", "pmcp-section pmcp-flow-calls");
+  readonly #first = element("div");
+  readonly #later = element("details", "pmcp-details");
+  readonly #body = element("div");
+  readonly #summary = element("summary");
+  readonly #title = element("h4", "pmcp-section-title");
+  readonly #views = new Map<string, CallView>();
+  #channel: Channel | null = null;
+  #dead = false;
+
+  constructor(private readonly left: () => void) {
+    this.#later.append(this.#summary, this.#body);
+    this.node.append(this.#title, this.#first, this.#later);
+    this.node.hidden = true;
+  }
+
+  connect(channel: Channel): void {
+    this.#channel = channel;
+  }
+
+  set dead(value: boolean) {
+    this.#dead = value;
+    for (const view of this.#views.values()) view.dead = value;
+  }
+
+  show(calls: Call[]): void {
+    // A question has its own form.
+    const shown = calls.filter(({ kind }) => kind !== "answer");
+    const keys = new Set(shown.map(({ key }) => key));
+    let focused = false;
+    for (const [key, view] of this.#views) {
+      if (keys.has(key)) continue;
+      focused ||= view.node.contains(document.activeElement);
+      view.node.remove();
+      this.#views.delete(key);
+    }
+    for (const [index, call] of shown.entries()) {
+      let view = this.#views.get(call.key);
+      if (!view) {
+        view = new CallView(call, (content) => {
+          this.#channel?.expect();
+          this.#channel?.send({ kind: "make", call: call.key, content });
+        });
+        view.dead = this.#dead;
+        this.#views.set(call.key, view);
+      }
+      const place = index === 0 ? this.#first : this.#body;
+      if (view.node.parentNode !== place) place.append(view.node);
+    }
+    const [first] = shown;
+    const step = first?.step && first.kind !== "resume" ? `: ${first.step}` : "";
+    setText(this.#title, `Next${step}`);
+    this.node.hidden = shown.length === 0;
+    this.#later.hidden = shown.length < 2;
+    const more = shown.length - 1;
+    setText(this.#summary, more === 1 ? "Then one more step" : `Then ${more} more steps`);
+    if (!focused) return;
+    const [next] = this.#views.values();
+    if (next && first) next.focus();
+    else this.left();
+  }
+
+  receive(message: Message): void {
+    this.#views.get(String(message.call))?.made((message.problems ?? {}) as Record<string, string>);
+  }
+}

@@ -1,0 +1,456 @@
+"""A workflow that a server leads, as a cell holds it: how far it is, and the calls that carry it on.
+
+Everything here is read off the wire (`pmcp_lab.protocol.handoff`), so PMCP's servers are led as well as ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pmcp_lab.client import views
+from pmcp_lab.client.prompts import Messages
+from pmcp_lab.client.result import ToolResult
+from pmcp_lab.client.runtime import awaiting, runtime
+from pmcp_lab.client.task import Task
+from pmcp_lab.errors import InvalidArguments, LabError, NotAWorkflow, PeerError, TaskError, ToolError, nearest
+from pmcp_lab.protocol.handoff import (
+    CALLS,
+    NextCall,
+    PauseReason,
+    StepState,
+    StepStatus,
+    WorkflowState,
+    continuation_meta,
+    read_call,
+    read_error,
+    read_prompt,
+    read_task,
+)
+
+if TYPE_CHECKING:
+    from pmcp_lab.client.peer import Peer
+    from pmcp_lab.client.server import Server
+
+CREATION_PATIENCE = 2.0
+"""Seconds `Server.workflow` waits for the server's first word; steps that take longer go on behind the handle."""
+ASKING_PATIENCE = 5.0
+"""Seconds that `answer` waits for the question to arrive."""
+
+_numbers = itertools.count(1)
+
+
+class WorkflowRun:
+    """A workflow on a server. Made by `Server.workflow`; shows itself as a live view.
+
+    Its properties tell what was last seen and never wait. What carries it on (`next`, `call_step`, `resume`, …) waits
+    until the server has gone as far as it can. `await run` and `wait()` return when it pauses or ends.
+    """
+
+    def __init__(self, server: Server, name: str, arguments: Mapping[str, Any]) -> None:
+        self.server = server
+        self.name = name
+        self.arguments = dict(arguments)
+        self.key = f"workflow-{next(_numbers)}"
+        self.task: Task | None = None
+        """The task that holds the workflow; None until the server has answered."""
+        self.call: Task | None = None
+        """The call that is being made for a step."""
+        self.messages = Messages({})
+        """What the prompt said: the steps that ran and what is to be done, in words."""
+        self.trouble: str | None = None
+        """What went wrong last, or None."""
+        self.doing: str | None = None
+        """What is being waited for, or None."""
+        self._state: WorkflowState | None = None
+        self._flight: concurrent.futures.Future[None] | None = None
+        self._left: WorkflowState | None = None
+        self._leads = False
+        """Whether the server goes on by itself, and says when there is something to do."""
+        self._gave: list[dict[str, Any]] = []
+        self._listeners: set[Callable[[WorkflowRun], object]] = set()
+
+    # --- what is known ---
+
+    @property
+    def state(self) -> WorkflowState | None:
+        """All that was last seen; None before the server said anything."""
+        return self._state
+
+    @property
+    def id(self) -> str | None:
+        """The id of its task, with which any client of the same owner can take it up again."""
+        return self._state.task_id if self._state else None
+
+    @property
+    def status(self) -> str:
+        """`starting`, then the status of its task."""
+        if self._state is None:
+            return "starting" if self.trouble is None else "failed"
+        return self.task.status if self.task is not None and self.task.done() else self._state.status
+
+    @property
+    def steps(self) -> tuple[StepState, ...]:
+        return self._state.steps if self._state else ()
+
+    @property
+    def pause(self) -> PauseReason | None:
+        """Why it does not go on by itself."""
+        return self._state.pause if self._state and not self.done() else None
+
+    @property
+    def calls(self) -> tuple[NextCall, ...]:
+        """What can be done next, in the order of the steps."""
+        return self._state.calls if self._state and not self.done() else ()
+
+    @property
+    def df(self) -> Any:
+        """The steps as a pandas DataFrame: step, tool, status, by, arguments, value."""
+        import pandas as pd
+
+        rows = [
+            (
+                step.name,
+                step.tool,
+                "running" if step.running else step.status.value,
+                step.by,
+                None if step.arguments is None else dict(step.arguments),
+                None if step.result is None else step.result.value,
+            )
+            for step in self.steps
+        ]
+        return pd.DataFrame(rows, columns=["step", "tool", "status", "by", "arguments", "value"])
+
+    def done(self) -> bool:
+        """Whether it ended, in whatever way."""
+        return self.task is not None and self.task.done()
+
+    def wait(self, timeout: float | None = None) -> WorkflowRun:
+        """Wait until it pauses or ends.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            LabError: It could not be started.
+            TimeoutError: It still goes on by itself.
+        """
+        self.land(timeout)
+        runtime().run(self._settled(), timeout)
+        return self
+
+    def __await__(self) -> Generator[Any, None, WorkflowRun]:
+        if self._flight is not None:
+            yield from awaiting(self._flight)
+        yield from awaiting(runtime().start(self._settled()))
+        return self
+
+    def result(self, timeout: float | None = None) -> ToolResult:
+        """Wait for its end and return the result of its task. Raises as `Task.result` does."""
+        self.land(timeout)
+        return self._task.result(timeout)
+
+    # --- what can be done ---
+
+    def next(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> ToolResult | None:
+        """Do the first thing of `calls`.
+
+        Args:
+            arguments: What the call still lacks, over what is known of it; keyword arguments are added.
+
+        Returns:
+            What a tool or resource gave; None where neither is called.
+
+        Raises:
+            TaskError: There is nothing to do: it ended, or goes on by itself.
+            InvalidArguments: The call lacks something.
+            ToolError: The tool reported failure. The workflow has taken note of it.
+        """
+        self.land()
+        if not self.calls:
+            raise TaskError(f"{self._name} has nothing to be done: it is {self.status}", self.id or "")
+        return self.make(self.calls[0], {**(arguments or {}), **named})
+
+    def call_step(self, step: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> ToolResult | None:
+        """Do one step, whether or not it is its turn. Arguments, result and errors are those of `next`."""
+        self.land()
+        known = {each.name: each for each in self.steps}
+        if step not in known:
+            raise InvalidArguments(f"{self._name} has no step {step!r}.{nearest(step, known)}")
+        call = next((each for each in self.calls if each.step == step and each.kind != "resume"), None)
+        tool = known[step].tool
+        if call is None and tool is None:
+            raise TaskError(f"{self._name}: step {step!r} is not the client's to do", self.id or "")
+        return self.make(call or NextCall(kind="call", target=str(tool), step=step), {**(arguments or {}), **named})
+
+    def answer(self, content: Mapping[str, Any] | None = None, *, action: str = "accept") -> None:
+        """Answer what it asks. Arguments and errors are those of `Task.answer`."""
+        self.land()
+        runtime().wait(self._task.asked, ASKING_PATIENCE)
+        if not self._task.questions:
+            raise TaskError(f"{self._name} asks nothing at the moment (it is {self.status})", self.id or "")
+        self._left = self._state
+        self._task.answer(content, action=action)
+
+    def set_variables(self, variables: Mapping[str, Any]) -> None:
+        """Write variables of its task, which its steps may wait for. Raises as `Task.set_variables` does."""
+        self.land()
+        self._left = self._state
+        self._task.set_variables(variables)
+
+    def resume(self) -> WorkflowRun:
+        """Have the server go on from the last step that was done, trying again what may be tried again.
+
+        Raises:
+            PeerError: The server refused.
+        """
+        self.land()
+        self.make(NextCall(kind="resume", target=self.name), {})
+        return self
+
+    def finish(self, result: Any = None) -> None:
+        """End it as completed, whatever steps are open (`tasks/cancel` with a result).
+
+        Args:
+            result: What its task is to have given: any JSON.
+
+        Raises:
+            PeerError: The server refused.
+        """
+        self.land()
+        self._depart(self._end({"result": {"completed": True} if result is None else result}), "finishing")
+        self.land()
+
+    def cancel(self) -> None:
+        """Give it up. Raises as `Task.cancel` does."""
+        self.land()
+        self._task.cancel()
+
+    def subscribe(self, listener: Callable[[WorkflowRun], object]) -> Callable[[], None]:
+        """Call `listener(run)` on the background thread after every change; returns how to stop that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    # --- how it goes ---
+
+    @property
+    def _name(self) -> str:
+        return f"{self.server.name}.{self.name}"
+
+    @property
+    def _task(self) -> Task:
+        if self.task is None:
+            raise TaskError(f"{self._name} has no task yet: it is {self.status}", "")
+        return self.task
+
+    def start(self, task_id: str | None = None) -> None:
+        """Get the prompt; with the id of its task, to go on with that. Waits a little for the answer."""
+        self._depart(self._get(task_id), "starting" if task_id is None else "resuming")
+        try:
+            self.land(CREATION_PATIENCE)
+        except TimeoutError:
+            if self._flight is not None and self._flight.done():
+                raise
+
+    def _depart(self, work: Any, doing: str) -> None:
+        self.trouble, self.doing = None, doing
+        self._left = self._state
+        self._flight = runtime().start(self._fly(work))
+
+    async def _fly(self, work: Any) -> None:
+        self.touch()
+        try:
+            await work
+        except LabError as error:
+            self.trouble = error.message
+            raise
+        finally:
+            self.doing = None
+            self._left = None
+            self.touch()
+
+    def land(self, timeout: float | None = None) -> None:
+        """Wait until what was begun is answered. Raises what went wrong.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+        """
+        if self._flight is not None:
+            runtime().wait(self._flight, timeout)
+
+    async def _settled(self) -> None:
+        changed = asyncio.Event()
+
+        def wake(_run: WorkflowRun) -> None:
+            changed.set()
+
+        stop = self.subscribe(wake)
+        try:
+            while not self._at_rest:
+                changed.clear()
+                await changed.wait()
+        finally:
+            stop()
+
+    @property
+    def _at_rest(self) -> bool:
+        if self.doing is not None or self.call is not None:
+            return False
+        paused = self.pause is not None or not self._leads
+        return self.done() or (paused and not self._just_left)
+
+    @property
+    def _just_left(self) -> bool:
+        """What is known is still what was answered."""
+        left, state = self._left, self._state
+        return left is not None and state is not None and (left.pause, left.calls) == (state.pause, state.calls)
+
+    async def _get(self, task_id: str | None) -> None:
+        texts = {name: each if isinstance(each, str) else json.dumps(each) for name, each in self.arguments.items()}
+        meta = None if task_id is None else continuation_meta(task_id)
+        raw = await self.server.connection.ask(
+            lambda peer: peer.get_prompt(self.name, texts, meta=meta, on_progress=self._progressed)
+        )
+        state = read_prompt(raw)
+        if state is None:
+            raise NotAWorkflow(self.server.name, self.name)
+        self.messages = Messages(raw)
+        await self._take(state)
+
+    def _progressed(self, _progress: float, _total: float | None, message: str | None) -> None:
+        if message:
+            self.doing = message
+            self.touch()
+
+    async def _end(self, more: Mapping[str, Any]) -> None:
+        task_id = self._task.id or ""
+        await self.server.connection.ask(lambda peer: peer.cancel_task(task_id, **more), again=True)
+        await self._look()
+
+    async def _take(self, state: WorkflowState | None) -> None:
+        """Believe what an answer says, then look what the task says."""
+        if state is not None:
+            self._state = self._with_results(state)
+            if self.task is None:
+                self.task = await self.server.tasks.taken_up(state.task_id, self.name)
+                self.task.subscribe(self._heard)
+        await self._look()
+
+    async def _look(self) -> None:
+        task = self._task
+        await self.server.connection.follower.refresh(task)
+        self._heard(task)
+
+    def _heard(self, task: Task) -> None:
+        known = self._state
+        if known is None:
+            return
+        found = read_task(known.task_id, task.status, task.seen_variables) or replace(known, status=task.status)
+        self._leads = self._leads or found.name is not None or CALLS in task.seen_variables
+        if not self._leads:  # PMCP names the calls once, at the start
+            still_open = {step.name for step in found.steps if step.status in (StepStatus.PENDING, StepStatus.FAILED)}
+            found = replace(found, calls=tuple(call for call in known.calls if call.step in still_open))
+        self._state = replace(
+            found, name=found.name or known.name, goal=found.goal or known.goal, recorded=known.recorded
+        )
+        self.touch()
+
+    def _with_results(self, state: WorkflowState) -> WorkflowState:
+        results = {step.name: step.result for step in self.steps}
+        steps = tuple(replace(step, result=step.result or results.get(step.name)) for step in state.steps)
+        return replace(state, steps=steps)
+
+    def touch(self) -> None:
+        """Tell the listeners."""
+        for listener in list(self._listeners):
+            listener(self)
+
+    # --- the calls of a handoff ---
+
+    def make(self, call: NextCall, given: Mapping[str, Any]) -> ToolResult | None:
+        """Do one of `calls`. Result and errors are those of `next`."""
+        self.land()
+        task = self.begin(call, given)
+        try:
+            if task is not None:
+                return self.server.wait_for(task)
+        finally:
+            self.land()
+        return ToolResult({"content": self._gave}, self._name) if call.kind == "read" else None
+
+    def begin(self, call: NextCall, given: Mapping[str, Any]) -> Task | None:
+        """Do one of `calls` without waiting for what comes of it; returns the call of a tool. Raises as `next` does."""
+        match call.kind:
+            case "answer":
+                self.answer(given)
+            case "variable":
+                if call.target not in given:
+                    raise InvalidArguments(f"{self._name} waits for the variable {call.target!r}: give it a value")
+                self.set_variables({call.target: given[call.target]})
+            case "resume":
+                self._depart(self._get(self.id), "resuming")
+            case "read":
+                self._depart(self._read(call), f"reading {call.target}")
+            case "call":
+                return self._call(call, given)
+        return None
+
+    def _call(self, call: NextCall, given: Mapping[str, Any]) -> Task:
+        arguments = {name: value for name, value in call.arguments.items() if name not in call.missing} | dict(given)
+        tool = self.server.tool(call.target)
+        if lacking := [name for name in call.missing if name not in arguments]:
+            raise InvalidArguments(
+                f"{self._name}: {call.target} for step {call.step!r} still needs {', '.join(lacking)}\n{tool.signature}"
+            )
+        tool.check(arguments)
+        task = self.server.plan(tool, arguments, as_task=None)
+        task.meta = continuation_meta(self._task.id or "", call.step)
+        self.call = task
+        self._depart(self._follow(task), f"calling {call.target}")
+        return task
+
+    async def _follow(self, task: Task) -> None:
+        try:
+            # In a task of its own: what is asked later must not be taken for a question of this call.
+            await asyncio.get_running_loop().create_task(self.server.follow(task, ttl=None))
+            said = None
+            try:
+                said = read_call((await task).raw)
+            except ToolError as error:
+                said = read_call(error.result)
+            except PeerError as error:
+                said = read_error(error.data)
+            except TaskError:
+                self.trouble = f"The call of {task.tool} was {task.status}."
+            await self._take(said)
+        finally:
+            self.call = None
+
+    async def _read(self, call: NextCall) -> None:
+        params = {"uri": call.target, "_meta": continuation_meta(self._task.id or "", call.step)}
+
+        def read(peer: Peer) -> Awaitable[dict[str, Any]]:
+            return peer.request("resources/read", params)
+
+        raw = await self.server.connection.ask(read)
+        self._gave = [{"type": "resource", "resource": each} for each in raw.get("contents") or ()]
+        await self._take(read_call(raw))
+
+    # --- how it looks ---
+
+    def __repr__(self) -> str:
+        done = sum(step.status in (StepStatus.COMPLETED, StepStatus.SKIPPED) for step in self.steps)
+        text = f"<Workflow {self._name} {self.status}, {done} of {len(self.steps)} steps"
+        return text + (f": {self.pause.message}>" if self.pause else ">")
+
+    def _ipython_display_(self) -> None:
+        shown = views.installed()
+        if shown is None:
+            print(repr(self))  # noqa: T201 - what IPython does with an object that has no view
+        else:
+            shown.workflow(self)._ipython_display_()

@@ -1,0 +1,11 @@
+"""What an MCP Apps host does besides showing the app: its resource, what it may have, what it asks, what it keeps.
+
+Whoever shows apps stands on it: the widgets of `notebook`, and `preview`, which works without Jupyter. What happens
+around the frame itself is `js/src/app-view`.
+"""
+
+from pmcp_lab.host.app import HostedApp, open_app
+from pmcp_lab.host.forms import fields, problems
+from pmcp_lab.host.model import LiveModel, built, now
+
+__all__ = ["HostedApp", "LiveModel", "built", "fields", "now", "open_app", "problems"]

@@ -1,0 +1,556 @@
+"""An open app: the state that its views are given, what it reports, and what is said to it.
+
+The browser's half (frames, handshake) is `js/src/app-view`; what an app asks is answered in `requests`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Literal, TypeVar
+
+from pmcp_lab._version import __version__
+from pmcp_lab.client import Server, Task, Tool
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
+from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
+from pmcp_lab.host.calls import Calls
+from pmcp_lab.host.consent import allow
+from pmcp_lab.host.model import LiveModel, built, now
+from pmcp_lab.host.profile import STANDARD, Profile
+from pmcp_lab.host.requests import AppRequests, Callback
+from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app, recall_app, ui_uri
+from pmcp_lab.host.tools import AppTools
+from pmcp_lab.protocol.ui import Csp, content_security_policy
+
+INIT_TIMEOUT = 8_000
+"""Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
+EVENTS_KEPT = 1_000
+CODE = {"inspector": True, "direct": False, "old-widgets": False}
+"""Bundles that a view may ask for, and whether a stylesheet comes with each."""
+STORED_BYTES = 2 * 1024 * 1024
+"""How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
+
+_stored: dict[tuple[object, str], dict[str, Any]] = {}
+"""By target and resource."""
+
+DisplayMode = Literal["inline", "fullscreen", "pip"]
+
+
+class HostedApp(LiveModel):
+    """An app of a server; a mixin for what keeps the state below and carries messages. Made by `open_app`.
+
+    Args:
+        tool: None where a resource is looked at that no tool refers to.
+        arguments: None before the tool is called.
+
+    Attributes:
+        calls: What the app asked of the server, newest last: method, params, result or error, ms; `calls.df` is a
+            table of them.
+        events: What it reported (`initialized`, `log`, …), newest last.
+        app_tools: The tools that the app offers.
+    """
+
+    _resource: Any
+    _call: Any
+    _host: Any
+    _storage: Any
+    _bridge: Any
+    _closed: Any
+    _source: AppResource
+    profile: Profile = STANDARD
+    """The host that is played."""
+    calling: concurrent.futures.Future[dict[str, Any]] | None = None
+    """The last call of its tool."""
+    told: concurrent.futures.Future[None] | None = None
+    """Done when the views were told what became of it."""
+    attend: Callable[[Task], object] | None = None
+    """Puts what a call of the app asks to a person; None where nobody can be asked."""
+
+    def __init__(self, server: Server, tool: Tool | None, arguments: dict[str, Any] | None) -> None:
+        self.server = server
+        self.tool = tool
+        self.arguments = None if arguments is None else dict(arguments)
+        self.app_tools = AppTools(self)
+        self._requests = AppRequests(self)
+        self._number = 1
+        self._numbers = itertools.count(1)
+        self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
+        self._started: dict[str, dict[str, Any]] = {}
+        self.calls = Calls()
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
+        self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._news = False
+        super().__init__(  # type: ignore[call-arg]  # the model's, which comes next
+            _call={
+                "tool": None if tool is None else dict(tool.raw),
+                "arguments": self.arguments,
+                "turn": 0,
+                "number": self._number,
+                "partial": None,
+                "result": None,
+                "cancelled": None,
+                "error": None,
+            },
+            _host={
+                "info": {"name": "pmcp_lab", "version": __version__},
+                "capabilities": {
+                    "serverTools": {"listChanged": True},
+                    "serverResources": {"listChanged": True},
+                    "openLinks": {},
+                    "downloadFile": {},
+                    "logging": {},
+                    "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
+                    "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
+                    **({"sampling": {}} if server.connection.follower.on_sampling is not None else {}),
+                },
+                "initTimeout": INIT_TIMEOUT,
+                "server": server.name,
+                "only": self.profile.only,
+                # What most apps get, so that the page can make the frame before it knows the app.
+                "policy": {"csp": content_security_policy(Csp()), "allow": ""},
+            },
+        )
+
+    # --- what it shows ---
+
+    @property
+    def name(self) -> str:
+        """Of its tool, or else of its resource."""
+        return self.tool.name if self.tool is not None else self._source.uri
+
+    def _list_changed(self, method: str) -> None:
+        self.notify(method, {})
+
+    def show(self, resource: AppResource) -> None:
+        """Hand the app itself to the views, with what it stored when it was last shown here."""
+        self._source = resource
+        stored = _stored.get((self.server.connection.target, resource.uri), {})
+        self.assign(_storage=stored, _resource=resource.trait(self.server))
+        self._hear()
+
+    def _hear(self) -> None:
+        self.server.connection.follower.listings.on_changed.add(self._list_changed)
+        runtime().call_soon(self.server.connection.news.want, self._source.uri, self._changed)
+
+    def move(self, server: Server) -> None:
+        """Go on with another connection to the same server, which may have another document by now."""
+        self.server = server
+        self._hear()
+        runtime().call_soon(self._changed)
+
+    def reload(self) -> None:
+        """Read the app again and show what it is now. Happens by itself when the server says that it changed.
+
+        What the app stored is kept, and the new one gets the call's arguments and result as the old one did.
+
+        Raises:
+            AppError, PeerError: It can't be read any more; the views stay as they are.
+        """
+        runtime().run(self._reload())
+
+    def _changed(self) -> None:
+        """The server says that it changed. News of one save come in twos and threes: one look is enough for them."""
+        self._news = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while self._news:
+            self._news = False
+            try:
+                await self._reload()
+            except LabError as error:
+                self.events.append({"time": now(), "event": "reload-failed", "payload": {"message": error.message}})
+
+    async def _reload(self) -> None:
+        resource = await read_app(self.server, self._source.uri, self.profile)
+        if resource == self._source:
+            return
+        self._source = resource
+        self.assign(_resource=resource.trait(self.server))
+        self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
+
+    async def refresh(self) -> None:
+        """Read again what was shown from memory, and show it anew if it is another."""
+        shown = self._source
+        with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
+            await self._reload()
+        if self._source != shown:
+            self.server.documents[shown.uri] = ALWAYS_READ
+
+    def discard(self) -> None:
+        """Take back what never had anything to show."""
+        raise NotImplementedError
+
+    def settle(self, *, result: dict[str, Any] | None = None, error: str | None = None) -> None:
+        """Hand the tool's result (or why there is none) to the app."""
+        self.assign(_call={**self._call, "result": result, "error": error, "cancelled": error})
+
+    def partial(self, **arguments: Any) -> None:
+        """Show the app arguments that are still coming: all that are known so far. Only before `run`.
+
+        Raises:
+            AppError: The call was made already.
+        """
+        if self.arguments is not None:
+            raise AppError(f"{self!r} was called already; open it anew to stream arguments")
+        self.assign(_call={**self._call, "partial": dict(arguments)})
+
+    def run(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> HostedApp:
+        """Call the tool, for a view that was opened without a call; the result follows when it is there.
+
+        Raises:
+            AppError: The call was made already.
+            InvalidArguments: They don't fit the tool's schema.
+        """
+        if self.arguments is not None:
+            raise AppError(f"{self!r} was called already; open it anew")
+        self.call(self.tool, {**(arguments or {}), **named})
+        return self
+
+    def restart(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """Read the app again, call a tool of it anew, and have the views begin from there.
+
+        Raises:
+            InvalidArguments: The arguments don't fit the tool's schema.
+        """
+        tool.check(dict(arguments))
+        self._source = runtime().run(read_app(self.server, self._source.uri, self.profile))
+        self.assign(
+            _resource=self._source.trait(self.server),
+            _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
+        )
+        self.follow(runtime().start(self.server.call_raw(tool.name, dict(arguments), attend=self.attend)))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return bool(self._closed)
+
+    def _fresh(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`_call` of a call that is made now."""
+        self.tool, self.arguments = tool, arguments
+        self._number += 1
+        told = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
+        return {**told, "result": None, "error": None, "cancelled": None}
+
+    def call(self, tool: Tool | None, arguments: dict[str, Any]) -> None:
+        """Call a tool whose app this is, and hand the app its arguments and result; after others, they replace theirs.
+
+        Raises:
+            AppError: There is no such tool.
+            InvalidArguments: The arguments don't fit its schema.
+        """
+        if tool is None:
+            raise AppError(f"No tool of server {self.server.name!r} is shown by {self._source.uri}")
+        tool.check(arguments)
+        self.assign(_call={**self._call, **self._fresh(tool, arguments)})
+        self.follow(runtime().start(self.server.call_raw(tool.name, arguments, attend=self.attend)))
+
+    def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
+        """Hand the app the result of its tool when it is there, unless it was called again since."""
+        told: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.calling, self.told = calling, told
+        number = self._number
+
+        def settled(_: object) -> None:
+            if number != self._number:
+                told.cancel()
+            elif calling.cancelled():
+                self.settle(error="the call was cancelled")
+            elif (error := calling.exception()) is not None:
+                self.settle(error=error.message if isinstance(error, LabError) else str(error))
+            else:
+                self.settle(result=calling.result())
+            if not told.cancelled():
+                told.set_result(None)
+
+        calling.add_done_callback(settled)
+
+    def display(self, mode: DisplayMode) -> None:
+        """Show the app "inline", in "fullscreen" (Escape leaves it) or as a window of its own ("pip")."""
+        self.post({"kind": "display", "payload": {"mode": mode}})
+
+    # --- who asks the server ---
+
+    @property
+    def bridge(self) -> BridgeMode:
+        """Who asks the server what the app wants to know: the "kernel", or "direct" the page itself.
+
+        Can be assigned at any time; what is under way ends where it began. Where a page finds that it can't reach
+        the server, this becomes "kernel" again, and the view says why. Tasks, questions and what is no request to
+        the server stay with the kernel.
+
+        Raises:
+            AppError: On assignment: the server is no URL, is reached with credentials, or lets no page in (CORS).
+        """
+        mode: BridgeMode = self._bridge["mode"]
+        return mode
+
+    @bridge.setter
+    def bridge(self, mode: BridgeMode) -> None:
+        if mode not in ("kernel", "direct"):
+            raise AppError(f"bridge must be 'kernel' or 'direct', not {mode!r}")
+        self.assign(_bridge=direct_bridge(self.server) if mode == "direct" else KERNEL)
+
+    # --- what the app says ---
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What the app wanted to be said in the conversation (`ui/message`), oldest first."""
+        return list(self._requests.messages)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What the app last wanted a model to know (`ui/update-model-context`)."""
+        return dict(self._requests.context)
+
+    def on_message(self, callback: Callback | None) -> None:
+        """Have each `ui/message` handed to a function; what it raises makes the app's request fail."""
+        self._requests.on_message = callback
+
+    def on_context(self, callback: Callback | None) -> None:
+        """Have each `ui/update-model-context` handed to a function."""
+        self._requests.on_context = callback
+
+    def on_sampling(self, callback: SamplingCallback | None) -> None:
+        """Have a function make the completions that the app asks for (`sampling/createMessage`).
+
+        An app is told of it when it starts. Without one the server's own (`connect(…, on_sampling=…)`) is used, and
+        without that, apps are told that there is none.
+
+        Args:
+            callback: `callback(messages, params)` returns the text, or a `CreateMessageResult`.
+        """
+        self._requests.on_sampling = callback
+        offered = {name: value for name, value in self._host["capabilities"].items() if name != "sampling"}
+        if self._requests.sampler is not None:
+            offered["sampling"] = {}
+        self.assign(_host={**self._host, "capabilities": offered})
+
+    @property
+    def app_capabilities(self) -> dict[str, Any]:
+        """What the app in the view that started last said it can do; empty before it started."""
+        started = next(reversed(self._started.values()), None)
+        capabilities = (started or {}).get("appCapabilities")
+        return dict(capabilities) if isinstance(capabilities, Mapping) else {}
+
+    def ask(self, method: str, params: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+        """A request to the app in the view that started last, and its result.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            AppError: No app is there, or its answer is an error.
+            TimeoutError: It did not answer.
+        """
+        view = next(reversed(self._started), None)
+        if view is None:
+            raise AppError(f"{self!r} is open in no notebook, or its app has not started yet.")
+        number = next(self._numbers)
+        answer = self._asked[view, number] = concurrent.futures.Future()
+        try:
+            self.post(
+                {"kind": "ask", "to": view, "call": number, "payload": {"method": method, "params": dict(params)}}
+            )
+            return runtime().wait(answer, timeout)
+        finally:
+            del self._asked[view, number]
+
+    def notify(self, method: str, params: Mapping[str, Any], *, to: str | None = None) -> None:
+        """A notification for the app, in one view or in all; kept back until it listens."""
+        self.post(
+            {"kind": "notify", **({"to": to} if to else {}), "payload": {"method": method, "params": dict(params)}}
+        )
+
+    # --- what the browser sends ---
+
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        payload = content.get("payload")
+        payload = payload if isinstance(payload, dict) else {}
+        match kind:
+            case "rpc" | "asked":
+                key = (view, content.get("call"))
+                entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+                if kind == "rpc":
+                    self.calls.append(entry)
+                else:
+                    entry["tool"] = str(payload.get("tool"))
+                work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), entry))
+                self._pending[key] = work
+                work.add_done_callback(lambda work: self._settled(key, entry, work))
+            case "rpc-cancel":
+                if (pending := self._pending.get((view, content.get("call")))) is not None:
+                    pending.cancel()
+            case "answer":
+                self._answered((view, content.get("call")), payload)
+            case "document":
+                document = {"hash": self._source.hash, "html": self._source.html}
+                self.post({"kind": "document", "to": view, "payload": document})
+            case "code" if (name := content.get("name")) in CODE:
+                self.post({"kind": "code", "to": view, "payload": _code(str(name))})
+            case "consent":
+                asked = self._resource.get("wanted") or {}
+                names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
+                allow(self.server, self._source.uri, names)
+                self.assign(_resource=self._source.trait(self.server))
+            case "bye":
+                self._gone(view)
+                for key in [key for key in self._pending if key[0] == view]:
+                    self._pending[key].cancel()
+            case "event":
+                if content.get("event") == "initialized":
+                    self._gone(view)
+                    self._started[view] = payload
+                elif content.get("event") == "closed":
+                    self._gone(view)
+                elif content.get("event") == "stored":
+                    self._store(payload)
+                    return
+                elif content.get("event") == "called":
+                    self.calls.append(payload)
+                    return
+                elif content.get("event") == "bridge" and payload.get("mode") == "kernel":
+                    self.assign(_bridge=KERNEL)
+                self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
+            case _:
+                pass
+
+    def _settled(self, key: tuple[str, object], entry: dict[str, Any], work: asyncio.Task[None]) -> None:
+        self._pending.pop(key, None)
+        entry["ms"] = now() - entry["time"]
+        if work.cancelled():
+            entry["error"] = {"message": "cancelled"}
+
+    def _store(self, payload: dict[str, Any]) -> None:
+        """Keep what the app keeps: with the widget, and for the next view of the same app."""
+        known: dict[str, Any] = {name: payload[name] for name in ("local", "state") if name in payload}
+        kept: dict[str, Any] = {**self._storage, **known}
+        if len(json.dumps(kept)) <= STORED_BYTES:
+            _stored[self.server.connection.target, self._source.uri] = kept
+            self.assign(_storage=kept)
+
+    def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
+        future = self._asked.get(key)
+        if future is None or future.done():
+            return
+        error = payload.get("error")
+        if isinstance(error, Mapping):
+            code = error.get("code")
+            future.set_exception(
+                AppError(
+                    f"The app answered: {error.get('message')}", code=code if isinstance(code, int) else INTERNAL_ERROR
+                )
+            )
+        else:
+            result = payload.get("result")
+            future.set_result(result if isinstance(result, dict) else {})
+
+    def _gone(self, view: str) -> None:
+        self._started.pop(view, None)
+        for key, future in self._asked.items():
+            if key[0] == view and not future.done():
+                future.set_exception(AppError("The app went away before it answered."))
+
+    async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
+        params = entry["params"] if isinstance(entry["params"], dict) else {}
+        try:
+            method = str(entry["method"])
+            if "tool" in entry:
+                result = await self.relay(entry["tool"], method, params)
+            else:
+                result = await self._requests.answer(view, method, params)
+            answer: dict[str, Any] = {"result": result}
+        except LabError as error:
+            answer = {"error": {"code": error.code, "message": error.message}}
+            if error.data is not None:
+                answer["error"]["data"] = error.data
+        except Exception as error:
+            answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
+        entry |= answer
+        self.post({"kind": "rpc-result", "to": view, "call": call, "payload": answer})
+
+    async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Answer what a server asked the page within a call that the page made itself.
+
+        Raises:
+            LabError: It is refused.
+        """
+        raise AppError(f"nobody here can answer {method}, which tool {tool!r} asks", code=METHOD_NOT_FOUND)
+
+    # --- its life ---
+
+    def end(self) -> None:
+        """Tell the app that it ends, and give up what it still waits for."""
+        if not self._closed:
+            self.post({"kind": "teardown"})
+            self.assign(_closed=True)
+        self.server.connection.follower.listings.on_changed.discard(self._list_changed)
+        if hasattr(self, "_source"):
+            runtime().call_soon(self.server.connection.news.forget, self._source.uri, self._changed)
+        for pending in list(self._pending.values()):
+            runtime().call_soon(pending.cancel)
+
+
+H = TypeVar("H", bound=HostedApp)
+
+
+def _code(name: str) -> dict[str, str]:
+    """A bundle that a view loads only when it is wanted."""
+    style = built(f"{name}.css").read_text(encoding="utf-8") if CODE[name] else ""
+    return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}
+
+
+def open_app(
+    make: Callable[[Server, Tool, dict[str, Any] | None], H],
+    server: Server,
+    name: str,
+    arguments: dict[str, Any] | None,
+    profile: Profile = STANDARD,
+    bridge: BridgeMode = "kernel",
+) -> H:
+    """Read a tool's UI resource, call the tool, and return the app; the result follows when it is there.
+
+    Args:
+        make: Makes the app.
+        arguments: None opens the app without a call; see `HostedApp.run`.
+        profile: The host that is played.
+        bridge: See `HostedApp.bridge`.
+
+    Raises:
+        AppError: The tool has no app, or its resource is not one.
+        UnknownTool, InvalidArguments: As for a call.
+    """
+    uri = ui_uri(server, name, profile)
+    tool = server.tool(name)
+    if arguments is not None:
+        tool.check(arguments)
+    # The page makes the model and loads the view's code while the resource is being read.
+    app = make(server, tool, arguments)
+    calling = None
+    try:
+        if arguments is not None:
+            calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
+        if bridge != "kernel":
+            app.bridge = bridge
+        known = recall_app(server, uri, profile)
+        app.show(known or runtime().run(read_app(server, uri, profile)))
+        if known is not None:
+            runtime().start(app.refresh())
+    except BaseException:
+        if calling is not None:
+            calling.cancel()
+        app.discard()
+        raise
+    if calling is not None:
+        app.follow(calling)
+    return app

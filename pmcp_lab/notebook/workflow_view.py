@@ -1,0 +1,192 @@
+"""The live view of a workflow: its steps as a track, why it paused, and the calls that carry it on."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import traitlets as t
+
+from pmcp_lab.client import Task, WorkflowRun
+from pmcp_lab.errors import LabError
+from pmcp_lab.host import fields, problems
+from pmcp_lab.notebook.task_card import CardWidget
+from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState
+
+TEXT_LIMIT = 20_000
+"""Characters of a result, or of what the prompt said, that are sent to a view; more is cut."""
+LINE = 160
+"""Characters of a result in its step's line."""
+
+
+class WorkflowView(CardWidget):
+    """One workflow. Shown again, as it ended, in the saved notebook."""
+
+    _card = t.Unicode("workflow").tag(sync=True)
+
+    def __init__(self, run: WorkflowRun) -> None:
+        self.run = run
+        self._schemas = {name: tool.input_schema for name, tool in run.server.tools.items()}
+        self._ended = False
+        super().__init__(None)
+        self.follow(run)
+
+    def shown(self) -> list[Task]:
+        return [self.run.task] if self.run.task is not None else []
+
+    def asking(self) -> list[Task]:
+        return [task for task in (self.run.call, self.run.task) if task is not None]
+
+    def state(self) -> dict[str, Any]:
+        questions = self.forms([question for task in self.asking() for question in task.questions])
+        return {"workflow": self._told(), "questions": questions}
+
+    def delta(self, _changed: list[Any]) -> dict[str, Any]:
+        if self.run.done() and not self._ended:
+            self._ended = True
+            self.restate()
+        return self.state()
+
+    def _told(self) -> dict[str, Any]:
+        run = self.run
+        pause, task = run.pause, run.task
+        return {
+            "name": run.name,
+            "server": run.server.name,
+            "goal": (run.state and run.state.goal) or run.server.prompts[run.name].description,
+            "status": run.status,
+            "taskId": run.id,
+            "doing": run.doing,
+            "trouble": run.trouble or (task.trouble if task is not None else None),
+            "steps": [_step(step) for step in run.steps],
+            "pause": None if pause is None else {"kind": pause.kind, "step": pause.step, "message": pause.message},
+            "calls": [self._call(call) for call in run.calls],
+            "said": _cut(run.messages.text, TEXT_LIMIT),
+            "started": task.started if task is not None else None,
+            "ended": task.ended if task is not None else None,
+        }
+
+    def _call(self, call: NextCall) -> dict[str, Any]:
+        known = {name: value for name, value in call.arguments.items() if name not in call.missing}
+        return {
+            "key": _key(call),
+            "kind": call.kind,
+            "step": call.step,
+            "target": call.target,
+            "guidance": call.guidance,
+            "fields": fields(self._schema(call), known) if call.kind in ("call", "variable") else [],
+        }
+
+    def _schema(self, call: NextCall) -> Mapping[str, Any]:
+        if call.kind == "variable":
+            return {"type": "object", "properties": {call.target: {"type": "string"}}, "required": [call.target]}
+        loose = {"type": "object", "properties": {name: {} for name in call.arguments}}
+        return self._schemas.get(call.target, loose)
+
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        run = self.run
+        key = str(content.get("call") or kind)
+        match kind:
+            case "make":
+                call = next((each for each in run.calls if _key(each) == key), None)
+                entered = content.get("content")
+                filled = dict(entered) if isinstance(entered, Mapping) else {}
+                self._start(view, key, lambda: self._make(call, filled))
+            case "finish":
+                self._start(view, key, run.finish)
+            case "cancel":
+                self._start(view, key, run.cancel)
+            case _:
+                super().receive(kind, view, content)
+
+    def _start(self, view: str, key: str, work: Callable[[], object]) -> None:
+        asyncio.get_running_loop().create_task(self._do(view, key, work))
+
+    async def _do(self, view: str, key: str, work: Callable[[], object]) -> None:
+        """Do what a button says, on a thread that may wait; the view hears what is wrong."""
+        wrong: dict[str, str] = {}
+        try:
+            found = await asyncio.to_thread(work)
+            wrong = found if isinstance(found, dict) else {}
+        except LabError as error:
+            wrong = {"": error.message}
+        self.post({"kind": "made", "to": view, "call": key, "problems": wrong})
+
+    def _make(self, call: NextCall | None, filled: dict[str, Any]) -> dict[str, str]:
+        if call is None:
+            return {"": "This is done already, or is not to be done any more."}
+        if call.kind == "variable":
+            filled = {name: _read(str(value)) for name, value in filled.items()}
+        elif wrong := problems(self._schema(call), filled):
+            return wrong
+        task = self.run.begin(call, filled)
+        self.run.land()
+        if task is not None and task.failure is not None:
+            raise task.failure
+        return {}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundled = super()._repr_mimebundle_(**kwargs)
+        if bundled is None:
+            return None
+        data, metadata = bundled
+        return {**data, "text/plain": repr(self.run), "text/html": static_workflow(self.run)}, metadata
+
+    def __repr__(self) -> str:
+        return repr(self.run)
+
+
+def _key(call: NextCall) -> str:
+    return json.dumps([call.kind, call.step, call.target, dict(call.arguments), call.missing], default=str)
+
+
+def _read(text: str) -> Any:
+    """JSON where it is some, else the text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _step(step: StepState) -> dict[str, Any]:
+    result = step.result
+    return {
+        "name": step.name,
+        "tool": step.tool,
+        "status": "running" if step.running else step.status.value,
+        "execution": step.execution,
+        "by": step.by,
+        "arguments": None if step.arguments is None else _cut(_pretty(step.arguments), TEXT_LIMIT),
+        "line": "" if result is None else _cut(" ".join(_text(result).split()), LINE),
+        "result": None if result is None else _cut(_text(result), TEXT_LIMIT),
+        "failed": result is not None and result.is_error,
+    }
+
+
+def _text(result: StepResult) -> str:
+    if result.omitted:
+        return "too large to be told; its server has it"
+    return result.text if result.is_error or isinstance(result.value, str) else _pretty(result.value)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def static_workflow(run: WorkflowRun) -> str:
+    """The steps as a plain table, for where no widget runs. Everything from a server is escaped."""
+    head = "".join(f"<th align='left'>{name}</th>" for name in ("step", "tool", "status", "result"))
+    rows = []
+    for step in map(_step, run.steps):
+        cells = (step["name"], step["tool"] or "", step["status"], step["line"])
+        rows.append("<tr>" + "".join(f"<td align='left'>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
+    told = f"<p>Workflow <b>{html.escape(run.name)}</b>: {html.escape(run.status.replace('_', ' '))}</p>"
+    why = f"<p>{html.escape(run.pause.message)}</p>" if run.pause is not None else ""
+    return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{why}"

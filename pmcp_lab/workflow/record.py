@@ -1,0 +1,179 @@
+"""How far a workflow is, as it is kept in its task: mostly in variables, which everybody may read.
+
+What is too big for a variable is kept beside the job, and a word in the variable says so: no result is lost, and none
+stands in the way of another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pmcp_lab.errors import LimitExceeded, TaskError, VariableError
+from pmcp_lab.protocol import TaskStatus, handoff
+from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState, StepStatus, WorkflowState, read_result
+from pmcp_lab.server.compat import CLIENT_RESULT
+from pmcp_lab.tasks import Job, Limits, TaskRecord
+from pmcp_lab.tasks.json_value import compact_json, plain_json
+from pmcp_lab.tasks.variables import merge
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.plan import Progress
+
+KEPT = "kept"
+"""Key of `Job.context`: results by step that no variable holds."""
+
+_SHOWN = 2_048
+"""Bytes of a step's arguments that are said in its progress."""
+
+
+def job(workflow: SequentialWorkflow, arguments: Mapping[str, str], protocol: str) -> Job:
+    """What a workflow's task is for. No tool can have this name."""
+    context = {CLIENT_RESULT: True, "protocol": protocol}
+    return Job(tool=f"workflow {workflow.name}", arguments=dict(arguments), context=context)
+
+
+def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
+    """How far the task's workflow is.
+
+    Raises:
+        TaskError: It was begun with other steps than the workflow has now, or is no task of this workflow.
+    """
+    found = handoff.read_task(record.task_id, record.status, record.variables)
+    if found is None or record.method != workflow.name:
+        raise TaskError(f"task {record.task_id} is none of workflow {workflow.name!r}", record.task_id)
+    states = {state.name: state for state in found.steps}
+    if tuple(states) != workflow.names:
+        raise TaskError(
+            f"task {record.task_id} was begun with another version of workflow {workflow.name!r} "
+            f"(its steps are {', '.join(states)}): start a new one",
+            record.task_id,
+        )
+    kept = {} if record.job is None else record.job.context.get(KEPT) or {}
+    results = {name: state.result for name, state in states.items() if state.result is not None}
+    results |= {name: read_result(raw) for name, raw in kept.items()}
+    return Progress(
+        workflow,
+        tuple(
+            # The definition says who does a step; what is recorded says how it stands.
+            replace(states[step.name], result=None, tool=step.tool, execution=step.execution)
+            for step in workflow.steps
+        ),
+        results=results,
+        pause=found.pause,
+        arguments={} if record.job is None else {name: str(given) for name, given in record.job.arguments.items()},
+        variables={name: held for name, held in record.variables.items() if not name.startswith(handoff.VARIABLES)},
+        questions=frozenset(record.questions),
+        answers=record.answers,
+    )
+
+
+def variables_of(progress: Progress, calls: tuple[NextCall, ...]) -> dict[str, Any]:
+    """The workflow's own variables, results aside."""
+    workflow = progress.workflow
+    goal = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
+    found: dict[str, Any] = {
+        handoff.PROGRESS: {
+            "goal": goal,
+            "name": workflow.name,
+            "steps": [handoff.encode_step(shown(state)) for state in progress.states],
+            "schemaVersion": handoff.SCHEMA_VERSION,
+        }
+    }
+    if progress.pause is not None:
+        found[handoff.PAUSE] = dict(progress.pause.raw)
+        found[handoff.CALLS] = [handoff.encode_call(call) for call in calls]
+    return found
+
+
+def shown(state: StepState) -> StepState:
+    """The step without arguments that are too big to be said."""
+    if state.arguments is None:
+        return state
+    return state if len(compact_json(state.arguments)) <= _SHOWN else replace(state, arguments=None)
+
+
+def written(
+    record: TaskRecord, before: Progress, after: Progress, calls: tuple[NextCall, ...], limits: Limits
+) -> TaskRecord:
+    """The record with this progress.
+
+    Raises:
+        LimitExceeded: A result is too big to be kept at all.
+    """
+    variables = {
+        name: held for name, held in record.variables.items() if name not in (handoff.PAUSE, handoff.CALLS)
+    } | variables_of(after, calls)
+    kept = {} if record.job is None else dict(record.job.context.get(KEPT) or {})
+    for name, result in after.results.items():
+        if before.results.get(name) is result:
+            continue
+        kept.pop(name, None)
+        try:
+            variables = merge(variables, {handoff.RESULT + name: result.raw}, limits)
+        except VariableError:
+            kept[name] = dict(result.raw)
+            variables[handoff.RESULT + name] = _omitted(result)
+    changed = replace(record, variables=variables)
+    if changed.job is None or kept == (changed.job.context.get(KEPT) or {}):
+        return changed
+    plain_json(kept, "the results of the steps", limits.result_bytes)
+    return replace(changed, job=replace(changed.job, context={**changed.job.context, KEPT: kept}))
+
+
+def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Limits) -> TaskRecord:
+    """The record with the result of a tool that no step wanted.
+
+    Raises:
+        VariableError: It does not fit.
+    """
+    return replace(record, variables=merge(record.variables, {handoff.EXTRA + tool: dict(raw)}, limits))
+
+
+def finished(record: TaskRecord, progress: Progress, limits: Limits) -> TaskRecord:
+    """The record of a workflow whose last step is done: completed, with what its steps gave."""
+    done = sum(state.status is StepStatus.COMPLETED for state in progress.states)
+    facts: dict[str, Any] = {"completed": True, "steps_completed": done}
+    outputs = dict(progress.scope.outputs)
+    line = f"Workflow {progress.workflow.name} is complete: {done} of {len(progress.states)} steps."
+    try:
+        result = plain_json(_result(line, facts | {"outputs": outputs}), "the result", limits.result_bytes)
+    except LimitExceeded:
+        result = _result(line, facts)
+    return replace(
+        record,
+        status=TaskStatus.COMPLETED,
+        message=line,
+        progress=1.0,
+        result=result,
+        lease=None,
+        # Nobody is asked any more.
+        questions={key: asked for key, asked in record.questions.items() if key in record.answers},
+    )
+
+
+def state_of(record: TaskRecord, progress: Progress, calls: tuple[NextCall, ...], **more: Any) -> WorkflowState:
+    """What is said on the wire."""
+    live = record.live
+    return WorkflowState(
+        task_id=record.task_id,
+        status=record.status.value,
+        name=progress.workflow.name,
+        goal=progress.workflow.description or None,
+        steps=tuple(shown(state) for state in progress.states),
+        pause=progress.pause if live else None,
+        calls=calls if live else (),
+        **more,
+    )
+
+
+def _result(line: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": line}], "structuredContent": dict(facts), "isError": False}
+
+
+def _omitted(result: StepResult) -> dict[str, Any]:
+    size = len(json.dumps(result.raw))
+    line = f"({size} characters, which is more than a variable holds; the server keeps it)"
+    meta = {handoff.WORKFLOW: {"omitted": True}}
+    return {"content": [{"type": "text", "text": line}], "isError": result.is_error, "_meta": meta}

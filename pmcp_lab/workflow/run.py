@@ -1,0 +1,418 @@
+"""Leads a workflow: runs what the server can, writes what came of it after every step, stops where it can't go on.
+
+Whoever leads holds the lease on the task, so there is one leader; others may record what they did at any time. A step
+is marked in the same write that records the one before it, so what may have run is known after any crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import anyio
+from mcp.shared.exceptions import MCPError
+
+from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, LimitExceeded, TaskNotFound
+from pmcp_lab.execution import Heartbeat, TaskKey
+from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.protocol.handoff import NextCall, WorkflowState
+from pmcp_lab.server import Tasks
+from pmcp_lab.tasks import Lease, Owner, TaskRecord
+from pmcp_lab.tasks.backends.memory import MemoryBackend
+from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.tasks.moves import refusal
+from pmcp_lab.tasks.patience import patiently
+from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow.calling import Caller
+from pmcp_lab.workflow.checking import ToolSchemas
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.plan import Ask, Done, Move, Progress, Run, Wait, advance, failed, interrupted, start, unreadable
+from pmcp_lab.workflow.telling import next_calls
+
+logger = logging.getLogger(__name__)
+
+Tools = Mapping[str, ToolSchemas]
+Apply = Callable[[Progress], Progress]
+
+ENDED = "the process that ran it ended"
+STOPPED = "it was cancelled while it ran"
+
+
+@dataclass
+class Led:
+    """Where a workflow stands after something was done about it.
+
+    Args:
+        move: What comes next; None when somebody else leads.
+        ran: The steps that were run for this.
+        read: By step, URI and text of what was read for its tool.
+    """
+
+    record: TaskRecord
+    progress: Progress
+    calls: tuple[NextCall, ...] = ()
+    move: Move | None = None
+    ran: list[str] = field(default_factory=list)
+    read: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def state(self, **more: Any) -> WorkflowState:
+        return kept.state_of(self.record, self.progress, self.calls, ran=tuple(self.ran), **more)
+
+
+class _Here:
+    """What one event loop leads."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self.heartbeat = heartbeat
+        self.leading: dict[TaskKey, anyio.CancelScope] = {}
+
+
+class Leader:
+    """Leads the workflows of one server."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._store = tasks.store
+        self._name = f"workflows-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+
+    async def begin(
+        self,
+        owner: Owner,
+        workflow: SequentialWorkflow,
+        arguments: Mapping[str, str],
+        protocol: str,
+        tools: Tools,
+        caller: Caller,
+    ) -> Led:
+        """Make the task and lead it as far as that goes.
+
+        Raises:
+            LabError: The task can't be made.
+        """
+        fresh = start(workflow, arguments)
+        progress, decided = advance(fresh, tools)
+        move = decided if isinstance(decided, Run) else None
+        if move is None:
+            # Its task is made before anything is decided about it: a question needs it.
+            progress = fresh
+        with anyio.CancelScope(shield=True):
+            record = await self._store.create(
+                owner,
+                method=workflow.name,
+                ttl=milliseconds(workflow.ttl),
+                job=kept.job(workflow, arguments, protocol),
+                variables=kept.variables_of(progress, ()),
+                lease=self._lease(),
+                message=self._message(move, progress),
+            )
+        led = Led(record, progress, move=move)
+        if move is None:
+            led = await self._decide((owner, record.task_id), led, tools, lambda found: found, mine=True)
+        return await self._lead(led, tools, caller)
+
+    async def resume(
+        self,
+        record: TaskRecord,
+        workflow: SequentialWorkflow,
+        arguments: Mapping[str, str],
+        tools: Tools,
+        caller: Caller,
+    ) -> Led:
+        """Go on, and try once more what may be; waits for whoever leads it now.
+
+        Args:
+            arguments: Of the prompt, where it was begun without them.
+
+        Raises:
+            LabError: The task is none of this workflow, or is gone.
+        """
+        key = (record.owner, record.task_id)
+        led = Led(record, kept.load(record, workflow))
+
+        def more(found: Progress) -> Progress:
+            return replace(found, arguments={**arguments, **found.arguments})
+
+        while led.record.live:
+            try:
+                led = await self._decide(key, led, tools, more, again=True, must=True)
+                return await self._lead(led, tools, caller)
+            except LeaseLost:
+                await self._wait_for_lease(key)
+            except InvalidTransition as error:
+                logger.debug("task %s was over before it was resumed: %s", key[1], error)
+            current = await self._store.get(*key)
+            led = Led(current, kept.load(current, workflow))
+        return led
+
+    async def go_on(self, record: TaskRecord, workflow: SequentialWorkflow, tools: Tools, caller: Caller) -> Led | None:
+        """Go on where something that was waited for has come; None when nothing has."""
+        progress = kept.load(record, workflow)
+        if record.lease is not None or not record.live:
+            return None
+        after, move = advance(progress, tools)
+        if isinstance(move, Wait | Ask) and after.pause == progress.pause:
+            return None
+        led = await self._decide((record.owner, record.task_id), Led(record, progress), tools, lambda found: found)
+        return await self._lead(led, tools, caller)
+
+    async def note(
+        self, record: TaskRecord, workflow: SequentialWorkflow, apply: Apply, tools: Tools, caller: Caller
+    ) -> Led:
+        """Record what a client did, and go on from there unless somebody else does.
+
+        Raises:
+            LabError: The task is over or gone, or what was done can't be kept.
+        """
+        led = Led(record, kept.load(record, workflow))
+        key = (record.owner, record.task_id)
+        led = await self._decide(key, led, tools, apply)
+        return await self._lead(led, tools, caller)
+
+    async def settle(self, record: TaskRecord, workflow: SequentialWorkflow, why: str, *, mine: bool = False) -> bool:
+        """Let go of a task that nobody leads any more: what ran has failed, and says how it stands.
+
+        Raises:
+            LabError: It is over or gone.
+        """
+        key = (record.owner, record.task_id)
+        if not mine and key in self._here.leading:
+            return False
+
+        def change(found: TaskRecord) -> TaskRecord:
+            lease = found.lease
+            if lease is None or not found.live:
+                return found
+            if lease.runner != self._name if mine else lease.until >= self._store.now():
+                return found
+            before = kept.load(found, workflow)
+            after = interrupted(before, why)
+            changed = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
+            return replace(changed, lease=None, message=None if after.pause is None else after.pause.message)
+
+        await self._store.change(*key, change)
+        return True
+
+    def stop(self, key: TaskKey) -> None:
+        """Stop leading a task that is over."""
+        scope = self._here.leading.get(key)
+        if scope is not None:
+            scope.cancel()
+
+    # --- deciding ---
+
+    async def _decide(
+        self,
+        key: TaskKey,
+        led: Led,
+        tools: Tools,
+        apply: Apply,
+        *,
+        mine: bool = False,
+        again: bool = False,
+        must: bool = False,
+    ) -> Led:
+        """Apply a change to what is recorded, decide what comes next, and write both.
+
+        Args:
+            mine: This leader holds the task.
+            again: See `advance`.
+            must: Leading is the point: raise `LeaseLost` when somebody else does.
+        """
+        workflow = led.progress.workflow
+        decided = Led(led.record, led.progress, ran=led.ran, read=led.read)
+
+        def change(record: TaskRecord) -> TaskRecord:
+            if not record.live:
+                raise refusal(record, TaskStatus.WORKING)
+            lease, held = record.lease, False
+            if mine and (lease is None or lease.runner != self._name):
+                raise LeaseLost(key[1], self._name, None if lease is None else lease.runner)
+            if not mine and lease is not None:
+                held = lease.until >= self._store.now() or key in self._here.leading
+            before = kept.load(record, workflow)
+            if held:
+                if must:
+                    raise LeaseLost(key[1], self._name, "another request")
+                decided.progress, decided.move = apply(before), None
+            else:
+                found = before if mine else interrupted(before, ENDED)
+                decided.progress, decided.move = advance(apply(found), tools, again=again)
+            decided.calls = next_calls(decided.progress, tools)
+            changed = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
+            return changed if held else self._moved(changed, decided.progress, decided.move)
+
+        decided.record = await self._store.change(*key, change)
+        return decided
+
+    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None) -> TaskRecord:
+        """The record as this move leaves it."""
+        if isinstance(move, Done):
+            return kept.finished(record, progress, self._store.limits)
+        done = progress.settled / len(progress.states)
+        asked = {move.key: move.request} if isinstance(move, Ask) else {}
+        # What is asked no more is closed: a key is never used for another question.
+        closed = {key: {"action": "cancel"} for key in record.open_questions if key not in asked}
+        job = record.job
+        if job is not None and progress.arguments != job.arguments:
+            job = replace(job, arguments=dict(progress.arguments))
+        return replace(
+            record,
+            status=TaskStatus.INPUT_REQUIRED if asked else TaskStatus.WORKING,
+            message=self._message(move, progress),
+            progress=max(done, record.progress or 0.0),
+            questions={**record.questions, **asked},
+            answers={**record.answers, **closed},
+            lease=self._lease() if isinstance(move, Run) else None,
+            job=job,
+        )
+
+    def _message(self, move: Move | None, progress: Progress) -> str | None:
+        if isinstance(move, Run):
+            return f"step {progress.workflow.index(move.step.name) + 1} of {len(progress.states)}: {move.step.name}"
+        if isinstance(move, Ask):
+            return str(move.request["params"]["message"])
+        return None if progress.pause is None else progress.pause.message
+
+    def _lease(self) -> Lease:
+        return Lease(runner=self._name, until=self._store.now() + timedelta(seconds=self._tasks.lease))
+
+    # --- leading ---
+
+    async def _lead(self, led: Led, tools: Tools, caller: Caller) -> Led:
+        if not isinstance(led.move, Run):
+            await self._told(led, caller)
+            return led
+        here, key = self._here, (led.record.owner, led.record.task_id)
+        scope = here.leading[key] = anyio.CancelScope()
+        here.heartbeat.hold(key)
+        try:
+            with scope:
+                while isinstance(led.move, Run):
+                    led = await self._step(led, led.move, tools, caller)
+        except asyncio.CancelledError:
+            await self._let_go(led)
+            raise
+        except (InvalidTransition, LeaseLost, TaskNotFound):
+            # Cancelled, finished by its client, expired or taken: the record has the last word.
+            pass
+        except Exception:
+            await self._let_go(led)
+            raise
+        finally:
+            here.leading.pop(key, None)
+            here.heartbeat.drop(key)
+        if isinstance(led.move, Run):
+            with anyio.CancelScope(shield=True):
+                record = await self._store.get(*key)
+            led = Led(record, kept.load(record, led.progress.workflow), ran=led.ran, read=led.read)
+        await self._told(led, caller)
+        return led
+
+    async def _told(self, led: Led, caller: Caller) -> None:
+        if isinstance(led.move, Done):
+            caller.session.total = len(led.progress.states)
+            await caller.session.report(len(led.progress.states), "done")
+
+    async def _step(self, led: Led, move: Run, tools: Tools, caller: Caller) -> Led:
+        step, progress, key = move.step, led.progress, (led.record.owner, led.record.task_id)
+        caller.session.done, caller.session.total = progress.settled, len(progress.states)
+        await caller.session.report(progress.settled, self._message(move, progress))
+        raw, read = await self._perform(move, progress, caller)
+        led.ran.append(step.name)
+        if read:
+            led.read[step.name] = read
+
+        def finish(result: Mapping[str, Any]) -> Apply:
+            def apply(found: Progress) -> Progress:
+                if not found.state(step.name).running:
+                    return found
+                return found.finished(step.name, result, "server")
+
+            return apply
+
+        try:
+            return await patiently(lambda: self._decide(key, led, tools, finish(raw), mine=True), key[1])
+        except LimitExceeded as error:
+            refused = finish(failed(f"its result can't be kept: {error.message}"))
+            return await self._decide(key, led, tools, refused, mine=True)
+
+    async def _perform(
+        self, move: Run, progress: Progress, caller: Caller
+    ) -> tuple[Mapping[str, Any], list[tuple[str, str]]]:
+        step, read = move.step, list[tuple[str, str]]()
+        raw: Mapping[str, Any] = {}
+        for attempt in range(step.retries + 1):
+            if attempt:
+                await anyio.sleep(step.backoff * 2 ** (attempt - 1))
+            read.clear()
+            try:
+                with anyio.fail_after(step.timeout):
+                    raw = await self._once(move, progress, caller, read)
+            except TimeoutError:
+                raw = failed(f"it took longer than {step.timeout:g} s")
+            except MCPError as error:
+                # The same each time.
+                raw = failed(error.message)
+                break
+            if raw.get("isError") is not True:
+                break
+        return raw, read
+
+    async def _once(
+        self, move: Run, progress: Progress, caller: Caller, read: list[tuple[str, str]]
+    ) -> Mapping[str, Any]:
+        step, blocks = move.step, list[dict[str, Any]]()
+        for uri in move.resources:
+            try:
+                contents = await caller.read(uri)
+            except MCPError as error:
+                return unreadable(uri, error.message)
+            for each in contents:
+                # Of a list of contents behind one URI each has one of its own; the step knows the one it asked for.
+                blocks.append({"type": "resource", "resource": {**each, "uri": uri}})
+                read.append((uri, str(each.get("text", f"[{each.get('mimeType', 'binary')}]"))))
+        if step.tool is not None:
+            return await caller.call(step.tool, move.arguments)
+        before = progress.results.get(step.name)
+        earlier = [] if before is None or before.is_error else list(before.raw.get("content") or ())
+        read.clear()
+        return {"content": [*earlier, *blocks], "isError": False}
+
+    async def _let_go(self, led: Led) -> None:
+        with anyio.CancelScope(shield=True), suppress(LabError):
+            await self.settle(led.record, led.progress.workflow, STOPPED, mine=True)
+
+    async def _wait_for_lease(self, key: TaskKey) -> None:
+        """Until nobody leads the task, or whoever did is not believed to live any more."""
+        async with self._store.backend.watch(*key) as changes:
+            while True:
+                record = await self._store.get(*key)
+                if record.lease is None or not record.live:
+                    return
+                left = (record.lease.until - self._store.now()).total_seconds()
+                if left < 0 and key not in self._here.leading:
+                    return
+                with anyio.move_on_after(max(left, 0) + 0.01):
+                    await changes.wait()
+
+    @property
+    def _here(self) -> _Here:
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            alone = isinstance(self._store.backend, MemoryBackend)
+            beat = Heartbeat(
+                self._store, self._name, self._tasks.lease_period, lambda key, _: self.stop(key), alone=alone
+            )
+            here = self._loops[loop] = _Here(beat)
+        return here

@@ -1,0 +1,136 @@
+"""The view of a workflow on a bare page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+Open = Callable[..., Page]
+
+TEXT = {"title": "bucket", "description": "Where to put it", "required": True, "kind": "text"}
+FILE = {"name": "file", "title": "file", "description": "", "required": True, "kind": "text", "default": "a.tar"}
+UPLOAD = {
+    "key": "upload",
+    "kind": "call",
+    "step": "upload",
+    "target": "upload_file",
+    "guidance": "Ask which bucket it is.",
+    "fields": [FILE, {**TEXT, "name": "bucket"}],
+}
+ANNOUNCE = {"key": "say", "kind": "call", "step": "announce", "target": "announce", "guidance": None, "fields": []}
+
+
+def step(name: str, status: str = "pending", **more: Any) -> dict[str, Any]:
+    known = {"tool": name, "execution": "auto", "by": None, "arguments": None, "line": "", "result": None}
+    return {"name": name, "status": status, **known, "failed": status == "failed", **more}
+
+
+WORKFLOW = {
+    "name": "release",
+    "server": "demo",
+    "goal": "Build a version and publish it",
+    "status": "working",
+    "taskId": "3f2a9c1e",
+    "doing": None,
+    "trouble": None,
+    "steps": [
+        step("notes", "completed", tool=None, line="12 changes", result="12 changes"),
+        step(
+            "build",
+            "completed",
+            by="server",
+            arguments='{"version": "1.2"}',
+            line='{"file": "a.tar", "size": 18234}',
+            result='{\n "file": "a.tar",\n "size": 18234\n}',
+        ),
+        step("upload", tool="upload_file", execution="client"),
+        step("approve", tool=None, execution="manual"),
+        step("announce"),
+    ],
+    "pause": {"kind": "unresolvableParams", "step": "upload", "message": "Step 'upload' needs a value for bucket."},
+    "calls": [UPLOAD, ANNOUNCE],
+    "said": "The user wants to release 1.2.\n\nHere's my plan: …",
+    "started": 1_700_000_000_000,
+    "ended": None,
+}
+
+
+@pytest.fixture
+def opened(bare: Page) -> Open:
+    def opener(theme: str = "light", questions: list[dict[str, Any]] | None = None, **changes: Any) -> Page:
+        state = {"workflow": {**WORKFLOW, **changes}, "questions": questions or []}
+        bare.emulate_media(color_scheme=theme)
+        bare.evaluate(
+            "async (state) => { await open_widget('cards', {_card: 'workflow', "
+            "_state: {seq: 1, now: 1700000012000, state}}) }",
+            state,
+        )
+        return bare
+
+    return opener
+
+
+def tell(page: Page, **changes: Any) -> None:
+    state = json.dumps({"workflow": {**WORKFLOW, **changes}, "questions": []})
+    page.evaluate(f"() => model.say({{kind: 'delta', seq: 2, now: Date.now(), ...{state}}})")
+
+
+def sent(page: Page, kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = page.evaluate(f"() => model.kinds({kind!r})")
+    return found
+
+
+def test_it_shows_how_far_it_is_and_what_is_next(opened: Open) -> None:
+    page = opened()
+    steps = page.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps).to_have_count(5)
+    expect(steps.nth(2)).to_have_attribute("data-status", "waits")
+    expect(page.get_by_text("needs a value for bucket")).to_be_visible()
+    expect(page.get_by_text("Ask which bucket it is.")).to_be_visible()
+    expect(page.get_by_text("Then one more step")).to_be_visible()
+    steps.nth(1).locator("summary").click()
+    expect(steps.nth(1)).to_contain_text('"size": 18234')
+    steps.nth(4).locator("summary").click()
+    assert steps.nth(4).locator("details").get_attribute("open") is None, "there is nothing in it"
+
+
+def test_a_call_is_filled_in_and_made(opened: Open) -> None:
+    page = opened()
+    go = page.get_by_role("button", name="Call upload_file")
+    go.click()
+    expect(page.get_by_text("Required.")).to_be_visible()
+    assert sent(page, "make") == []
+    page.get_by_label("bucket").fill("b2")
+    go.click()
+    (made,) = sent(page, "make")
+    assert (made["call"], made["content"]) == ("upload", {"file": "a.tar", "bucket": "b2"})
+    expect(page.get_by_role("button", name="Working…")).to_have_attribute("aria-disabled", "true")
+    page.evaluate(
+        "() => model.say({kind: 'made', to: model.kinds('hello')[0].view, call: 'upload', "
+        "problems: {'': 'bucket is locked'}})"
+    )
+    expect(page.get_by_text("bucket is locked")).to_be_visible()
+    go.click()
+    steps = [{**each, "status": "completed"} if each["name"] == "upload" else each for each in WORKFLOW["steps"]]
+    tell(page, steps=steps, pause=None, calls=[ANNOUNCE])
+    expect(page.get_by_role("button", name="Call announce")).to_be_focused()
+
+
+def test_it_ends(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("button", name="Finish").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert len(sent(page, "finish")) == len(sent(page, "cancel")) == 1
+    tell(page, status="completed", pause=None, calls=[], ended=1_700_000_020_000)
+    expect(page.get_by_role("button", name="Finish")).to_be_hidden()
+    expect(page.locator(".pmcp-card-elapsed")).to_have_text("0:20")
+
+
+def test_while_the_server_is_at_it(opened: Open) -> None:
+    page = opened(doing="Step 3/5: upload", pause=None)
+    expect(page.get_by_text("Step 3/5: upload…")).to_be_visible()
+    expect(page.get_by_role("button", name="Call upload_file")).to_be_hidden()
