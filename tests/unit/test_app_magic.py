@@ -66,13 +66,14 @@ def test_run_again_the_open_view_follows(shell: InteractiveShell) -> None:
     until(lambda: view._call["result"])
     assert view._call["arguments"] == {"zone": "CET"}
     assert view._call["result"]["structuredContent"] == {"zone": "CET"}
-    assert "<p>one</p>" in view._resource["html"]
+    assert "<p>one</p>" in view._source.html
     FrontEnd(view).send(kind="event", view="v", event="stored", payload={"local": {"a": "1"}})
     until(lambda: view._storage)
 
     again = run(shell, "clock --tools now,clock", "<!doctype html><p>two</p>")
     assert again is view
-    assert "<p>two</p>" in view._resource["html"]
+    assert "<p>two</p>" in view._source.html
+    assert view._resource["hash"] == view._source.hash
     assert view._storage == {"local": {"a": "1"}}
     assert view._call["turn"] == 1
     until(lambda: view._call["result"])

@@ -100,6 +100,13 @@ async def test_a_host_without_widgets_gets_a_text_and_no_tools_of_the_widget(fol
         result = await host.call_tool("play", {})
         assert text_of(result) == "3 moves so far"
         assert result.structured_content == {"moves": 3}
+    apps = Apps(WidgetDir(folder, app="chess"))
+    apps.tool("board", name="odd", fallback=lambda result: result["none"])(lambda: {"a": 1})
+    odd: MCPServer[Any] = MCPServer("odd", extensions=[apps], middleware=[apps], log_level="CRITICAL")
+    async with client(odd, mime=None) as host:
+        result = await host.call_tool("odd", {})
+        assert not result.is_error
+        assert '"a": 1' in text_of(result)
     async with client(chess(folder), mime="text/uri-list") as host:
         assert text_of(await host.call_tool("play", {})) == "3 moves so far"
 

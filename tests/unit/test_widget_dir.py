@@ -197,3 +197,16 @@ def test_the_bridge_comes_first_and_once(html: str) -> None:
 def test_a_widget_with_a_bridge_of_its_own_gets_none(html: str) -> None:
     assert has_bridge(html)
     assert with_bridge(html) == html
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!-- like @modelcontextprotocol/ext-apps, 'ui/initialize', <script data-pmcp-bridge> --><p>hi",
+        "<p>Built with @modelcontextprotocol/ext-apps in mind; says ui/initialize for itself.",
+        "<script>window.openai.callTool('x'); // data-pmcp-bridge</script>",
+    ],
+)
+def test_a_widget_that_only_speaks_of_one_gets_it(html: str) -> None:
+    assert not has_bridge(html)
+    assert has_bridge(with_bridge(html))
