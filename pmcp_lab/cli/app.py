@@ -36,9 +36,9 @@ def add_to(app: typer.Typer) -> None:
 NEW_EXAMPLES = """
 [bold]Examples[/bold]
 
-pmcp-lab app new my-app                      a greeting: the smallest whole app
-pmcp-lab app new my-board --template chess   from the chess app of the demo server
-pmcp-lab app new my-app --force              write over the files of one that is there
+pmcp-lab app new my-app              a greeting: the smallest whole app
+pmcp-lab app new my-board -t chess   from the chess app of the demo server
+pmcp-lab app new my-app --force      over the files of one that is there
 """
 
 
@@ -57,7 +57,8 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the project, such as my-app.", show_default=False)],
     *,
     template: Annotated[
-        TemplateName, typer.Option("--template", "-t", help="What to begin with.")
+        TemplateName,
+        typer.Option("--template", "-t", metavar="TEMPLATE", help=f"What to begin with: {', '.join(TemplateName)}."),
     ] = TemplateName.hello,
     path: Annotated[Path, typer.Option(file_okay=False, help="Where to make the project's folder.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there, over its files.")] = False,
@@ -113,12 +114,14 @@ CHECK_EXAMPLES = """
 [bold]Examples[/bold]
 
 pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
-pmcp-lab app check my_app.server:build --strict   one of this project; warnings count too
-pmcp-lab app check my-app --call --json           an entry of .mcp.json; tools that only read are called
+pmcp-lab app check my_app.server:build --strict   one of this project
+pmcp-lab app check my-app --call --json           an entry of .mcp.json
 
 [bold]Exit status[/bold]
 
-0  nothing wrong;  3  errors, or warnings with --strict;  1  it can't be looked at
+0  nothing wrong
+1  it can't be looked at
+3  errors; with --strict warnings, too
 """
 
 
@@ -195,13 +198,15 @@ def check(
 BUILD_EXAMPLES = """
 [bold]Examples[/bold]
 
-pmcp-lab app build https://apps.example.com/mcp                  a server that runs there
-pmcp-lab app build my_app.server:build --url https://…/mcp       one of this project, that will be there
+pmcp-lab app build https://apps.example.com/mcp   a server that runs there
+pmcp-lab app build my-app --url https://…/mcp     one that will run there
 pmcp-lab app build my-app --package pypi:my-app --name io.github.me/my-app
 
 [bold]Exit status[/bold]
 
-0  written;  3  the server has faults, see `pmcp-lab app check`;  1  it can't be done, nothing was written
+0  written
+1  it can't be done; nothing was written
+3  the server has faults, see pmcp-lab app check; nothing was written
 """
 
 
