@@ -101,6 +101,20 @@ function escaping(method: string): void {
   });
 }
 
+/**
+ * Links within the document. Our base hides the notebook's address, and would make them links to elsewhere, which the
+ * policy forbids: the app would be gone.
+ */
+function anchors(): void {
+  addEventListener("click", (event) => {
+    const node = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
+    const href = (node as HTMLAnchorElement | undefined)?.getAttribute("href");
+    if (event.defaultPrevented || !href?.startsWith("#")) return;
+    event.preventDefault();
+    location.hash = href;
+  });
+}
+
 /** What the policy keeps the app from is said in a console that few open. Once for each thing. */
 function violations(method: string): void {
   const told = new Set<string>();
@@ -261,6 +275,7 @@ export function prelude(stored: Stored | null, old: boolean): string {
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
+    `(${anchors})()`,
     `(${violations})(${literal(VIOLATION)})`,
   ];
   if (old) calls.push(`(${legacy})(${literal(stored?.state)},${literal(STORED)})`);

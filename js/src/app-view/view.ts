@@ -26,6 +26,7 @@ import {
 } from "./host-context";
 import { type Inspected, Inspection, type InspectorCode } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
+import { keepKeyboard } from "./keyboard";
 import type { Stored } from "./prelude";
 import { Questions } from "./questions";
 import { SizeDamper } from "./size";
@@ -94,6 +95,7 @@ export class AppView {
     this.#chrome.root.append(this.#inspection.panel);
     this.#display = new Display(this.#chrome.root, (mode) => this.#displayed(mode), signal);
     followTheme(this.#chrome.root, signal);
+    keepKeyboard(this.#chrome.stage, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(this.#chrome.root);
     if (model.get("_closed") === true) this.#close();
@@ -171,7 +173,11 @@ export class AppView {
         size: (height) => this.#resize(height),
         openLink: (url) => this.#questions.link(url),
         download: (contents) => this.#questions.download(contents),
-        display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
+        display: (mode) => {
+          // An app that could do it by itself would come back whenever it is sent away.
+          const wanted = mode === "inline" || navigator.userActivation?.isActive !== false;
+          return wanted && bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode;
+        },
         leave: () => void this.#teardown(),
         escape: () => {
           if (this.#display.mode === "fullscreen") this.#display.show("inline");
