@@ -12,12 +12,12 @@ import {
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
+import { MAX_MESSAGE } from "./outer-document";
 import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
 import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
-const MAX_MESSAGE = 8 * 1024 * 1024;
 const MAX_HELD = 256;
 const MAX_CALLS = 256;
 const MAX_FILES = 20;
@@ -217,7 +217,11 @@ export class Bridge {
       this.dropped.oversized += 1;
       // Silence would leave the app waiting for ever.
       if (parsed.type === "request") {
-        this.#refuse(parsed.message.id, INVALID_PARAMS, "The message is larger than 8 MB.");
+        this.#refuse(
+          parsed.message.id,
+          INVALID_PARAMS,
+          "The message is larger than 8 MB, nested too deeply, or no JSON.",
+        );
       }
     } else if (parsed.type === "request") this.#request(this.#renamed(parsed.message));
     else if (parsed.type === "notification") this.#notification(this.#renamed(parsed.message));

@@ -166,6 +166,20 @@ function succession(left: Left | null, method: string): void {
   addEventListener("load", () => scrollTo(...left.scroll));
 }
 
+/**
+ * Links within the document. Our base hides the notebook's address, and would make them links to elsewhere, which the
+ * policy forbids: the app would be gone.
+ */
+function anchors(): void {
+  addEventListener("click", (event) => {
+    const node = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
+    const href = (node as HTMLAnchorElement | undefined)?.getAttribute("href");
+    if (event.defaultPrevented || !href?.startsWith("#")) return;
+    event.preventDefault();
+    location.hash = href;
+  });
+}
+
 /** What the policy keeps the app from is said in a console that few open. Once for each thing. */
 function violations(method: string): void {
   const told = new Set<string>();
@@ -202,6 +216,7 @@ export function prelude(stored: Stored | null, old: OldWidgets | null, only: boo
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
+    `(${anchors})()`,
     `(${violations})(${literal(VIOLATION)})`,
     `(${succession})(${literal(stored?.left ?? null)},${literal(LEFT)})`,
   ];

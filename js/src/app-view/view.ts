@@ -16,6 +16,7 @@ import { embedded } from "./download";
 import type { Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
+import { keepKeyboard } from "./keyboard";
 import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { kernelOf, reopen } from "./reconnect";
@@ -122,6 +123,7 @@ export class AppView {
     );
     root.append(this.#cards.node, this.#inspection.panel);
     followTheme(root, signal);
+    keepKeyboard(stage, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(root);
     if (model.get("_closed") === true) this.#close();
@@ -254,8 +256,12 @@ export class AppView {
       size: (height) => this.#resize(height),
       openLink: (url) => this.#questions.link(url),
       download: (contents) => this.#questions.download(contents),
-      display: (mode) =>
-        this.#app?.bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode,
+      display: (mode) => {
+        // An app that could do it by itself would come back whenever it is sent away.
+        const wanted = mode === "inline" || navigator.userActivation?.isActive !== false;
+        const taken = wanted && this.#app?.bridge.takes(mode);
+        return taken ? this.#display.show(mode) : this.#display.mode;
+      },
       leave: () => void this.#teardown(),
       escape: () => {
         if (this.#display.mode === "fullscreen") this.#display.show("inline");

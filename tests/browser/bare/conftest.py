@@ -54,14 +54,23 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(static: Path) -> Iterator[str]:
+def api_hits() -> list[str]:
+    """Requests below `/api/` of the page's own origin, where Jupyter has its REST API."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def site(static: Path, api_hits: list[str]) -> Iterator[str]:
     """The address of the bare page."""
     types = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if path == "/":
+            if path.startswith("/api/"):
+                api_hits.append(self.path)
+                body, kind = b"{}", types.get(Path(path).suffix, "application/json")
+            elif path == "/":
                 body, kind = PAGE.encode(), "text/html"
             else:
                 name = Path(path).name
@@ -77,6 +86,8 @@ def site(static: Path) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -95,6 +106,10 @@ class Attacker:
 @pytest.fixture
 def attacker() -> Iterator[Attacker]:
     """Where a hostile app would send what it finds."""
+    yield from serve_attacker()
+
+
+def serve_attacker() -> Iterator[Attacker]:
     found = Attacker()
 
     class Handler(BaseHTTPRequestHandler):
