@@ -16,7 +16,7 @@ import { embedded } from "./download";
 import { Frame, type Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import type { OldWidgets, Stored } from "./prelude";
+import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { kernelOf, reopen } from "./reconnect";
 import { Requests, type Wish } from "./requests";
@@ -71,6 +71,8 @@ export class AppView {
   #closed = false;
   /** What the app stored that the kernel has not confirmed yet. */
   #unconfirmed: Stored = {};
+  #left: Left | null = null;
+  #turn = 0;
   #lastHeard = 0;
 
   constructor(
@@ -204,12 +206,18 @@ export class AppView {
     const bridge = this.#makeBridge(host);
     this.#bridge = bridge;
     bridge.setCall(this.#call);
+    this.#turn = this.#call?.turn ?? 0;
     this.#frame = this.#makeFrame(resource);
     const receive = (data: unknown) => {
       this.#trace.add("app", data);
       bridge.receive(data);
     };
-    const stored = () => ({ ...(this.model.get("_storage") as Stored), ...this.#unconfirmed });
+    const left = this.#left;
+    this.#left = null;
+    const stored = () => {
+      const kept = this.model.get("_storage") as Stored | null;
+      return { ...kept, ...this.#unconfirmed, left };
+    };
     const old = resource.legacy ? this.#old : null;
     const events = {
       starts: () => {
@@ -275,6 +283,9 @@ export class AppView {
         notOffered: (what) => {
           this.#event("not-offered", { what });
           this.#status.notOffered(what, host);
+        },
+        left: (what) => {
+          this.#left = what;
         },
         context: () => this.#surroundings.context(),
         phase: (phase) => this.#enter(phase, host),
@@ -396,9 +407,13 @@ export class AppView {
   }
 
   #showCall(): void {
+    const call = this.#call;
+    const anew = (call?.turn ?? 0) !== this.#turn;
+    this.#turn = call?.turn ?? 0;
     this.#showTitle();
-    this.#status.call(this.#call);
-    this.#bridge?.setCall(this.#call);
+    this.#status.call(call);
+    if (anew && this.#bridge) void this.#reopen();
+    else this.#bridge?.setCall(call);
   }
 
   #notDirect(why: string): void {

@@ -91,7 +91,7 @@ def stage(browser: Browser, site: str) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comm, "create_comm", Comm)
         server = lab.connect(build(), name="apps")
-        context = browser.new_context(viewport={"width": 1000, "height": 900}, color_scheme=None)
+        context = browser.new_context(viewport={"width": 1000, "height": 900}, reduced_motion="reduce")
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

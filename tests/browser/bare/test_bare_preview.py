@@ -130,8 +130,7 @@ def run(page: Page, tool: str) -> Locator:
 
 def heard(page: Page) -> list[list[Any]]:
     """What the standard widget was told, with the parameters."""
-    said = app(page).locator("body").evaluate("() => log.filter((m) => m.method).map((m) => [m.method, m.params])")
-    return said  # type: ignore[no-any-return]
+    return app(page).locator("body").evaluate("() => log.filter((m) => m.method).map((m) => [m.method, m.params])")
 
 
 class TestWidgets:
