@@ -43,11 +43,11 @@ def _server(served: Served) -> Iterator[Finding]:
             )
     if not served.announces_ui:
         yield Finding(
-            "warning",
+            "note",
             "ui-not-announced",
             "server",
             f"its capabilities do not name {UI_EXTENSION}",
-            "pass an Apps extension to MCPServer(extensions=[…]); hosts may show no app without it",
+            "announce it, in Python with MCPServer(…, extensions=[apps]); some hosts look for it",
         )
 
 

@@ -51,8 +51,10 @@ def serverless(table: Mapping[str, Any], *, name: str = "pmcp-tasks") -> dict[st
 
 
 def check_table_name(name: str) -> None:
-    """Raises:
-    AppError: DynamoDB takes no table of that name.
+    """Refuse what can't be the name of a table.
+
+    Raises:
+        AppError: DynamoDB takes no such name.
     """
     if not _TABLE.fullmatch(name):
         raise AppError(f"{name!r} is no name of a DynamoDB table: 3 to 255 letters, digits, '_', '-' and '.'")

@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,7 +163,7 @@ def check(
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
         made, left = call_each(server, given) if call else ([], [])
-        found = findings_of(look_at_apps(server, made) if made else served)
+        found = findings_of(replace(served, calls=tuple(made)))
         name = server.name
     found += [
         Finding("note", "not-called", f"tool {tool}", "was not called", "give it an example with --examples")

@@ -133,7 +133,7 @@ def _server(target: str) -> Any:
     return found
 
 
-def look(server: Server, calls: Sequence[Call] = ()) -> Served:
+def _look(server: Server) -> Served:
     """Everything a server shows of its apps. A resource that can't be read is noted, not raised.
 
     Raises:
@@ -155,11 +155,10 @@ def look(server: Server, calls: Sequence[Call] = ()) -> Served:
         tools=tools,
         pages={uri: _page(server, uri, listed.get(uri)) for uri in uris},
         templates=tuple(item.uri for item in server.resources.values() if item.template and item.uri[:5] == "ui://"),
-        calls=tuple(calls),
     )
 
 
-def look_at_apps(server: Server, calls: Sequence[Call] = ()) -> Served:
+def look_at_apps(server: Server) -> Served:
     """The same, of a server that has apps.
 
     Raises:
@@ -167,7 +166,7 @@ def look_at_apps(server: Server, calls: Sequence[Call] = ()) -> Served:
     """
     from pmcp_lab.errors import AppError
 
-    served = look(server, calls)
+    served = _look(server)
     if not served.pages:
         count = len(served.tools)
         raise AppError(

@@ -98,7 +98,7 @@ def test_resources(given: Page, found: tuple[str, str]) -> None:
 
 
 def test_servers() -> None:
-    assert ("warning", "ui-not-announced") in codes(announces_ui=False)
+    assert ("note", "ui-not-announced") in codes(announces_ui=False)
     assert ("error", "tool-twice") in codes(tool(), tool())
 
 
