@@ -61,14 +61,14 @@ def test_it_is_loaded_when_it_is_opened(open_app: Open, app: App, inner: Inner) 
     expect(inner().locator("#state")).to_have_text("started")
     opening = page.get_by_role("button", name="Inspector")
     expect(opening).to_have_attribute("aria-expanded", "false")
-    assert page.evaluate("() => model.kinds('inspector')") == []
+    assert page.evaluate("() => model.kinds('code')") == []
     opening.click()
     expect(page.get_by_role("region", name="Inspector")).to_be_visible()
     opening.click()
     expect(page.get_by_role("region", name="Inspector")).to_have_count(0)
     opening.click()
     expect(page.get_by_role("heading", name="Handshake")).to_be_visible()
-    assert len(page.evaluate("() => model.kinds('inspector')")) == 1
+    assert len(page.evaluate("() => model.kinds('code')")) == 1
 
 
 def test_the_handshake_as_it_happened(inspect: Inspect, app: App, inner: Inner) -> None:

@@ -18,7 +18,7 @@ def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> No
     expect(cell.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
     expect(app.locator("#frequency-shown")).to_contain_text("3")
     cell.get_by_role("button", name="Reconnect").click()
-    expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=20_000)
+    expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=45_000)
     expect(cell.locator(".pmcp-app")).to_have_count(1)
     said = app.locator("#said").inner_text()
     app.locator("#frequency").fill("8")
