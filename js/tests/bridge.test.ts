@@ -42,6 +42,7 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     escape: () => events.push(["escaped", null]),
     violation: (params) => events.push(["violation", params]),
     notOffered: (what) => events.push(["not-offered", what]),
+    left: (what) => events.push(["left", what]),
     context: () => ({ theme: "dark" }),
     phase: (phase) => phases.push(phase),
     ...overrides,

@@ -57,6 +57,15 @@ describe("the frame's height", () => {
     expect(heights.at(-1)).toBe(500);
   });
 
+  it("does not jump up and down for ever, however slowly", () => {
+    const damper = new SizeDamper(320, LIMITS);
+    const heights = Array.from({ length: 60 }, (_, at) =>
+      damper.report(at % 2 ? 100 : 900, at * 400),
+    );
+    expect(heights.filter((height) => height !== null).length).toBeLessThan(24);
+    expect(damper.height).toBe(900);
+  });
+
   it("still follows an app that grows by itself", () => {
     const damper = new SizeDamper(320, LIMITS);
     let now = 0;

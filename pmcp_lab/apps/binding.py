@@ -6,6 +6,7 @@ hosts without any, and as middleware news of what was saved.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ from pmcp_lab.apps.listening import SUBSCRIBE, UNSUBSCRIBE, Listeners
 from pmcp_lab.apps.widget_dir import Widget, Widgets
 from pmcp_lab.errors import AppError, UnknownWidget
 from pmcp_lab.protocol.ui import UI_EXTENSION, tool_ui
+
+logger = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 Request = ServerRequestContext[Any, Any]
@@ -225,8 +228,13 @@ class Apps(sdk.Apps):
         adapter = self._host_of(ctx)
         fallback = self._fallbacks.get(params.name)
         if fallback is not None and (adapter is None or adapter.embeds) and result.structured_content is not None:
-            text = fallback(result.structured_content)
-            result = result.model_copy(update={"content": [TextContent(type="text", text=text)]})
+            try:
+                text = fallback(result.structured_content)
+            except Exception:
+                # The call did what it was for; what the SDK makes of the result is a text too.
+                logger.exception("the fallback of tool %r raised", params.name)
+            else:
+                result = result.model_copy(update={"content": [TextContent(type="text", text=text)]})
         if adapter is not None and adapter.embeds:
             result = result.model_copy(update={"content": [*result.content, self._embedded(params.name, adapter)]})
         return result

@@ -12,7 +12,13 @@ from pmcp_lab.protocol.ui import BRIDGE_MARK
 
 BRIDGE = Path(__file__).parent.parent / "static" / "bridge.js"
 
-_OWN = re.compile(rf"{BRIDGE_MARK}|ui/initialize|@modelcontextprotocol/ext-apps|@pmcp-lab/bridge")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_OWN = re.compile(
+    rf"""<script\b[^>]*\b{BRIDGE_MARK}\b
+    | ["'`]ui/initialize["'`]
+    | (?:\bfrom|\bimport|\bimport\(|\bsrc=)\s*["'][^"']*@(?:modelcontextprotocol/ext-apps|pmcp-lab/bridge)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 """What documents that bring a bridge have in them; whoever speaks the protocol has to name its first method."""
 
 _DOCTYPE = re.compile(r"\A\ufeff?\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
@@ -20,7 +26,7 @@ _DOCTYPE = re.compile(r"\A\ufeff?\s*(?:<!--.*?-->\s*)*<!doctype[^>]*>", re.IGNOR
 
 def has_bridge(html: str) -> bool:
     """Whether a document brings its own half of the conversation."""
-    return _OWN.search(html) is not None
+    return _OWN.search(_COMMENT.sub("", html)) is not None
 
 
 def with_bridge(html: str, *, host: str = "standard") -> str:

@@ -37,6 +37,9 @@ FORMAT = "pmcp-lab-recording/1"
 LEFT_OUT = "[left out]"
 """What stands in a recording in place of a secret."""
 
+SHORTEST_SECRET = 6
+"""Characters; replacing a shorter text wherever it stands would garble what is no secret."""
+
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:password|passwd|passphrase|secret|token|credentials?|authorization|cookie|api[_-]?key|"
     r"access[_-]?key|private[_-]?key|session[_-]?id)$",
@@ -215,6 +218,24 @@ def without_secrets(value: Any, known: Collection[str] = ()) -> Any:
     for secret in known:
         value = value.replace(secret, LEFT_OUT)
     return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + LEFT_OUT, value)
+
+
+def secret_values(value: Any) -> set[str]:
+    """The texts that are called a secret anywhere in a JSON value, or in JSON that is a text in it.
+
+    A result says most things twice, once as data and once as text, and the text has no names to go by.
+    """
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return secret_values(json.loads(value))
+        except ValueError:
+            return set()
+    if isinstance(value, list | tuple):
+        return set().union(*map(secret_values, value))
+    if not isinstance(value, Mapping):
+        return set()
+    named = {each for key, each in value.items() if _is_secret(str(key), each) and len(each) >= SHORTEST_SECRET}
+    return named.union(*map(secret_values, value.values()))
 
 
 def _is_secret(name: str, value: Any) -> bool:

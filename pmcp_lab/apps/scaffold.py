@@ -79,6 +79,12 @@ TEMPLATES: Mapping[str, Template] = {
         places={"dataviz/": "the tools, the database that they ask, and what may be drawn"},
         demo=True,
     ),
+    "workflow": Template(
+        description="Drafts the report of a week, has it approved, and publishes it.",
+        tool="draft",
+        widget="report",
+        places={},
+    ),
 }
 
 

@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that `--help` is quick.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -41,6 +42,19 @@ record.add_to(app)
 demo.add_to(app)
 worker.add_to(app)
 deploy.add_to(app)
+
+
+def _unwrap(commands: typer.Typer) -> None:
+    """Let the help of all commands be wrapped by the terminal: typer keeps the lines of all but a first paragraph."""
+    for command in commands.registered_commands:
+        paragraphs = inspect.getdoc(command.callback or _unwrap) or ""
+        command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs.split("\n\n"))
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _unwrap(group.typer_instance)
+
+
+_unwrap(app)
 
 # Typer does not export it: the base of all that is wrong with a command line.
 _WrongCommandLine: Any = typer.BadParameter.__mro__[1]

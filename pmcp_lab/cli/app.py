@@ -20,7 +20,9 @@ from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
     from pmcp_lab.apps.finding import Finding
+    from pmcp_lab.apps.recording import Recording
     from pmcp_lab.apps.scaffold import Project
+    from pmcp_lab.client import Server
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 
@@ -34,9 +36,9 @@ def add_to(app: typer.Typer) -> None:
 NEW_EXAMPLES = """
 [bold]Examples[/bold]
 
-pmcp-lab app new my-app                      a greeting: the smallest whole app
-pmcp-lab app new my-board --template chess   from the chess app of the demo server
-pmcp-lab app new my-app --force              write over the files of one that is there
+pmcp-lab app new my-app              a greeting: the smallest whole app
+pmcp-lab app new my-board -t chess   from the chess app of the demo server
+pmcp-lab app new my-app --force      over the files of one that is there
 """
 
 
@@ -47,6 +49,7 @@ class TemplateName(StrEnum):
     chess = auto()
     map = auto()
     dataviz = auto()
+    workflow = auto()
 
 
 @group.command("new", epilog=NEW_EXAMPLES)
@@ -54,7 +57,8 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the project, such as my-app.", show_default=False)],
     *,
     template: Annotated[
-        TemplateName, typer.Option("--template", "-t", help="What to begin with.")
+        TemplateName,
+        typer.Option("--template", "-t", metavar="TEMPLATE", help=f"What to begin with: {', '.join(TemplateName)}."),
     ] = TemplateName.hello,
     path: Annotated[Path, typer.Option(file_okay=False, help="Where to make the project's folder.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is there, over its files.")] = False,
@@ -110,12 +114,14 @@ CHECK_EXAMPLES = """
 [bold]Examples[/bold]
 
 pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
-pmcp-lab app check my_app.server:build --strict   one of this project; warnings count too
-pmcp-lab app check my-app --call --json           an entry of .mcp.json; tools that only read are called
+pmcp-lab app check my_app.server:build --strict   one of this project
+pmcp-lab app check my-app --call --json           an entry of .mcp.json
 
 [bold]Exit status[/bold]
 
-0  nothing wrong;  3  errors, or warnings with --strict;  1  it can't be looked at
+0  nothing wrong
+1  it can't be looked at
+3  errors; with --strict warnings, too
 """
 
 
@@ -192,13 +198,15 @@ def check(
 BUILD_EXAMPLES = """
 [bold]Examples[/bold]
 
-pmcp-lab app build https://apps.example.com/mcp                  a server that runs there
-pmcp-lab app build my_app.server:build --url https://…/mcp       one of this project, that will be there
+pmcp-lab app build https://apps.example.com/mcp   a server that runs there
+pmcp-lab app build my-app --url https://…/mcp     one that will run there
 pmcp-lab app build my-app --package pypi:my-app --name io.github.me/my-app
 
 [bold]Exit status[/bold]
 
-0  written;  3  the server has faults, see `pmcp-lab app check`;  1  it can't be done, nothing was written
+0  written
+1  it can't be done; nothing was written
+3  the server has faults, see pmcp-lab app check; nothing was written
 """
 
 
@@ -226,10 +234,11 @@ def build(
     recording: Annotated[
         Path | None,
         typer.Option(
+            "--recording",
             exists=True,
             dir_okay=False,
-            help="What `pmcp-lab record` wrote: a landing page is made of it, too.",
-            show_default=False,
+            help="What `pmcp-lab record` wrote: the landing page answers with its calls.",
+            show_default="mock-data/<server>.json, else tools that only read are called",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
@@ -237,12 +246,13 @@ def build(
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json and a landing page.
+    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json, a landing page.
 
-    Both are made from the live server, whose apps must be without errors (`pmcp-lab app check`), and compared with
-    their schemas.
+    All are made from the live server, whose apps must be without errors (`pmcp-lab app check`). The manifests are
+    compared with their schemas, the recorded calls with those of the tools. The page is one file, which needs nobody.
     """
     from pmcp_lab.apps.check import check as findings_of
+    from pmcp_lab.apps.landing import landing_page
     from pmcp_lab.apps.manifest import Publication, manifests
     from pmcp_lab.apps.writing import write_files
     from pmcp_lab.cli.discovery import authorization
@@ -251,19 +261,19 @@ def build(
     where = url or (target if target.startswith(("http://", "https://")) else None)
     with opened(target, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
-    errors = [finding for finding in findings_of(served) if finding.level == "error"]
-    if errors:
-        more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
-        first = errors[0]
-        stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        errors = [finding for finding in findings_of(served) if finding.level == "error"]
+        if errors:
+            more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
+            first = errors[0]
+            stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
+        calls = _recording(server, recording)
     auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
     publication = Publication(
         url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
     )
     made = manifests(served, publication)
     texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
-    if recording is not None:
-        texts["landing.html"] = _landing(recording)
+    texts["landing.html"] = landing_page(calls)
     written = write_files(output, texts, force=force)
     if as_json:
         _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
@@ -272,13 +282,31 @@ def build(
             print(file)
 
 
-def _landing(recording: Path) -> str:
-    from pmcp_lab.apps import Recording
-    from pmcp_lab.apps.landing import landing_page
+def _recording(server: Server, chosen: Path | None) -> Recording:
+    """The calls that a landing page answers with, of the server as it is now.
 
-    known = Recording.load(recording)
-    known.check()
-    return landing_page(known)
+    Raises:
+        AppError: The recorded calls do not fit its tools.
+    """
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.cli.opening import call_each
+    from pmcp_lab.client import record
+
+    usual = Path("mock-data") / f"{server.name}.json"
+    file = chosen or (usual if usual.is_file() else None)
+    given = None if file is None else Recording.load(file)
+    with record(server=server) as recorder:
+        if given is None:
+            call_each(server, {})
+        live = recorder.recording(server)
+    if given is None:
+        return live
+    live.calls = given.calls
+    try:
+        live.check()
+    except AppError as error:
+        raise AppError(f"{file} does not fit the server: {error}") from None
+    return live
 
 
 def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:

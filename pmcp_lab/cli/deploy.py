@@ -11,8 +11,8 @@ import typer
 EXAMPLES = """
 [bold]Examples[/bold]
 
-pmcp-lab deploy template                        into ./deploy
-pmcp-lab deploy template -o infra --table jobs  elsewhere, for a table of another name
+pmcp-lab deploy template                         into ./deploy
+pmcp-lab deploy template -o infra --table jobs   for a table of another name
 """
 
 group = typer.Typer(name="deploy", help="Run a server elsewhere.")

@@ -14,6 +14,9 @@ FAULTS = 3
 """What was looked at has faults, which were printed."""
 INTERRUPTED = 130
 
+_LONGEST = 400
+"""Characters of an error that is shown whole."""
+
 
 def stop(message: str, *, status: int = FAILED) -> NoReturn:
     """End the process with one line on stderr."""
@@ -22,6 +25,7 @@ def stop(message: str, *, status: int = FAILED) -> NoReturn:
 
 
 def one_line(error: LabError) -> str:
-    """The first line of an error, and the last of what a server wrote before it went away."""
-    head, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return f"{head} {rest[-1]}" if rest else head
+    """An error on one line; of a long one, as with what a server wrote before it went away, the first and last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    whole = " ".join(lines)
+    return whole if len(whole) <= _LONGEST else f"{lines[0]}: {lines[-1]}"

@@ -33,6 +33,8 @@ class Primitives:
     def __init__(self) -> None:
         self._listings: dict[str, Any] = {}
         self._versions = dict.fromkeys(CHANGED.values(), 0)
+        self.documents: dict[str, Any] = {}
+        """UI resources that were read, by URI, until the resources change or the connection is made again."""
         self.connection.follower.listings.forget = self._forget
 
     @property
@@ -82,6 +84,8 @@ class Primitives:
         """One list is not what it was."""
         self._versions[listing] += 1
         self._listings.pop(listing, None)
+        if listing == "resources":
+            self.documents.clear()
 
     def _list_tools(self) -> Tools:
         return self._take_tools(self._ask(lambda peer: peer.list_tools()))

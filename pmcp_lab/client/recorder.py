@@ -23,9 +23,6 @@ from pmcp_lab.errors import InvalidArguments, LabError, PeerError, TaskFailed, T
 if TYPE_CHECKING:
     from pmcp_lab.apps import RecordedCall, Recording
 
-SHORTEST_SECRET = 6
-"""Characters; replacing a shorter one everywhere would garble what is none."""
-
 _SECRET_VARIABLE = re.compile(r"key|token|secret|password|credential|auth", re.IGNORECASE)
 
 
@@ -69,18 +66,18 @@ class Recorder:
             InvalidArguments: There were several, or none.
             LabError: The server can't be asked for its tools or widgets any more.
         """
-        from pmcp_lab.apps.recording import Recording, without_secrets
+        from pmcp_lab.apps.recording import Recording, secret_values, without_secrets
 
         chosen = server or self._only or self._one()
         tools = [dict(tool.raw) for tool in chosen.tools.values()]
         resources = runtime().run(_widgets(chosen, tools))
         known = chosen.connection.peer.server_info
-        secrets = secrets_of(chosen.connection.target)
         # A connection that was made anew is still one to the same server.
         calls = [call for each, call in self._calls if each.connection.target == chosen.connection.target]
         whole = Recording(
             server={"name": chosen.name, **known}, tools=tools, resources=resources, calls=calls
         ).to_dict()
+        secrets = sorted({*secrets_of(chosen.connection.target), *secret_values(whole["calls"])}, key=len, reverse=True)
         return Recording.from_dict(without_secrets(whole, secrets))
 
     def save(self, path: str | os.PathLike[str] | None = None, *, server: Server | None = None) -> Path:
@@ -167,6 +164,8 @@ def replay(path: str | os.PathLike[str], *, name: str | None = None, speed: floa
 
 def secrets_of(target: Target) -> list[str]:
     """The texts of a target that no file may hold, longest first."""
+    from pmcp_lab.apps.recording import SHORTEST_SECRET
+
     found: list[str] = []
     match target:
         case Url(url=url, headers=headers):

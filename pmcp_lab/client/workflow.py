@@ -301,7 +301,7 @@ class WorkflowRun:
     def _at_rest(self) -> bool:
         if self.doing is not None or self.call is not None:
             return False
-        paused = self.pause is not None or bool(self.calls) or not self._leads
+        paused = self.pause is not None or not self._leads
         return self.done() or (paused and not self._just_left)
 
     @property
@@ -351,7 +351,7 @@ class WorkflowRun:
         if known is None:
             return
         found = read_task(known.task_id, task.status, task.seen_variables) or replace(known, status=task.status)
-        self._leads = CALLS in task.seen_variables
+        self._leads = self._leads or found.name is not None or CALLS in task.seen_variables
         if not self._leads:  # PMCP names the calls once, at the start
             still_open = {step.name for step in found.steps if step.status in (StepStatus.PENDING, StepStatus.FAILED)}
             found = replace(found, calls=tuple(call for call in known.calls if call.step in still_open))
@@ -416,7 +416,8 @@ class WorkflowRun:
 
     async def _follow(self, task: Task) -> None:
         try:
-            await self.server.follow(task, ttl=None)
+            # In a task of its own: what is asked later must not be taken for a question of this call.
+            await asyncio.get_running_loop().create_task(self.server.follow(task, ttl=None))
             said = None
             try:
                 said = read_call((await task).raw)

@@ -11,6 +11,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from pmcp_lab._version import __version__
@@ -24,7 +25,7 @@ from pmcp_lab.host.consent import allow
 from pmcp_lab.host.model import LiveModel, built, now
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
-from pmcp_lab.host.resource import AppResource, read_app, ui_uri
+from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app, recall_app, ui_uri
 from pmcp_lab.host.tools import AppTools
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
@@ -91,6 +92,7 @@ class HostedApp(LiveModel):
             _call={
                 "tool": None if tool is None else dict(tool.raw),
                 "arguments": self.arguments,
+                "turn": 0,
                 "number": self._number,
                 "partial": None,
                 "result": None,
@@ -176,6 +178,14 @@ class HostedApp(LiveModel):
         self.assign(_resource=resource.trait(self.server))
         self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
+    async def refresh(self) -> None:
+        """Read again what was shown from memory, and show it anew if it is another."""
+        shown = self._source
+        with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
+            await self._reload()
+        if self._source != shown:
+            self.server.documents[shown.uri] = ALWAYS_READ
+
     def discard(self) -> None:
         """Take back what never had anything to show."""
         raise NotImplementedError
@@ -206,6 +216,32 @@ class HostedApp(LiveModel):
         self.call(self.tool, {**(arguments or {}), **named})
         return self
 
+    def restart(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
+        """Read the app again, call a tool of it anew, and have the views begin from there.
+
+        Raises:
+            InvalidArguments: The arguments don't fit the tool's schema.
+        """
+        tool.check(dict(arguments))
+        self._source = runtime().run(read_app(self.server, self._source.uri, self.profile))
+        self.assign(
+            _resource=self._source.trait(self.server),
+            _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
+        )
+        self.follow(runtime().start(self.server.call_raw(tool.name, dict(arguments), attend=self.attend)))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return bool(self._closed)
+
+    def _fresh(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`_call` of a call that is made now."""
+        self.tool, self.arguments = tool, arguments
+        self._number += 1
+        told = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
+        return {**told, "result": None, "error": None, "cancelled": None}
+
     def call(self, tool: Tool | None, arguments: dict[str, Any]) -> None:
         """Call a tool whose app this is, and hand the app its arguments and result; after others, they replace theirs.
 
@@ -216,10 +252,7 @@ class HostedApp(LiveModel):
         if tool is None:
             raise AppError(f"No tool of server {self.server.name!r} is shown by {self._source.uri}")
         tool.check(arguments)
-        self.tool, self.arguments = tool, arguments
-        self._number += 1
-        fresh = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
-        self.assign(_call={**self._call, **fresh, "result": None, "error": None, "cancelled": None})
+        self.assign(_call={**self._call, **self._fresh(tool, arguments)})
         self.follow(runtime().start(self.server.call_raw(tool.name, arguments, attend=self.attend)))
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
@@ -509,7 +542,10 @@ def open_app(
             calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
         if bridge != "kernel":
             app.bridge = bridge
-        app.show(runtime().run(read_app(server, uri, profile)))
+        known = recall_app(server, uri, profile)
+        app.show(known or runtime().run(read_app(server, uri, profile)))
+        if known is not None:
+            runtime().start(app.refresh())
     except BaseException:
         if calling is not None:
             calling.cancel()

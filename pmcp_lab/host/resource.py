@@ -15,6 +15,9 @@ from pmcp_lab.protocol.ui_resource import UiResource, document, plain
 _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
 
+ALWAYS_READ = object()
+"""In `Server.documents`: this resource is made anew for each reader."""
+
 
 def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
     """The `ui://` address of a tool's app.
@@ -90,7 +93,16 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
     page = document(content, f"{uri} of server {server.name!r}")
     ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
     name = str(content.get("name") or uri)
-    return AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
+    resource = AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
+    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        server.documents[uri] = resource
+    return resource
+
+
+def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource | None:
+    """What `read_app` found last; None if it must be read first, as every time where it is another each time."""
+    known = server.documents.get(uri)
+    return known if isinstance(known, AppResource) and known.profile is profile else None
 
 
 async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class AppView(HostedApp, LiveWidget):
 
     def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
         self._questions = AppQuestions(self)
+        self._alone = in_batch()
         super().__init__(server, tool, arguments)
 
     @property
@@ -44,7 +45,8 @@ class AppView(HostedApp, LiveWidget):
         return self._questions.asking
 
     def attend(self, task: Task) -> None:
-        """Show what a call of this app asks beneath it."""
+        """Show what a call of this app asks beneath it, where anybody looks on."""
+        task.attended = not self._alone
         self._questions.attend(task)
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:

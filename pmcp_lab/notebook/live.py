@@ -48,8 +48,9 @@ class LiveWidget(LiveModel, anywidget.AnyWidget):
 
     def assign(self, **traits: Any) -> None:
         def change() -> None:
-            for name, value in traits.items():
-                setattr(self, name, value)
+            with self.hold_sync():  # the views hear of all of them at once
+                for name, value in traits.items():
+                    setattr(self, name, value)
 
         self.within(change)
 

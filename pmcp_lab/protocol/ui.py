@@ -27,7 +27,8 @@ PERMISSIONS = {
 }
 """Permission name in `_meta.ui.permissions` → permissions-policy feature."""
 
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
+_HOST = re.compile(r"(?:\*\.(?=.+\.))?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
+"""A wildcard stands for the hosts of a domain, not for those of a whole `com`."""
 _SOURCE = re.compile(r"(?P<scheme>https?|wss?)://(?P<host>[^/:?#\s]+)(?P<port>:\d{1,5})?/?", re.IGNORECASE)
 
 

@@ -106,8 +106,7 @@ class TaskRunner:
             here.waiting[key] = "" if record.job is None else record.job.tool
             if prepared is not None:
                 here.prepared[key] = prepared
-                if self.durable:
-                    here.born[key] = (asyncio.get_running_loop().time(), record)
+                here.born[key] = (asyncio.get_running_loop().time(), record)
             here.heartbeat.hold(key)
         try:
             await self.executor.submit(key)

@@ -1,6 +1,7 @@
-"""From running a cell to the app's first paint, beside a bare sandboxed iframe with the same HTML.
+"""From running a cell to the app's first paint, beside a bare sandboxed iframe with the same HTML: an app that is
+opened for the first time, and one that this page and this kernel have shown before.
 
-Both in one notebook of one JupyterLab, in turn, so that what else the machine does hits both. The clock of a
+All in one notebook of one JupyterLab, in turn, so that what else the machine does hits all. The clock of a
 frame that paints is its own `performance` entry, so polling does not blur it.
 """
 
@@ -18,6 +19,10 @@ from tests.peers import Peer
 
 ROUNDS = 9
 LIMIT = 1.3
+SECOND_LIMIT = 1.15
+
+FORGET = "budget.refresh(); budget.tools; lab.notebook.app_resource._sent.clear()"
+"""Makes the kernel read the app, and send all of it, as if it never had."""
 
 PAINTED = """() => {
     const paint = performance.getEntriesByName('first-contentful-paint')[0];
@@ -62,24 +67,32 @@ budget = lab.connect({json.dumps(budget_allocator.stdio)}, name="budget")
 source = html.escape(page.text, quote=True)
 warnings.simplefilter("ignore")
 """,
+        f"{FORGET}\n%mcp app budget get-budget-data",
         "%mcp app budget get-budget-data",
         """HTML(f'<iframe sandbox="allow-scripts" style="width: 100%; height: 600px" srcdoc="{source}"></iframe>')""",
     )
     book.run(0)
-    ours: list[float] = []
+    first: list[float] = []
+    second: list[float] = []
     bare: list[float] = []
     for _ in range(ROUNDS + 1):
-        ours.append(until_paint(book, 1))
-        clear(book)
-        bare.append(until_paint(book, 2))
-        clear(book)
-    # The first round pays for what the page loads once, in either arm.
+        for index, times in ((1, first), (2, second), (3, bare)):
+            times.append(until_paint(book, index))
+            clear(book)
+    # The first round pays for what the page loads once, in any arm.
+    ratio = compared("first open", first, bare)
+    again = compared("second open", second, bare)
+    print(f"cold: {first[0]:.0f}, {second[0]:.0f} and {bare[0]:.0f} ms")
+    assert ratio <= LIMIT
+    assert again <= SECOND_LIMIT
+
+
+def compared(name: str, ours: list[float], bare: list[float]) -> float:
     ratios = [a / b for a, b in zip(ours[1:], bare[1:], strict=True)]
     ratio = statistics.median(ratios)
     app, iframe = statistics.median(ours[1:]), statistics.median(bare[1:])
     print(
-        f"\nfirst paint: %mcp app {app:.0f} ms, bare iframe {iframe:.0f} ms, "
-        f"ratio {ratio:.2f} (median of {ROUNDS} rounds, {min(ratios):.2f}..{max(ratios):.2f}); "
-        f"cold: {ours[0]:.0f} and {bare[0]:.0f} ms"
+        f"\n{name}: %mcp app {app:.0f} ms, bare iframe {iframe:.0f} ms, "
+        f"ratio {ratio:.2f} (median of {ROUNDS} rounds, {min(ratios):.2f}..{max(ratios):.2f})"
     )
-    assert ratio <= LIMIT
+    return ratio

@@ -104,11 +104,10 @@ async def test_cost_does_not_grow_with_the_store(urls: tuple[str, str]) -> None:
         small, large = costs[name, FEW], costs[name, MANY]
         ratios[name] = median_ratio(large, small)
         line(name, small, large, ratio=ratios[name])
-    # The aim is 1.3 everywhere. SQLite misses it: records all over a big file lie on as many pages, each to be found
-    # in the operating system's cache and, once changed, to be moved from the log into the file. A bare dict grows by
-    # up to a microsecond.
+    # The aim is 1.3 everywhere. SQLite may miss it on a busy machine: records all over a big file lie on as many
+    # pages, which are in no CPU's cache (bare SELECTs grow by 1.6 to 1.9). A bare dict grows by up to a microsecond.
     memory = urls[0] == "memory://"
-    limits = {"create": 1.3, "get": 1.3 if memory else 1.8, "update": 1.3 if memory else 2.2}
+    limits = {"create": 1.3, "get": 1.3, "update": 1.3} if memory else {"create": 1.5, "get": 1.6, "update": 1.5}
     for name, limit in limits.items():
         assert ratios[name] <= limit or statistics.median(costs[name, MANY]) <= statistics.median(costs[name, FEW]) + 1
     if urls[0] == "memory://":
@@ -208,8 +207,10 @@ async def test_sqlite_beside_bare_sqlite(tmp_path: Path) -> None:
     line("list page nobody read before", cold, ratio=median_ratio(cold, selects))
     assert median_ratio(together, raw) <= 1.5
     assert median_ratio(warm, selects) <= 2
-    # The aim is 1.5: not reached by a create that waits for nothing but itself.
-    assert median_ratio(alone, raw) <= 2.5
+    # The aims are 1.5 and 2. A create writes the pages of three more indexes (quota, expiry, leases), and of a page
+    # that nobody has read, each record is decoded, to see that it can be.
+    assert median_ratio(alone, raw) <= 2.2
+    assert median_ratio(cold, selects) <= 35
 
 
 MCP1 = """

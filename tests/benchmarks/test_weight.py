@@ -10,7 +10,9 @@ from pathlib import Path
 
 STATIC = Path(__file__).parents[2] / "pmcp_lab" / "static"
 APP_VIEW_LIMIT = 20_000
-ALL_LIMIT = 80_000
+ALL_LIMIT = 82_000
+BRIDGE_LIMIT = 6_000
+"""Goes into every widget that brings none, and not into the notebook."""
 IMPORT_LIMIT = 0.15
 ROUNDS = 7
 
@@ -26,6 +28,7 @@ def test_bundle_sizes() -> None:
         print(f"{name:<20}{(STATIC / name).stat().st_size:>10}{size:>10}")
     print(f"{'all':<30}{sum(sizes.values()):>10}")
     assert sizes["app-view.js"] + sizes["app-view.css"] <= APP_VIEW_LIMIT
+    assert sizes.pop("bridge.js") <= BRIDGE_LIMIT
     assert sum(sizes.values()) <= ALL_LIMIT
 
 

@@ -46,6 +46,8 @@ def test_wheel_holds_the_package_and_the_bundles_alone(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert names >= BUNDLES | {"pmcp_lab/py.typed", "pmcp_lab/_version.py"}
+    templates = {"base/.mcp.json.in", "base/.gitignore.in", "deploy/handlers.py.in", "hello/mock-data/examples.json"}
+    assert names >= {f"pmcp_lab/apps/templates/{name}" for name in templates}
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"pmcp_lab"}
     static = {name for name in names if name.startswith("pmcp_lab/static/")}
     assert static == BUNDLES

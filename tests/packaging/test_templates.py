@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -24,7 +23,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
-    return Environment(folder)
+    made = Environment(folder)
+    # What builds the projects, once for all of them.
+    pip(made, "hatchling>=1.27", "editables")
+    return made
+
+
+def pip(environment: Environment, *what: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--python", environment.python, "install", "--quiet"]
+    subprocess.run([*command, *what], check=True)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -41,15 +48,9 @@ def test_a_generated_project_works(
     said = json.loads(capsys.readouterr().out)
     project = tmp_path / name
     assert {tmp_path / file for file in said["files"]} == {each for each in project.rglob("*") if each.is_file()}
-    for file in project.rglob("*"):
-        assert file.is_dir() or "{{" not in file.read_text() or file.suffix == ".html", file
-        if file.suffix == ".py":
-            ast.parse(file.read_text())
-    subprocess.run(
-        ["ruff", "check", "--isolated", "--select", "F,E9", "--quiet", project], check=True
-    )  # nothing that is not there, nothing imported for nothing
-    pip = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--editable", project], check=True)
+    # Nothing that is not there, nothing imported for nothing.
+    subprocess.run(["ruff", "check", "--isolated", "--select", "F,E9", "--quiet", project], check=True)
+    pip(environment, "--no-deps", "--no-build-isolation", "--editable", project)
     passed = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
     assert " passed" in passed
     assert "failed" not in passed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import comm
 import pytest
-from mcp.server.apps import Apps
+from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
@@ -79,3 +79,31 @@ def test_changed_lists_of_the_server_reach_the_app() -> None:
         count = len(page.of("notify"))
         server.call("grow")
         assert len(page.of("notify")) == count
+
+
+def test_an_app_that_was_read_once_is_shown_at_once_and_read_behind_its_back() -> None:
+    source: MCPServer = MCPServer("steady")
+    pages = ["<p>one", "<p>one", "<p>two", "<p>three"]
+    reads: list[str] = []
+
+    @source.resource("ui://steady/page", mime_type=APP_MIME_TYPE)
+    def page() -> str:
+        reads.append(pages[len(reads)])
+        return reads[-1]
+
+    @source.tool(meta={"ui": {"resourceUri": "ui://steady/page"}})
+    def show() -> str:
+        return "shown"
+
+    with lab.connect(source) as server:
+        assert FrontEnd(server.app("show")).updates("_resource")[-1]["html"] == "<p>one"
+        second = FrontEnd(server.app("show"))
+        until(lambda: len(reads) == 2)
+        assert len(second.updates("_resource")) == 1
+        # One that is another now is shown anew, and never again from memory.
+        third = FrontEnd(server.app("show"))
+        until(lambda: len(third.updates("_resource")) == 2)
+        assert third.updates("_resource")[-1]["html"] == "<p>two"
+        fourth = FrontEnd(server.app("show"))
+        assert [each["html"] for each in fourth.updates("_resource")] == ["<p>three"]
+        assert len(reads) == 4

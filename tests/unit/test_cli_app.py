@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.cli import main
+from pmcp_lab.cli.discovery import authorization
+from tests.unit.guarded import Guard, guarded_server
 from tests.unit.test_cli import ENVIRONMENT
 
 SERVERS = """
@@ -124,6 +126,7 @@ DIST = ("--url", "https://a.example/mcp")
         (["check", "shop:PAGE"], 1, "shop:PAGE is a str, not an MCPServer"),
         (["check", "shop:bare"], 1, "server 'bare' has no UI: none of its 0 tools names a ui:// resource"),
         (["check", "false"], 1, "Can't connect to 'false'"),
+        (["check", "python -c 'raise SystemExit(chr(63)*900)'"], 1, "connection closed: ????"),
         (["check"], 2, "Missing argument 'TARGET'"),
         (["check", "shop:good", "--examples", "nowhere.json", "--call"], 2, "does not exist"),
         (["check", "shop:good", "--examples", "shop.py"], 2, "--examples are for --call"),
@@ -142,6 +145,9 @@ DIST = ("--url", "https://a.example/mcp")
         (["build", "shop:csp", *DIST], 3, "'api.example/v1' is no origin that a host lets through"),
         (["build", "shop:cdn", *DIST], 3, "<script src> needs https://cdn.example"),
         (["build", "shop:bad", *DIST], 3, "names ui://bad/nothing, which can't be read"),
+        (["build", "shop:good", *DIST, "--recording", "nowhere.json"], 2, "does not exist"),
+        (["build", "shop:good", *DIST, "--recording", "shop.py"], 1, "shop.py is no JSON"),
+        (["build", "shop:good", *DIST, "--recording", "list.json"], 1, "list.json is no recording"),
         (["build", "shop:good", *DIST, "--output", "full"], 1, "full/server.json exists already"),
         (["build", "shop:good", *DIST, "--output", "taken/file"], 2, "is a file"),
         (["build", "shop:good", *DIST, "--output", "taken/file/dist"], 1, "is no folder"),
@@ -235,13 +241,30 @@ def test_check_calls_what_it_has_examples_of(folder: Path, lab: Lab) -> None:
 
 def test_build_and_force(folder: Path, lab: Lab) -> None:
     status, out, _ = lab("app", "build", "shop:good", *DIST)
-    assert (status, out.split()) == (0, ["dist/server.json", "dist/ai-plugin.json"])
+    assert (status, out.split()) == (0, ["dist/server.json", "dist/ai-plugin.json", "dist/landing.html"])
     assert lab("app", "build", "shop:good", *DIST)[0] == 1
     status, out, _ = lab("app", "build", "shop:good", "--url", "https://b.example", "--force", "--json")
     said = json.loads(out)
     assert status == 0
     assert said["manifests"]["server.json"] == json.loads((folder / "dist/server.json").read_text())
     assert said["manifests"]["server.json"]["remotes"][0]["url"] == "https://b.example"
+
+
+def test_the_landing_page_answers_with_recorded_calls(folder: Path, lab: Lab) -> None:
+    call = {"tool": "cart", "arguments": {"of": "them"}, "result": {"content": [], "structuredContent": {"of": "them"}}}
+    recording = {"format": "pmcp-lab-recording/1", "server": {"name": "shop"}, "calls": [call]}
+    (folder / "mock-data").mkdir()
+    (folder / "mock-data/shop.json").write_text(json.dumps(recording))
+    assert lab("app", "build", "shop:good", *DIST)[0] == 0
+    assert '"of":"them"' in (folder / "dist/landing.html").read_text()
+
+    wrong = {**recording, "calls": [{**call, "result": {"content": [], "structuredContent": {"of": 7}}}]}
+    (folder / "wrong.json").write_text(json.dumps(wrong))
+    status, out, err = lab("app", "build", "shop:good", *DIST, "--recording", "wrong.json", "--output", "other")
+    assert (status, out) == (1, "")
+    assert err.startswith("pmcp-lab: wrong.json does not fit the server: calls[0] of 'cart': structuredContent")
+    assert len(err.splitlines()) == 1
+    assert not (folder / "other").exists()
 
 
 def test_a_server_that_runs(lab: Lab) -> None:
@@ -258,6 +281,15 @@ def test_a_server_that_runs(lab: Lab) -> None:
             assert (status, plugin["mcp_apps"]["server_url"], plugin["auth"]) == (0, url, {"type": "none"})
         finally:
             process.terminate()
+
+
+def test_who_signs_people_in_is_found_out() -> None:
+    with guarded_server(Guard()) as url:
+        auth = authorization(url, None)
+    assert auth["type"] == "oauth"
+    assert auth["client_url"].endswith("/authorize")
+    assert auth["authorization_url"].endswith("/token")
+    assert authorization("http://127.0.0.1:9/mcp", "t") == {"type": "user_http", "authorization_type": "bearer"}
 
 
 # --- the shell --------------------------------------------------------------------------------------

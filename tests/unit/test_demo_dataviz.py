@@ -98,7 +98,7 @@ async def test_only_queries_are_run(client: Client, sql: str) -> None:
         ("SELECT writefile('/tmp/x', 'y')", "There is no function 'writefile'"),
         ("SELECT zeroblob(1000000000)", "too much for one query"),
         ("SELECT group_concat(minutes) FROM trip", "too much for one query"),
-        (f"SELECT {'(' * 100}1{')' * 100}", "does not understand"),
+        (f"SELECT 1{' + 1' * 100}", "too much for one query"),
         (" UNION ".join(["SELECT 1"] * 31), "too much for one query"),
         ("SELECT * FROM trips", "There is no table 'trips'. Tables: station, day, trip."),
         ("SELECT nam FROM station", "There is no column 'nam'. Columns: station: id, name, district"),

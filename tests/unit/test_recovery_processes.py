@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ import pytest
 
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import LOCAL, WAITING, open_store
+from tests.unit.farm import fresh
 from tests.unit.jsonrpc import ModernPeer, modern
+from tests.unit.storage_servers import dynamodb_endpoint, shared_redis
 
 ROOT = Path(__file__).parents[2]
 LEASE = 1.5
@@ -62,8 +65,17 @@ pytestmark = pytest.mark.timeout(180)
 Start = Callable[..., Mortal]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty one, that several processes can open."""
+    if request.param == "redis":
+        return fresh(shared_redis().url)
+    if request.param == "dynamodb":
+        from pmcp_lab.tasks.backends.dynamodb import create_table
+
+        url = f"dynamodb://pmcp-lab-test-{uuid.uuid4()}?region=eu-central-1&endpoint={dynamodb_endpoint()}"
+        await create_table(url)
+        return url
     return f"sqlite:///{tmp_path}/tasks.db"
 
 
@@ -90,6 +102,7 @@ async def started(peer: ModernPeer, *tools: str) -> list[str]:
     return made
 
 
+@pytest.mark.parametrize("store", ["sqlite", "redis", "dynamodb"], indirect=True)
 async def test_a_killed_server_that_is_started_again(store: str) -> None:
     with processes(store) as start:
         first = start()

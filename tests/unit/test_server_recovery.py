@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -14,10 +15,10 @@ from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, StoreError
-from pmcp_lab.execution import AsyncioExecutor
+from pmcp_lab.execution import AsyncioExecutor, TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Counts, TaskContext, Tasks
-from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, Limits, TaskRecord, TaskStore
+from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, Limits, TaskRecord, TaskStore, open_store
 from tests.unit.jsonrpc import modern
 from tests.unit.test_server_life import settled
 
@@ -38,7 +39,8 @@ class Process:
     """A `Tasks` of its own on the store, as another process has."""
 
     def __init__(self, store: TaskStore, **options: Any) -> None:
-        self.tasks = tasks = Tasks(store, lease=SOON, executor=AsyncioExecutor(grace=0.05), **options)
+        options = {"executor": AsyncioExecutor(grace=0.05), **options}
+        self.tasks = tasks = Tasks(store, lease=SOON, **options)
         self.runs: list[tuple[str, int]] = []
         self.ended: list[str] = []
         self.go = asyncio.Event()
@@ -206,6 +208,44 @@ async def test_leases_are_renewed_while_a_task_runs_or_waits_for_its_turn(store:
         for task_id in made:
             await peer.until(task_id, "completed")
     assert await store.leases.lost() == []
+
+
+@pytest.fixture
+async def other(store: TaskStore) -> AsyncIterator[TaskStore]:
+    """The same file, opened once more."""
+    backend: Any = store.backend
+    other = open_store(f"sqlite:///{backend._path}")
+    yield other
+    await other.close()
+
+
+async def test_a_task_cancelled_elsewhere_before_it_starts_here_stays_cancelled(
+    store: TaskStore, other: TaskStore
+) -> None:
+    class Slow(AsyncioExecutor):
+        async def submit(self, key: TaskKey) -> None:
+            await other.cancel(*key, message="not any more")
+            await super().submit(key)
+
+    process = Process(store, executor=Slow())
+    async with modern(process.server) as peer:
+        task_id = await peer.task("again")
+        await settled(lambda: process.tasks.stats().total == Counts(cancelled=1))
+        task = await peer.call("tasks/get", task_id)
+        assert (task["status"], task["statusMessage"]) == ("cancelled", "not any more")
+
+
+async def test_a_task_that_waited_is_read_before_it_starts(store: TaskStore, other: TaskStore) -> None:
+    process = Process(store, executor=AsyncioExecutor(concurrency=1))
+    async with modern(process.server) as peer:
+        first, second = [await peer.task(tool) for tool in ("wait", "again")]
+        await other.cancel(LOCAL, second)
+        # So long what a task was at its birth is believed.
+        await asyncio.sleep(0.25)
+        process.go.set()
+        await peer.until(first, "completed")
+        await settled(lambda: not process.tasks.stats().total.waiting)
+    assert process.runs == [("wait", 1)]
 
 
 async def test_closing_hands_back_fails_and_starts_nothing(store: TaskStore) -> None:

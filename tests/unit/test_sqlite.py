@@ -134,15 +134,17 @@ async def test_the_log_is_moved_into_the_file_now_and_then(path: Path, monkeypat
 
 async def test_writes_wait_for_another_process(path: Path) -> None:
     store = TaskStore(SqliteBackend(path, timeout=10))
+    present = await store.create(ANN)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     making = [asyncio.ensure_future(store.create(ANN)) for _ in range(8)]
     await asyncio.sleep(0.05)
     assert not any(task.done() for task in making), "the loop goes on while another writes"
+    assert (await store.list(ANN)).records == [present], "who reads does not wait"
     other.execute("COMMIT")
     other.close()
     made = await asyncio.gather(*making)
-    assert {task.task_id for task in (await store.list(ANN)).records} == {task.task_id for task in made}
+    assert {task.task_id for task in (await store.list(ANN)).records} == {task.task_id for task in [present, *made]}
     await store.close()
 
 

@@ -55,9 +55,7 @@ async def test_a_cursor_outlives_its_task(store: TaskStore, clock: Clock) -> Non
 
 
 def signed(owner: tuple[str, ...], moment: Any, task_id: Any) -> str:
-    return base64.urlsafe_b64encode(
-        json.dumps([moment, task_id, _signature(owner, [moment, task_id])]).encode()
-    ).decode()
+    return base64.urlsafe_b64encode(json.dumps([moment, task_id, _signature(owner, moment, task_id)]).encode()).decode()
 
 
 async def test_an_unknown_cursor_is_refused(store: TaskStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -39,6 +40,26 @@ async def test_one_write_changes_everything(store: TaskStore, clock: Clock) -> N
     assert changed.updated == task.updated + timedelta(seconds=1)
     kept = await store.update(ANN, task.task_id, progress=1)
     assert (kept.message, kept.progress, kept.variables) == ("half", 1.0, {"epoch": 1})
+
+
+async def test_what_was_given_out_never_changes(store: TaskStore, clock: Clock) -> None:
+    first = await store.create(ANN, variables={"n": [1]})
+    was = [(copy.deepcopy(first), first)]
+    for write in (
+        lambda: store.update(ANN, first.task_id, message="half", variables={"n": [2]}),
+        lambda: store.leases.claim(ANN, first.task_id, "me", 5),
+        lambda: store.ask(ANN, first.task_id, "q", {"method": "elicitation/create"}),
+        lambda: store.answer(ANN, first.task_id, {"q": {}}),
+        # Nothing to do: the record is its own successor.
+        lambda: store.change(ANN, first.task_id, lambda same: same),
+        lambda: store.complete(ANN, first.task_id, {"content": []}),
+    ):
+        clock.pass_(seconds=1)
+        record = await write()
+        was.append((copy.deepcopy(record), record))
+        was.append((copy.deepcopy(read := await store.get(ANN, first.task_id)), read))
+        assert all(then == now for then, now in was)
+    assert [record.seq for _, record in was[1::2]] == [2, 3, 4, 5, 5, 6]
 
 
 async def test_the_clock_may_go_backwards_but_updated_does_not(store: TaskStore, clock: Clock) -> None:

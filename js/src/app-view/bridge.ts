@@ -12,12 +12,12 @@ import {
   weigh,
 } from "./jsonrpc";
 import { standard } from "./old-names";
-import { ESCAPED, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
+import { MAX_MESSAGE } from "./outer-document";
+import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
 import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
 
-const MAX_MESSAGE = 8 * 1024 * 1024;
 const MAX_HELD = 256;
 const MAX_CALLS = 256;
 const MAX_FILES = 20;
@@ -56,6 +56,8 @@ export interface Call {
   result?: Record<string, unknown> | null;
   cancelled?: string | null;
   error?: string | null;
+  /** Counts the calls that the view began anew with. */
+  turn?: number;
 }
 
 interface AppCapabilities {
@@ -97,6 +99,8 @@ export interface Port {
   violation(params: Record<string, unknown>): void;
   /** The host that is played has no such thing. */
   notOffered(what: string): void;
+  /** What its document was left with, when it was asked to let go. */
+  left(what: Left): void;
   context(): McpUiHostContext;
   phase(phase: Phase): void;
 }
@@ -213,7 +217,11 @@ export class Bridge {
       this.dropped.oversized += 1;
       // Silence would leave the app waiting for ever.
       if (parsed.type === "request") {
-        this.#refuse(parsed.message.id, INVALID_PARAMS, "The message is larger than 8 MB.");
+        this.#refuse(
+          parsed.message.id,
+          INVALID_PARAMS,
+          "The message is larger than 8 MB, nested too deeply, or no JSON.",
+        );
       }
     } else if (parsed.type === "request") this.#request(this.#renamed(parsed.message));
     else if (parsed.type === "notification") this.#notification(this.#renamed(parsed.message));
@@ -287,6 +295,9 @@ export class Bridge {
       case VIOLATION:
         this.#violations += 1;
         if (this.#violations <= MAX_VIOLATIONS) this.port.violation(values);
+        break;
+      case LEFT:
+        this.port.left(values as unknown as Left);
         break;
       case STORED:
         this.port.event("stored", values);

@@ -36,11 +36,25 @@ function drawing(lines: string): SVGElement {
 
 const GUARD = 500;
 
+/** Another app can move the page, and with it what is under the pointer. */
+function guard(node: HTMLButtonElement): void {
+  let place = "";
+  let since = performance.now();
+  const look = () => {
+    const { x, y } = node.getBoundingClientRect();
+    if (`${x} ${y}` !== place) since = performance.now();
+    place = `${x} ${y}`;
+    node.disabled = performance.now() - since < GUARD;
+  };
+  look();
+  const timer = setInterval(() => (node.isConnected ? look() : clearInterval(timer)), GUARD / 5);
+}
+
 interface BarOptions {
   tone: "info" | "warning" | "error";
   text: string;
   detail?: string;
-  /** The main action only works after a moment, so that a click meant for the app cannot hit it. */
+  /** The main action only works where it has stood for a moment, so that a click meant for the app cannot hit it. */
   guarded?: boolean;
   actions?: { label: string; run: () => void; main?: boolean }[];
 }
@@ -149,12 +163,7 @@ export class Chrome {
     const buttons = element("div", "pmcp-bar-actions");
     for (const { label, run, main } of actions) {
       const node = button(label, main ? "pmcp-button pmcp-button-main" : "pmcp-button", run);
-      if (guarded && main) {
-        node.disabled = true;
-        setTimeout(() => {
-          node.disabled = false;
-        }, GUARD);
-      }
+      if (guarded && main) guard(node);
       buttons.append(node);
     }
     if (actions.length > 0) bar.append(buttons);

@@ -60,29 +60,31 @@ export function parse(data: unknown): Parsed | null {
 }
 
 /**
- * What the value is worth in bytes of JSON, give or take. Stops as soon as that is more than `limit`, and
- * counts every visit to a node, so that a cycle is simply too large.
+ * What the value is worth in bytes of JSON, give or take; infinite if it is nested too deeply for those who read it
+ * later, or is no JSON (a Map, a typed array, a bigint: small here, but large, nothing or an error as JSON). Stops as
+ * soon as that is more than `limit`, so that a cycle is simply too large. Also put into the outer frame as text: it
+ * uses nothing from outside.
  */
 export function weigh(value: unknown, limit: number): number {
+  const maxDepth = 200;
   let weight = 0;
-  const open: unknown[] = [value];
-  while (open.length > 0) {
-    const each = open.pop();
+  const open: [unknown, number][] = [[value, 0]];
+  for (let next = open.pop(); next; next = open.pop()) {
+    const [each, depth] = next;
     if (typeof each === "string") weight += each.length + 2;
-    else if (typeof each !== "object" || each === null) weight += 8;
-    else if (ArrayBuffer.isView(each)) weight += each.byteLength;
-    else if (each instanceof ArrayBuffer) weight += each.byteLength;
+    else if (typeof each === "bigint" || depth > maxDepth) return Number.POSITIVE_INFINITY;
+    else if (typeof each !== "object" || each === null || each instanceof Date) weight += 8;
     else if (Array.isArray(each)) {
       weight += 2 + each.length;
       if (weight > limit) return weight;
-      for (const item of each) open.push(item);
-    } else {
+      for (const item of each) open.push([item, depth + 1]);
+    } else if (Object.getPrototypeOf(each) === Object.prototype) {
       weight += 2;
       for (const [key, item] of Object.entries(each)) {
         weight += key.length + 4;
-        open.push(item);
+        open.push([item, depth + 1]);
       }
-    }
+    } else return Number.POSITIVE_INFINITY;
     if (weight > limit) return weight;
   }
   return weight;

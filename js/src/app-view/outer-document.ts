@@ -1,4 +1,5 @@
 import type { Theme } from "../shared/theme";
+import { weigh } from "./jsonrpc";
 
 /** Both frames, always, exactly. */
 export const SANDBOX = "allow-scripts allow-forms";
@@ -16,8 +17,18 @@ export const COLOR_SCHEME = `${PROXY}color-scheme`;
 
 /** Messages of the app that are passed on in 50 ms; ten times as many wait, the others are dropped. */
 const BURST = 100;
+/** A message counts as one for each of so many bytes. */
+const UNIT = 16 * 1024;
+/** What weighs more, or is no JSON, goes no further: the notebook must not even read it. */
+export const MAX_MESSAGE = 8 * 1024 * 1024;
 
-function relay(proxy: string, burst: number): void {
+function relay(
+  proxy: string,
+  burst: number,
+  unit: number,
+  limit: number,
+  weight: typeof weigh,
+): void {
   const up = window.parent;
   let frame: HTMLIFrameElement | null = null;
   const scheme = (value: string) => {
@@ -29,28 +40,41 @@ function relay(proxy: string, burst: number): void {
   const own = (data: { method?: unknown } | null): data is { method: string } =>
     typeof data?.method === "string" && data.method.startsWith(proxy);
   // An app that floods is slowed down here, in a process of its own, and not in the notebook.
-  const waiting: { id?: unknown; method?: unknown }[] = [];
+  const waiting: { data: unknown; cost: number }[] = [];
+  let backlog = 0;
   let allowed = burst;
   let pause = 0;
   const refill = () => {
-    pause = 0;
-    allowed = burst;
+    allowed = Math.min(burst, allowed + burst);
     while (waiting.length > 0 && allowed > 0) {
-      allowed -= 1;
-      up.postMessage(waiting.shift(), "*");
+      const { data, cost } = waiting.shift() as { data: unknown; cost: number };
+      backlog -= cost;
+      allowed -= cost;
+      up.postMessage(data, "*");
     }
-    if (waiting.length > 0) pause = setTimeout(refill, 50) as unknown as number;
+    const rested = waiting.length === 0 && allowed === burst;
+    pause = rested ? 0 : (setTimeout(refill, 50) as unknown as number);
   };
-  const pass = (data: { id?: unknown; method?: unknown }) => {
+  const refuse = (data: { id?: unknown; method?: unknown } | null, code: number, why: string) => {
+    if (data?.id === undefined || data.method === undefined) return;
+    const answer = { jsonrpc: "2.0", id: data.id, error: { code, message: why } };
+    frame?.contentWindow?.postMessage(answer, "*");
+  };
+  const pass = (data: { id?: unknown; method?: unknown } | null) => {
+    const size = weight(data, limit);
+    if (size > limit) {
+      refuse(data, -32602, "The message is larger than 8 MB, nested too deeply, or no JSON.");
+      return;
+    }
+    const cost = 1 + Math.floor(size / unit);
     if (pause === 0) pause = setTimeout(refill, 50) as unknown as number;
     if (allowed > 0 && waiting.length === 0) {
-      allowed -= 1;
+      allowed -= cost;
       up.postMessage(data, "*");
-    } else if (waiting.length < 10 * burst) waiting.push(data);
-    else if (data?.id !== undefined && data.method !== undefined) {
-      const error = { code: -32000, message: "The app sends more than the host takes." };
-      frame?.contentWindow?.postMessage({ jsonrpc: "2.0", id: data.id, error }, "*");
-    }
+    } else if (backlog < 10 * burst) {
+      backlog += cost;
+      waiting.push({ data, cost });
+    } else refuse(data, -32000, "The app sends more than the host takes.");
   };
   addEventListener("message", (event) => {
     const data = event.data;
@@ -99,5 +123,5 @@ function attribute(text: string): string {
  * The base hides the notebook's address from `document.baseURI`.
  */
 export function outerDocument(csp: string, theme: Theme): string {
-  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${BURST})</script>`;
+  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${BURST},${UNIT},${MAX_MESSAGE},${weigh})</script>`;
 }

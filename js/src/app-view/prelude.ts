@@ -8,6 +8,7 @@ export const VIOLATION = "run.pmcp/notifications/csp-violation";
 export const MISSING = "run.pmcp/notifications/not-offered";
 /** What the requests of the imitation begin with. */
 export const SHIM_ID = "legacy-";
+export const LEFT = "run.pmcp/notifications/left";
 
 /** The `_storage` trait. */
 export interface Stored {
@@ -15,6 +16,14 @@ export interface Stored {
   local?: Record<string, string>;
   /** What an old widget gave to `setWidgetState` or `setState`. */
   state?: unknown;
+  /** What the document it takes the place of was left with; never stored. */
+  left?: Left | null;
+}
+
+/** What a person typed, by field, and how far they scrolled. */
+export interface Left {
+  fields: Record<string, string | boolean>;
+  scroll: [number, number];
 }
 
 const QUOTA = 1024 * 1024;
@@ -114,6 +123,63 @@ function escaping(method: string): void {
   });
 }
 
+/**
+ * An app that was edited takes its predecessor's place: what a person typed into a field stays there, if the field with
+ * its id or name is still there and nobody wrote into it yet.
+ */
+function succession(left: Left | null, method: string): void {
+  const fields = () => {
+    const found = new Map<string, HTMLInputElement>();
+    for (const each of document.querySelectorAll("input, textarea, select")) {
+      const field = each as HTMLInputElement;
+      const { tagName, id, name, type } = field;
+      if (!(id || name) || ["password", "file", "hidden"].includes(type)) continue;
+      found.set([tagName, id, name, type === "radio" ? field.value : ""].join(" "), field);
+    }
+    return found;
+  };
+  const switches = ({ type }: HTMLInputElement) => type === "checkbox" || type === "radio";
+  const untouched = (field: HTMLInputElement) =>
+    field.tagName === "SELECT" ||
+    (switches(field) ? field.checked === field.defaultChecked : field.value === field.defaultValue);
+  addEventListener("message", ({ data, source }) => {
+    if (source !== parent || data?.method !== "ui/resource-teardown") return;
+    const typed: Left["fields"] = {};
+    for (const [key, field] of fields()) {
+      if (field.tagName !== "SELECT" && untouched(field)) continue;
+      typed[key] = switches(field) ? field.checked : field.value;
+    }
+    const params = { fields: typed, scroll: [scrollX, scrollY] };
+    parent.postMessage({ jsonrpc: "2.0", method, params }, "*");
+  });
+  if (!left) return;
+  const restore = () => {
+    const present = fields();
+    for (const [key, value] of Object.entries(left.fields)) {
+      const field = present.get(key);
+      if (!field || !untouched(field)) continue;
+      if (typeof value === "boolean") field.checked = value;
+      else field.value = value;
+    }
+  };
+  addEventListener("DOMContentLoaded", restore);
+  addEventListener("load", () => scrollTo(...left.scroll));
+}
+
+/**
+ * Links within the document. Our base hides the notebook's address, and would make them links to elsewhere, which the
+ * policy forbids: the app would be gone.
+ */
+function anchors(): void {
+  addEventListener("click", (event) => {
+    const node = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
+    const href = (node as HTMLAnchorElement | undefined)?.getAttribute("href");
+    if (event.defaultPrevented || !href?.startsWith("#")) return;
+    event.preventDefault();
+    location.hash = href;
+  });
+}
+
 /** What the policy keeps the app from is said in a console that few open. Once for each thing. */
 function violations(method: string): void {
   const told = new Set<string>();
@@ -150,7 +216,9 @@ export function prelude(stored: Stored | null, old: OldWidgets | null, only: boo
   const calls = [
     `(${storage})(${literal(stored?.local ?? {})},${QUOTA},${literal(STORED)})`,
     `(${escaping})(${literal(ESCAPED)})`,
+    `(${anchors})()`,
     `(${violations})(${literal(VIOLATION)})`,
+    `(${succession})(${literal(stored?.left ?? null)},${literal(LEFT)})`,
   ];
   if (old) {
     const given = [stored?.state, STORED, only ? MISSING : null].map(literal);

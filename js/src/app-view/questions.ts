@@ -12,6 +12,8 @@ interface Question {
 export class Questions {
   /** Open ones, by name: how to say no. */
   readonly #open = new Map<string, () => void>();
+  /** Until when an app that was told no need not ask again, and how often it was. */
+  #patience = { until: 0, refused: 0 };
 
   constructor(
     private readonly chrome: Chrome,
@@ -25,7 +27,8 @@ export class Questions {
   }
 
   async link(url: string): Promise<boolean> {
-    const text = "The app wants to open a link in a new tab.";
+    // Said by itself, because an address can begin with what looks like another one.
+    const text = `The app wants to open a page of ${new URL(url).host} in a new tab.`;
     const wanted = await this.#ask("link", { text, detail: url, yes: "Open", no: "Don’t open" });
     if (wanted) window.open(url, "_blank", "noopener,noreferrer");
     return wanted;
@@ -54,9 +57,14 @@ export class Questions {
 
   /** One question of a kind at a time: a second must not slip something else under the pointer. */
   #ask(name: string, { text, detail, yes, no }: Question): Promise<boolean> {
-    if (this.#open.has(name)) return Promise.resolve(false);
+    if (this.#open.has(name) || performance.now() < this.#patience.until) {
+      return Promise.resolve(false);
+    }
     return new Promise((resolve) => {
       const decide = (wanted: boolean) => {
+        const refused = wanted ? 0 : this.#patience.refused + 1;
+        const pause = refused > 1 ? 1000 * 4 ** (refused - 1) : 0;
+        this.#patience = { until: performance.now() + pause, refused };
         this.#open.delete(name);
         this.chrome.hideBar(name);
         resolve(wanted);

@@ -33,7 +33,8 @@ export async function reopen(
   // JSON in JSON: a literal that Python reads as the same text.
   const given = JSON.stringify(JSON.stringify(request));
   const model = `__import__("pmcp_lab.notebook.app_reopening", fromlist=["reopen"]).reopen(${given})`;
-  const asked = { code: "", silent: true, store_history: false, allow_stdin: false };
+  // Input is allowed, which tells the kernel that a person is here.
+  const asked = { code: "", silent: true, store_history: false, allow_stdin: true };
   const { content } = await kernel.requestExecute({ ...asked, user_expressions: { model } }).done;
   const said = content.user_expressions?.model;
   const id = said?.data?.["text/plain"]?.replace(/'/g, "");

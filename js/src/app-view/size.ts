@@ -15,6 +15,9 @@ const QUIET = 1500;
 const SHRINK_SLACK = 4;
 const SAME_STEPS = 3;
 const ANY_STEPS = 8;
+/** An app that goes up and down more often than this in so many ms keeps its greater height. */
+const TURNS = 8;
+const TURNS_WITHIN = 10_000;
 
 export class SizeDamper {
   height: number;
@@ -26,6 +29,7 @@ export class SizeDamper {
   #swings = 0;
   #at = Number.NEGATIVE_INFINITY;
   #held = false;
+  #turns: number[] = [];
 
   constructor(
     initial: number,
@@ -66,7 +70,10 @@ export class SizeDamper {
       }
       if (change < 0 && this.#echoes >= ANY_STEPS) return this.#hold(this.height, now);
     }
+    if (change * this.#step < 0) this.#turns.push(now);
+    this.#turns = this.#turns.filter((at) => now - at < TURNS_WITHIN);
     this.#step = change;
+    if (this.#turns.length > TURNS) return this.#hold(Math.max(wanted, this.height), now);
     return this.#move(wanted, now);
   }
 

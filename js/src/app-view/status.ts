@@ -67,11 +67,10 @@ export class Status {
     this.#link = link;
     this.#show();
     if (link === "static" && shown) {
-      const { reconnect } = this;
       this.chrome.showBar("kernel", {
         tone: "info",
         text: said().gone,
-        actions: reconnect ? [{ label: "Reconnect", run: reconnect }] : [],
+        actions: this.#wayBack(),
       });
     } else this.chrome.hideBar("kernel");
   }
@@ -101,8 +100,47 @@ export class Status {
     });
   }
 
-  get loading(): boolean {
-    return this.#phase === "loading";
+  left(): void {
+    this.chrome.showBar("left", {
+      tone: "warning",
+      text: "The app left its page, which a sandboxed app may not do.",
+      actions: [{ label: "Reload", run: this.reload }],
+    });
+  }
+
+  notSaved(): void {
+    this.chrome.showBar("document", { tone: "info", text: said().empty });
+  }
+
+  notDirect(detail: string): void {
+    this.#closable("direct", { tone: "warning", text: said().indirect, detail });
+  }
+
+  /** The server asks something, and there is no way to show the form. */
+  answerElsewhere(): void {
+    this.#closable("asked", {
+      tone: "info",
+      text: "The server asks something, and the form can’t be shown here. To answer:",
+      detail: "view.asking[0].answer({…})",
+    });
+  }
+
+  reopening(): void {
+    this.chrome.showBar("kernel", { tone: "info", text: "Opening the app again…" });
+  }
+
+  notReopened(detail: string): void {
+    const text = "The app could not be opened again.";
+    this.chrome.showBar("kernel", { tone: "warning", text, detail, actions: this.#wayBack() });
+  }
+
+  #wayBack() {
+    return this.reconnect ? [{ label: "Reconnect", run: this.reconnect }] : [];
+  }
+
+  #closable(name: string, options: Parameters<Chrome["showBar"]>[1]): void {
+    const actions = [{ label: "Close", run: () => this.chrome.hideBar(name) }];
+    this.chrome.showBar(name, { ...options, actions });
   }
 
   #show(): void {

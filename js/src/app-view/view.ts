@@ -3,9 +3,9 @@ import { type Host as Front, listen, type Model } from "../shared/anywidget";
 import { Channel, type Message } from "../shared/channel";
 import { element } from "../shared/dom";
 import type { Link } from "../shared/liveness";
-import { currentTheme, followTheme } from "../shared/theme";
+import { followTheme } from "../shared/theme";
 import { Attention } from "./attention";
-import { Bridge, type Call, type DisplayMode, type Host, type Phase } from "./bridge";
+import type { Call, DisplayMode, Host, Phase, Port } from "./bridge";
 import { Cards } from "./cards";
 import { Chrome } from "./chrome";
 import { type Code, CodeLoader } from "./code";
@@ -13,15 +13,17 @@ import type { DirectModule } from "./direct";
 import { DISPLAY_MODES, Display } from "./display";
 import { documentOf, keepDocument } from "./documents";
 import { embedded } from "./download";
-import { Frame, type Resource } from "./frame";
+import type { Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import type { OldWidgets, Stored } from "./prelude";
+import { keepKeyboard } from "./keyboard";
+import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { kernelOf, reopen } from "./reconnect";
 import { Requests, type Wish } from "./requests";
+import { RunningApp } from "./running";
 import { SizeDamper } from "./size";
-import { hasSpare, prepareSpare, takeSpare } from "./spare";
+import { hasSpare, prepareSpare } from "./spare";
 import { Status } from "./status";
 import { Surroundings } from "./surroundings";
 import { Trace } from "./trace";
@@ -31,7 +33,6 @@ import { said } from "./words";
 
 const SIZES = { min: 32, max: 2000 };
 const INITIAL_HEIGHT = 320;
-const RELOAD_GRACE = 1000;
 /** Milliseconds an app that is replaced by its successor has to say what it keeps. */
 const SUCCESSION_PATIENCE = 100;
 
@@ -65,13 +66,13 @@ export class AppView {
   readonly #kernel = new KernelTransport(() => this.#channel);
   readonly #requests: Requests;
   readonly #trace = new Trace();
-  #bridge: Bridge | null = null;
-  #frame: Frame | null = null;
+  #app: RunningApp | null = null;
   #old: OldWidgets | null = null;
   #closed = false;
   /** What the app stored that the kernel has not confirmed yet. */
   #unconfirmed: Stored = {};
-  #lastHeard = 0;
+  #left: Left | null = null;
+  #turn = 0;
 
   constructor(
     private readonly model: Model,
@@ -91,14 +92,14 @@ export class AppView {
     );
     this.#questions = new Questions(this.#chrome, (uri) => this.#read(uri));
     this.#code = new CodeLoader((name) => this.#channel.send({ kind: "code", name }), root);
-    this.#cards = new Cards(front, () => this.#tellToAnswer());
+    this.#cards = new Cards(front, () => this.#status.answerElsewhere());
     this.#display = new Display(root, (mode) => this.#displayed(mode), signal);
     this.#surroundings = new Surroundings({
       stage,
       call: () => this.#call,
       mode: () => this.#display.mode,
-      changed: (part) => this.#bridge?.contextChanged(part),
-      themed: (theme) => this.#frame?.setTheme(theme),
+      changed: (part) => this.#app?.bridge.contextChanged(part),
+      themed: (theme) => this.#app?.frame.setTheme(theme),
       signal,
     });
     this.#requests = new Requests({
@@ -109,9 +110,9 @@ export class AppView {
         signal,
       ),
       load: () => this.#code.load<DirectModule>("direct"),
-      notify: (method, params) => this.#bridge?.notify(method, params),
+      notify: (method, params) => this.#app?.bridge.notify(method, params),
       event: (name, payload) => this.#event(name, payload),
-      failed: (why) => this.#notDirect(why),
+      failed: (why) => this.#status.notDirect(why),
     });
     this.inspected = this.#inspected();
     this.#inspection = new Inspection(
@@ -122,10 +123,11 @@ export class AppView {
     );
     root.append(this.#cards.node, this.#inspection.panel);
     followTheme(root, signal);
+    keepKeyboard(stage, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(root);
     if (model.get("_closed") === true) this.#close();
-    else if (this.#mayTakeSpare()) whenConnected(el, signal, () => this.#frame ?? this.#open());
+    else if (this.#mayTakeSpare()) whenConnected(el, signal, () => this.#app ?? this.#open());
     else this.#open();
     // Before the channel's own listener: what is under way is cancelled first, then comes the bye.
     signal.addEventListener("abort", () => this.#leave());
@@ -201,32 +203,28 @@ export class AppView {
     this.#trace.begin("opened");
     this.#status.opened();
     const host = this.#host;
-    const bridge = this.#makeBridge(host);
-    this.#bridge = bridge;
-    bridge.setCall(this.#call);
-    this.#frame = this.#makeFrame(resource);
-    const receive = (data: unknown) => {
-      this.#trace.add("app", data);
-      bridge.receive(data);
-    };
-    const stored = () => ({ ...(this.model.get("_storage") as Stored), ...this.#unconfirmed });
-    const old = resource.legacy ? this.#old : null;
-    const events = {
-      starts: () => {
-        this.#trace.begin("document");
-        bridge.start();
+    const left = this.#left;
+    this.#left = null;
+    this.#turn = this.#call?.turn ?? 0;
+    const opening = {
+      resource,
+      html,
+      stored: () => {
+        const kept = this.model.get("_storage") as Stored | null;
+        return { ...kept, ...this.#unconfirmed, left };
       },
-      loaded: (times: number) => this.#loaded(times),
-      message: (data: unknown) => {
-        this.#lastHeard = performance.now();
-        receive(data);
-      },
-      // That is no sign of life: it may be the last that there is to hear.
-      notLoaded: receive,
+      old: resource.legacy ? this.#old : null,
+      only: Boolean(host.only),
+      stage: this.#chrome.stage,
+      height: this.#sizes.height,
+      maxHeight: this.#surroundings.maxHeight,
+      theme: this.#surroundings.theme,
+      trace: this.#trace,
+      left: () => this.#status.left(),
     };
-    const only = Boolean(host.only);
-    this.#frame.show({ resource, html, stored, old, only, events });
-    bridge.start();
+    this.#app = new RunningApp(opening, this.#port(host), host);
+    this.#app.bridge.setCall(this.#call);
+    this.#app.start();
     this.#enter("loading", host);
     this.#status.link(this.#channel?.link ?? "live", true);
     this.#showCall();
@@ -235,9 +233,9 @@ export class AppView {
   /** The app is another one now, or may do more: it gets its moment, keeps what it stored, and its call anew. */
   async #reopen(): Promise<void> {
     if (this.#closed) return;
-    const bridge = this.#bridge;
+    const bridge = this.#app?.bridge;
     await bridge?.teardown(SUCCESSION_PATIENCE);
-    if (!this.#closed && !this.signal.aborted && bridge === this.#bridge) this.#open();
+    if (!this.#closed && !this.signal.aborted && bridge === this.#app?.bridge) this.#open();
   }
 
   #echoed(): void {
@@ -248,62 +246,50 @@ export class AppView {
     }
   }
 
-  #makeBridge(host: Host): Bridge {
-    const bridge: Bridge = new Bridge(
-      {
-        post: (message) => {
-          this.#trace.add("host", message);
-          this.#frame?.post(message);
-        },
-        request: (method, params, signal) => this.#requests.request(method, params, signal),
-        event: (event, payload) => {
-          if (event === "stored") Object.assign(this.#unconfirmed, payload as Stored);
-          this.#event(event, payload);
-        },
-        size: (height) => this.#resize(height),
-        openLink: (url) => this.#questions.link(url),
-        download: (contents) => this.#questions.download(contents),
-        display: (mode) => (bridge.takes(mode) ? this.#display.show(mode) : this.#display.mode),
-        leave: () => void this.#teardown(),
-        escape: () => {
-          if (this.#display.mode === "fullscreen") this.#display.show("inline");
-        },
-        violation: (params) => {
-          this.#event("csp-violation", params);
-          this.#status.blocked(params.blocked, this.#host);
-        },
-        notOffered: (what) => {
-          this.#event("not-offered", { what });
-          this.#status.notOffered(what, host);
-        },
-        context: () => this.#surroundings.context(),
-        phase: (phase) => this.#enter(phase, host),
+  #port(host: Host): Omit<Port, "post"> {
+    return {
+      request: (method, params, signal) => this.#requests.request(method, params, signal),
+      event: (event, payload) => {
+        if (event === "stored") Object.assign(this.#unconfirmed, payload as Stored);
+        this.#event(event, payload);
       },
-      host,
-    );
-    return bridge;
-  }
-
-  #makeFrame(resource: Resource): Frame {
-    const { stage } = this.#chrome;
-    const spare = takeSpare(resource, stage);
-    const frame = spare ?? new Frame(resource, currentTheme());
-    frame.setTheme(this.#surroundings.theme);
-    frame.node.style.height = `${this.#sizes.height}px`;
-    frame.node.style.maxHeight = this.#surroundings.maxHeight;
-    if (!spare) stage.replaceChildren(frame.node);
-    return frame;
+      size: (height) => this.#resize(height),
+      openLink: (url) => this.#questions.link(url),
+      download: (contents) => this.#questions.download(contents),
+      display: (mode) => {
+        // An app that could do it by itself would come back whenever it is sent away.
+        const wanted = mode === "inline" || navigator.userActivation?.isActive !== false;
+        const taken = wanted && this.#app?.bridge.takes(mode);
+        return taken ? this.#display.show(mode) : this.#display.mode;
+      },
+      leave: () => void this.#teardown(),
+      escape: () => {
+        if (this.#display.mode === "fullscreen") this.#display.show("inline");
+      },
+      violation: (params) => {
+        this.#event("csp-violation", params);
+        this.#status.blocked(params.blocked, this.#host);
+      },
+      notOffered: (what) => {
+        this.#event("not-offered", { what });
+        this.#status.notOffered(what, host);
+      },
+      left: (what) => {
+        this.#left = what;
+      },
+      context: () => this.#surroundings.context(),
+      phase: (phase) => this.#enter(phase, host),
+    };
   }
 
   #askDocument(): void {
-    if (this.#channel.link === "static") {
-      this.#chrome.showBar("document", { tone: "info", text: said().empty });
-    } else this.#channel.send({ kind: "document" });
+    if (this.#channel.link === "static") this.#status.notSaved();
+    else this.#channel.send({ kind: "document" });
   }
 
   async #loadOld(): Promise<void> {
     this.#old = await this.#code.load<OldWidgets>("old-widgets");
-    if (!this.#frame && !this.#closed && !this.signal.aborted) this.#open();
+    if (!this.#app && !this.#closed && !this.signal.aborted) this.#open();
   }
 
   #enter(phase: Phase, host: Host): void {
@@ -314,20 +300,6 @@ export class AppView {
     this.#offerModes();
   }
 
-  /** A document that comes after the first and says nothing is the browser's error page, not the app. */
-  #loaded(times: number): void {
-    if (times < 2) return;
-    const at = performance.now();
-    setTimeout(() => {
-      if (this.signal.aborted || this.#closed || this.#lastHeard > at - RELOAD_GRACE) return;
-      this.#chrome.showBar("left", {
-        tone: "warning",
-        text: "The app left its page, which a sandboxed app may not do.",
-        actions: [{ label: "Reload", run: () => this.#open() }],
-      });
-    }, RELOAD_GRACE);
-  }
-
   // --- the kernel speaks ---
 
   #fromKernel(message: Message): void {
@@ -335,10 +307,10 @@ export class AppView {
     if (message.kind === "rpc-result") this.#kernel.receive(message);
     else if (message.kind === "notify" && typeof payload?.method === "string") {
       if (payload.method === "notifications/tools/list_changed") this.#requests.changed();
-      this.#bridge?.notify(payload.method, payload.params);
+      this.#app?.bridge.notify(payload.method, payload.params);
     } else if (message.kind === "document" && typeof payload?.html === "string") {
       keepDocument(String(payload.hash), payload.html);
-      if (!this.#frame && !this.#closed) this.#open();
+      if (!this.#app && !this.#closed) this.#open();
     } else if (message.kind === "ask" && typeof payload?.method === "string") {
       void this.#askApp(Number(message.call), payload.method, payload.params);
     } else if (message.kind === "display" && typeof payload?.mode === "string") {
@@ -350,7 +322,7 @@ export class AppView {
 
   /** What Python asks of the app; null says that there is no app to answer. */
   async #askApp(call: number, method: string, params: unknown): Promise<void> {
-    const answer = await this.#bridge?.ask(method, params);
+    const answer = await this.#app?.bridge.ask(method, params);
     const payload = answer
       ? { result: answer.result, error: answer.error }
       : { error: { code: UNAVAILABLE, message: "The app is not there, or started over." } };
@@ -359,14 +331,14 @@ export class AppView {
 
   #linked(link: Link): void {
     if (link === "static") this.#kernel.lost();
-    this.#status.link(link, this.#frame !== null);
+    this.#status.link(link, this.#app !== null);
   }
 
   /** The kernel was restarted, and knows nothing of this app. */
   async #reconnect(front: Front): Promise<void> {
     const kernel = kernelOf(this.model);
     if (!kernel) return;
-    this.#chrome.showBar("kernel", { tone: "info", text: "Opening the app again…" });
+    this.#status.reopening();
     const request = {
       server: this.#host.server,
       tool: this.#call?.tool?.name,
@@ -380,12 +352,7 @@ export class AppView {
       this.#chrome.root.remove();
     } catch (error) {
       el.remove();
-      this.#chrome.showBar("kernel", {
-        tone: "warning",
-        text: "The app could not be opened again.",
-        detail: error instanceof Error ? error.message : String(error),
-        actions: [{ label: "Reconnect", run: () => void this.#reconnect(front) }],
-      });
+      this.#status.notReopened(error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -396,27 +363,13 @@ export class AppView {
   }
 
   #showCall(): void {
+    const call = this.#call;
+    const anew = (call?.turn ?? 0) !== this.#turn;
+    this.#turn = call?.turn ?? 0;
     this.#showTitle();
-    this.#status.call(this.#call);
-    this.#bridge?.setCall(this.#call);
-  }
-
-  #notDirect(why: string): void {
-    this.#chrome.showBar("direct", {
-      tone: "warning",
-      text: said().indirect,
-      detail: why,
-      actions: [{ label: "Close", run: () => this.#chrome.hideBar("direct") }],
-    });
-  }
-
-  #tellToAnswer(): void {
-    this.#chrome.showBar("asked", {
-      tone: "info",
-      text: "The server asks something, and the form can’t be shown here. To answer:",
-      detail: "view.asking[0].answer({…})",
-      actions: [{ label: "Close", run: () => this.#chrome.hideBar("asked") }],
-    });
+    this.#status.call(call);
+    if (anew && this.#app?.bridge) void this.#reopen();
+    else this.#app?.bridge.setCall(call);
   }
 
   #inspector(): Promise<InspectorModule> {
@@ -441,7 +394,7 @@ export class AppView {
       pretend: (pretence) => this.#surroundings.pretend(pretence),
       limit: (size) => {
         this.#surroundings.limit(size);
-        if (this.#frame) this.#frame.node.style.maxHeight = this.#surroundings.maxHeight;
+        if (this.#app?.frame) this.#app.frame.node.style.maxHeight = this.#surroundings.maxHeight;
       },
       display: (mode) => this.#display.show(mode),
       repeat: (method, params) => this.#requests.repeat(method, params),
@@ -459,7 +412,7 @@ export class AppView {
   #offerModes(): void {
     const { mode } = this.#display;
     const offered = DISPLAY_MODES.filter(
-      (each) => each !== mode && (each === "inline" || this.#bridge?.takes(each)),
+      (each) => each !== mode && (each === "inline" || this.#app?.bridge.takes(each)),
     );
     this.#chrome.offerModes(offered, (each) => this.#display.show(each));
   }
@@ -467,8 +420,8 @@ export class AppView {
   #resize(height: unknown): void {
     if (this.#display.mode !== "inline") return;
     const next = this.#sizes.report(height, performance.now());
-    if (next === null || !this.#frame) return;
-    this.#frame.node.style.height = `${next}px`;
+    if (next === null || !this.#app) return;
+    this.#app.frame.node.style.height = `${next}px`;
     this.#event("size", { width: Math.round(this.#surroundings.width), height: next });
   }
 
@@ -482,9 +435,9 @@ export class AppView {
 
   async #teardown(): Promise<void> {
     if (this.#closed) return;
-    const bridge = this.#bridge;
+    const bridge = this.#app?.bridge;
     await bridge?.teardown();
-    if (this.#closed || bridge !== this.#bridge) return;
+    if (this.#closed || bridge !== this.#app?.bridge) return;
     this.#close();
     this.#event("closed", {});
   }
@@ -502,16 +455,14 @@ export class AppView {
     for (const bar of ["silent", "left", "document", "eval", "missing"]) this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#chrome.offerModes([], () => {});
-    this.#bridge?.dispose();
-    this.#bridge = null;
-    this.#frame?.remove();
-    this.#frame = null;
+    this.#app?.remove();
+    this.#app = null;
   }
 
   /** The page usually takes the frame away at once; where it does not, the app gets its moment. */
   #leave(): void {
-    const farewell = this.#bridge?.teardown();
-    this.#bridge?.dispose();
+    const farewell = this.#app?.bridge.teardown();
+    this.#app?.bridge.dispose();
     this.#requests.close();
     this.#cards.show([]);
     void Promise.resolve(farewell).then(() => {

@@ -59,8 +59,12 @@ const globals: Json = {
   userAgent: { device: { type: "desktop" }, capabilities: { hover: true, touch: false } },
 };
 
+/** Whether `window.openai` is ours; a host that has one tells of its changes itself. */
+let ours = false;
+
 function set(changes: Json): void {
   Object.assign(globals, changes);
+  if (!ours) return;
   dispatchEvent(new CustomEvent("openai:set_globals", { detail: { globals: changes } }));
 }
 
@@ -133,6 +137,7 @@ export function installLegacy(): void {
     requestClose: () => use((app) => app.requestTeardown()),
     notifyIntrinsicHeight: height,
   };
+  ours = !("openai" in window);
   const names = { mcpBridge: bridge, openai };
   for (const [global, value] of Object.entries(names)) {
     for (const name of Object.keys(globals)) {

@@ -117,9 +117,9 @@ def _position(start: str | None) -> chess.Board:
 
 
 def _move(board: chess.Board, number: int, text: str) -> chess.Move:
-    wanted = re.sub(r"[\s-]", "", text) if _SQUARES.fullmatch(re.sub(r"[\s-]", "", text)) else text.strip()
+    squares = re.sub(r"[\s-]", "", text)
     try:
-        move = board.parse_uci(wanted) if _SQUARES.fullmatch(wanted) else board.parse_san(wanted)
+        move = board.parse_uci(squares) if _SQUARES.fullmatch(squares) else board.parse_san(text.strip())
     except ValueError:
         move = chess.Move.null()
     if move in board.legal_moves:

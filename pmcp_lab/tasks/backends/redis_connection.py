@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
@@ -47,12 +47,11 @@ class RedisConnection:
         place = parts.netloc.rpartition("@")[2] or "localhost"
         self.name = f"{parts.scheme}://{place if parts.scheme != 'unix' else ''}{parts.path}"
         self.client: Redis | RedisCluster
-        # A pool of one Redis makes who comes last wait; that of a cluster's node refuses him.
-        self._turn: AbstractAsyncContextManager[Any] = nullcontext()
+        # A pool that makes who comes last wait takes longer than this with every command; others refuse him.
+        self._turn = asyncio.Semaphore(_CONNECTIONS)
         try:
             if self.clustered:
                 self.client = RedisCluster.from_url(urlunsplit(self._plain), retry=_retry())
-                self._turn = asyncio.Semaphore(_CONNECTIONS)
             else:
                 self.client = _single(self._plain)
         except (ValueError, TypeError, RedisClusterException) as error:
@@ -108,7 +107,7 @@ class RedisConnection:
 
 
 def _single(parts: SplitResult) -> Redis:
-    pool = BlockingConnectionPool.from_url(urlunsplit(parts), max_connections=_CONNECTIONS, retry=_retry())
+    pool = ConnectionPool.from_url(urlunsplit(parts), retry=_retry())
     # Doesn't connect, but looks at the options.
     pool.connection_class(**pool.connection_kwargs)
     return Redis.from_pool(pool)

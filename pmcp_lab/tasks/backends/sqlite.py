@@ -56,7 +56,7 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {_VERSION}",
 )
 
-_GET = "SELECT owner, id, seq, data FROM task WHERE owner = ? AND id = ?"
+_GET = "SELECT id, seq, data FROM task WHERE owner = ? AND id = ?"
 _SEQ = "SELECT seq FROM task WHERE owner = ? AND id = ?"
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM task WHERE owner = ? AND live AND expires >= ? LIMIT ?)"
 _INSERT = "INSERT INTO task (owner, id, created, expires, live, lease, seq, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -68,11 +68,9 @@ _REPLACE = (
     "UPDATE task SET seq = ?, data = ?, live = ?, lease = ?, expires = ? WHERE owner = ? AND id = ? AND seq = ?",
 )
 _DELETE = "DELETE FROM task WHERE owner = ? AND id = ?"
-_FIRST_PAGE = (
-    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
-)
+_FIRST_PAGE = "SELECT id, seq, data FROM task WHERE owner = ? AND expires >= ? ORDER BY created DESC, id DESC LIMIT ?"
 _NEXT_PAGE = (
-    "SELECT owner, id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
+    "SELECT id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
     " ORDER BY created DESC, id DESC LIMIT ?"
 )
 # The second comparison is that of the index, which would not be used without it.
@@ -81,7 +79,7 @@ _PURGE = (
     " (SELECT rowid FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
 )
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
-_LAPSED = "SELECT owner, id, seq, data FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
+_LAPSED = "SELECT id, seq, data, owner FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
 
 
 def open_url(url: str) -> SqliteBackend:
@@ -139,8 +137,9 @@ class SqliteBackend:
         )
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
-        rows = await self._read(_GET, (_key(owner), task_id))
-        return self._record(rows[0]) if rows else None
+        key = _key(owner)
+        rows = await self._read(_GET, (key, task_id))
+        return self._record(key, rows[0]) if rows else None
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
         owner, moment, data = _key(record.owner), _since_epoch(now), encode_record(record)
@@ -209,7 +208,7 @@ class SqliteBackend:
                 return await self._read(_FIRST_PAGE, (key, moment, count))
             return await self._read(_NEXT_PAGE, (key, _since_epoch(after[0]), after[1], moment, count))
 
-        return await first_legible(fetch, self._record, limit)
+        return await first_legible(fetch, lambda row: self._record(key, row), limit)
 
     async def purge(self, now: datetime) -> int:
         moment, purged = _since_epoch(now), 0
@@ -224,7 +223,11 @@ class SqliteBackend:
 
     async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
         moment = _since_epoch(now)
-        return await first_legible(lambda count: self._read(_LAPSED, (moment, count)), self._record, limit)
+
+        async def fetch(count: int) -> list[tuple[Any, ...]]:
+            return await self._read(_LAPSED, (moment, count))
+
+        return await first_legible(fetch, lambda row: self._record(row[3], row[:3]), limit)
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
@@ -260,8 +263,8 @@ class SqliteBackend:
         # Somebody repairs the log after a crash: wait for that on the other thread.
         return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall())
 
-    def _record(self, row: tuple[Any, ...]) -> TaskRecord:
-        owner, task_id, seq, data = row
+    def _record(self, owner: str, row: tuple[Any, ...]) -> TaskRecord:
+        task_id, seq, data = row
         record = self._kept.get((owner, task_id))
         if record is None or record.seq != seq:
             try:
@@ -281,7 +284,7 @@ class SqliteBackend:
 
     def _current(self, connection: sqlite3.Connection, owner: str, task_id: str) -> TaskRecord | None:
         rows = connection.execute(_GET, (owner, task_id)).fetchall()
-        return self._record(rows[0]) if rows else None
+        return self._record(owner, rows[0]) if rows else None
 
     def _notice(self, connection: sqlite3.Connection) -> bool:
         """Whether another connection has written since the last call; tells about what is watched then."""

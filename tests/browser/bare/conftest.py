@@ -54,14 +54,23 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(static: Path) -> Iterator[str]:
+def api_hits() -> list[str]:
+    """Requests below `/api/` of the page's own origin, where Jupyter has its REST API."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def site(static: Path, api_hits: list[str]) -> Iterator[str]:
     """The address of the bare page."""
     types = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if path == "/":
+            if path.startswith("/api/"):
+                api_hits.append(self.path)
+                body, kind = b"{}", types.get(Path(path).suffix, "application/json")
+            elif path == "/":
                 body, kind = PAGE.encode(), "text/html"
             else:
                 name = Path(path).name
@@ -77,6 +86,8 @@ def site(static: Path) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -95,6 +106,10 @@ class Attacker:
 @pytest.fixture
 def attacker() -> Iterator[Attacker]:
     """Where a hostile app would send what it finds."""
+    yield from serve_attacker()
+
+
+def serve_attacker() -> Iterator[Attacker]:
     found = Attacker()
 
     class Handler(BaseHTTPRequestHandler):
@@ -186,11 +201,17 @@ def inner(bare: Page) -> Callable[[], FrameLocator]:
     return lambda: bare.frame_locator("#cell iframe.pmcp-app-frame").frame_locator("iframe")
 
 
-def _bundle(static: Path, name: str) -> Path:
-    """A TypeScript module of this folder with all it imports."""
-    bundle = static / f"{name}.js"
+def _bundle(static: Path, name: str, *, sdk: str | None = None) -> Path:
+    """A TypeScript module of this folder with all it imports.
+
+    Args:
+        sdk: A module of this folder that is put in the official SDK's place.
+    """
+    bundle = static / (f"{name}.js" if sdk is None else f"{name}-{sdk}.js")
     esbuild = JS / "node_modules" / ".bin" / "esbuild"
     command = [str(esbuild), str(HERE / f"{name}.ts"), "--bundle", "--format=esm", "--minify", f"--outfile={bundle}"]
+    if sdk is not None:
+        command.append(f"--alias:@modelcontextprotocol/ext-apps={HERE / sdk}.ts")
     environment = {**os.environ, "NODE_PATH": str(JS / "node_modules")}
     subprocess.run(command, check=True, capture_output=True, env=environment)
     return bundle
@@ -201,6 +222,20 @@ def sdk_app(static: Path) -> str:
     """An app built on the official SDK."""
     script = _bundle(static, "sdk-app").read_text().replace("</script", "<\\/script")
     return f"<!doctype html><p id=log></p><script type=module>{script}</script>"
+
+
+@pytest.fixture(scope="session")
+def bridge(static: Path) -> Callable[..., str]:
+    """The element with our bridge that `pmcp_lab.apps` puts into documents."""
+    script = (static / "bridge.js").read_text()
+    return lambda host="standard": f'<script data-pmcp-bridge="{host}">{script}</script>'
+
+
+@pytest.fixture(scope="session")
+def bridge_app(static: Path, bridge: Callable[..., str]) -> str:
+    """The app of `sdk_app`, on our bridge."""
+    script = _bundle(static, "sdk-app", sdk="bridge-as-sdk").read_text().replace("</script", "<\\/script")
+    return f"<!doctype html>{bridge()}<p id=log></p><script type=module>{script}</script>"
 
 
 @pytest.fixture(scope="session")

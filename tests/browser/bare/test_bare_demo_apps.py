@@ -91,7 +91,7 @@ def stage(browser: Browser, site: str) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comm, "create_comm", Comm)
         server = lab.connect(build(), name="apps")
-        context = browser.new_context(viewport={"width": 1000, "height": 900}, color_scheme=None)
+        context = browser.new_context(viewport={"width": 1000, "height": 900}, reduced_motion="reduce")
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -356,25 +356,33 @@ CHECK = """async (html, axe) => {
 }"""
 
 
-@pytest.mark.parametrize("name", OPENED)
-def test_in_the_official_host(stage: Stage, official_host: str, name: str) -> None:
+# What shows that the result arrived, where nothing can be asked.
+GIVEN = {"chess": ".square.check", "map": "#list button", "dataviz": "path.curve"}
+
+
+def official(stage: Stage, module: str, name: str, capabilities: dict[str, Any]) -> FrameLocator:
+    """The app in the official host, which calls our server."""
     arguments, ready = OPENED[name]
-    server, page = stage.server, stage.page
     stage.kernel = None
-    page.goto(stage.site)
-    html = server.read(f"ui://demo/{name}")[0].text
+    stage.page.goto(stage.site)
     session = {
-        "html": html,
+        "html": stage.server.read(f"ui://demo/{name}")[0].text,
         "info": {"name": "official", "version": "1"},
-        "capabilities": {"serverTools": {}, "updateModelContext": {"text": {}}},
+        "capabilities": capabilities,
         # A host may tell next to nothing.
         "context": {},
         "input": arguments,
-        "result": server.call(name, arguments).raw,
+        "result": stage.server.call(name, arguments).raw,
     }
-    page.evaluate(OFFICIAL, [official_host, session])
-    app = page.frame_locator("iframe.official")
-    app.locator(ready).first.wait_for()
+    stage.page.evaluate(OFFICIAL, [module, session])
+    app = stage.page.frame_locator("iframe.official")
+    app.locator(ready if capabilities else GIVEN[name]).first.wait_for()
+    return app
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_in_the_official_host(stage: Stage, official_host: str, name: str) -> None:
+    app = official(stage, official_host, name, {"serverTools": {}, "updateModelContext": {"text": {}}})
     if name == "chess":
         app.get_by_role("button", name="Take back").click()
         note(app, "Black played f6")
@@ -387,7 +395,14 @@ def test_in_the_official_host(stage: Stage, official_host: str, name: str) -> No
         app.get_by_label("SQL").fill("SELECT 1 AS one")
         app.get_by_role("button", name="Run").click()
         expect(app.locator("tbody td")).to_have_text("1")
-    until(lambda: page.evaluate("window.sizes.length") > 0)
+    until(lambda: stage.page.evaluate("window.sizes.length") > 0)
+
+
+def test_a_host_without_calls_of_tools_shows_what_it_was_given(stage: Stage, official_host: str) -> None:
+    for name in OPENED:
+        app = official(stage, official_host, name, {})
+        expect(app.get_by_role("status").first).to_contain_text("this host lets apps call no tools", ignore_case=True)
+        expect(app.get_by_role("alert")).to_have_count(0)
 
 
 OFFICIAL = """async ([from, session]) => {

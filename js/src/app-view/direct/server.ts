@@ -107,7 +107,8 @@ export class Server {
       const ended = () => resolve({ error: { code: CLOSED, message: "The answer broke off." } });
       signal?.addEventListener("abort", () => {
         const params = { requestId: id };
-        if (!this.modern) void this.#post({ method: "notifications/cancelled", params });
+        // A modern server sees the end of the request itself; no answer is awaited of either.
+        if (!this.modern) this.#post({ method: "notifications/cancelled", params }).catch(() => {});
         ended();
       });
       const receive = (message: Message) => {

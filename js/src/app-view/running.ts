@@ -1,0 +1,89 @@
+/** One opening of an app: its frame, the conversation with it, and the record of both. */
+import type { Theme } from "../shared/theme";
+import { Bridge, type Host, type Port } from "./bridge";
+import { Frame, type Resource } from "./frame";
+import type { OldWidgets, Stored } from "./prelude";
+import { takeSpare } from "./spare";
+import type { Trace } from "./trace";
+
+const RELOAD_GRACE = 1000;
+
+interface Opening {
+  resource: Resource;
+  html: string;
+  stored: () => Stored | null;
+  old: OldWidgets | null;
+  /** Another host is played, which has its own bridge and no other. */
+  only: boolean;
+  stage: HTMLElement;
+  height: number;
+  maxHeight: string;
+  theme: Theme;
+  trace: Trace;
+  /** It went from its page to none that speaks. */
+  left: () => void;
+}
+
+export class RunningApp {
+  readonly bridge: Bridge;
+  readonly frame: Frame;
+  #lastHeard = 0;
+  #removed = false;
+
+  constructor(
+    private readonly opening: Opening,
+    port: Omit<Port, "post">,
+    host: Host,
+  ) {
+    const { resource, stage, height, maxHeight, theme, trace } = opening;
+    const post: Port["post"] = (message) => {
+      trace.add("host", message);
+      this.frame.post(message);
+    };
+    this.bridge = new Bridge({ ...port, post }, host);
+    const spare = takeSpare(resource, stage);
+    this.frame = spare ?? new Frame(resource, theme);
+    this.frame.setTheme(theme);
+    this.frame.node.style.height = `${height}px`;
+    this.frame.node.style.maxHeight = maxHeight;
+    if (!spare) stage.replaceChildren(this.frame.node);
+  }
+
+  start(): void {
+    const { resource, html, stored, old, only, trace } = this.opening;
+    const receive = (data: unknown) => {
+      trace.add("app", data);
+      this.bridge.receive(data);
+    };
+    const events = {
+      starts: () => {
+        trace.begin("document");
+        this.bridge.start();
+      },
+      loaded: (times: number) => this.#loaded(times),
+      message: (data: unknown) => {
+        this.#lastHeard = performance.now();
+        receive(data);
+      },
+      // That is no sign of life: it may be the last that there is to hear.
+      notLoaded: receive,
+    };
+    this.frame.show({ resource, html, stored, old, only, events });
+    this.bridge.start();
+  }
+
+  remove(): void {
+    this.#removed = true;
+    this.bridge.dispose();
+    this.frame.remove();
+  }
+
+  /** A document that comes after the first and says nothing is the browser's error page, not the app. */
+  #loaded(times: number): void {
+    if (times < 2) return;
+    const at = performance.now();
+    setTimeout(() => {
+      if (!this.#removed && this.#lastHeard <= at - RELOAD_GRACE) this.opening.left();
+    }, RELOAD_GRACE);
+  }
+}

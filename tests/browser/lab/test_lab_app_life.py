@@ -1,0 +1,41 @@
+"""An app whose kernel is restarted is opened again from its cell, and one app in Notebook 7."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.lab.conftest import Open
+
+
+def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> None:
+    book = notebook("import pmcp_lab as lab\nlab.connect('demo').app('wave', frequency=3)", "import pmcp_lab; 1")
+    book.run(0)
+    app = book.app(0)
+    expect(app.locator("#frequency-shown")).to_contain_text("3", timeout=15_000)
+    book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    book.ready()
+    cell = book.cell(0)
+    expect(cell.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
+    expect(app.locator("#frequency-shown")).to_contain_text("3")
+    cell.get_by_role("button", name="Reconnect").click()
+    expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=20_000)
+    expect(cell.locator(".pmcp-app")).to_have_count(1)
+    said = app.locator("#said").inner_text()
+    app.locator("#frequency").fill("8")
+    expect(app.locator("#said")).not_to_have_text(said)
+    assert book.outputs(0)[0]["output_type"] == "execute_result", "the cell was not run again"
+
+
+def test_notebook_7_shows_an_app(notebook: Open) -> None:
+    book = notebook("import pmcp_lab as lab\nlab.connect('demo').app('wave', frequency=3)")
+    book.page.goto(f"{book.lab.url}/notebooks/{book.name}")
+    cell = book.page.locator(".jp-Notebook .jp-CodeCell").first
+    cell.locator(".jp-InputArea-editor").click(timeout=60_000)
+    expect(book.page.locator(".jp-NotebookKernelStatus, .jp-Notebook-ExecutionIndicator").first).to_be_visible()
+    book.page.keyboard.press("Shift+Enter")
+    expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=30_000)
+    app = cell.frame_locator("iframe").frame_locator("iframe")
+    said = app.locator("#said").inner_text()
+    app.locator("#frequency").fill("9")
+    expect(app.locator("#frequency-shown")).to_contain_text("9")
+    expect(app.locator("#said")).not_to_have_text(said)
