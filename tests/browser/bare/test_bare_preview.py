@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from pmcp_lab.preview import PreviewServer, PreviewSession
 from tests.browser.bare.test_bare_demo_apps import CHECK, axe  # noqa: F401 - a fixture
 from tests.peers import Peer
+from tests.servers.bridged import Bridged
 
 ROOT = Path(__file__).parents[3]
 APP = (Path(__file__).parent / "app.html").read_text()
@@ -335,6 +336,34 @@ def test_a_server_that_is_killed_and_comes_back(preview: Preview) -> None:
                 process.stdout.close()
 
 
+def test_the_page_asks_the_server_itself_where_it_may(preview: Preview) -> None:
+    server = Bridged(APP)
+    with server.serving() as url:
+        page = preview(url, tool="show")
+        expect(app(page).locator("#state")).to_have_text("started", timeout=20_000)
+        asked = (
+            """async () => (await rpc("tools/call", {name: "add", arguments: {a: 1, b: 2}})).structuredContent.sum"""
+        )
+        assert app(page).locator("body").evaluate(asked) == 3
+        assert set(server.origins) == {None}
+        page.get_by_label("Requests of the app").select_option("direct")
+        for _ in range(100):
+            assert app(page).locator("body").evaluate(asked) == 3
+            if server.origins[-1] is not None:
+                break
+            page.wait_for_timeout(50)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", server.origins[-1] or "")
+        page.get_by_label("Requests of the app").select_option("kernel")
+
+
+def test_a_page_that_may_not_ask_the_server_itself_says_why(page: Page) -> None:
+    page.get_by_role("button", name="ui://w/standard").click()
+    ready(page)
+    page.get_by_label("Requests of the app").select_option("direct")
+    expect(page.locator(".pv-notes")).to_contain_text("it lives in this process")
+    expect(page.get_by_label("Requests of the app")).to_have_value("kernel")
+
+
 def test_a_third_partys_app(preview: Preview, budget_allocator: Peer) -> None:
     page = preview(budget_allocator.stdio, tool="get-budget-data")
     ready(page)
@@ -401,8 +430,9 @@ class TestExamples:
         desk = app(demo_page)
         desk.get_by_label("SQL").fill("SELECT 1 AS one, 2 AS two UNION SELECT 3, 4")
         desk.get_by_role("button", name="Run").click()
+        desk.get_by_role("radio", name="Table").check()
         expect(desk.locator("tbody tr")).to_have_count(2, timeout=15_000)
         expect(desk.locator("thead")).to_contain_text("one")
         desk.get_by_label("SQL").fill("DELETE FROM trip")
         desk.get_by_role("button", name="Run").click()
-        expect(desk.locator("#note")).to_contain_text(re.compile("read|not|only", re.IGNORECASE), timeout=15_000)
+        expect(desk.get_by_role("alert")).to_contain_text(re.compile("SELECT|read", re.IGNORECASE), timeout=15_000)
