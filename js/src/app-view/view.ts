@@ -26,7 +26,6 @@ import {
 } from "./host-context";
 import { type Inspected, Inspection, type InspectorCode } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import { keepKeyboard } from "./keyboard";
 import type { Stored } from "./prelude";
 import { Questions } from "./questions";
 import { SizeDamper } from "./size";
@@ -95,7 +94,6 @@ export class AppView {
     this.#chrome.root.append(this.#inspection.panel);
     this.#display = new Display(this.#chrome.root, (mode) => this.#displayed(mode), signal);
     followTheme(this.#chrome.root, signal);
-    keepKeyboard(this.#chrome.stage, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(this.#chrome.root);
     if (model.get("_closed") === true) this.#close();
