@@ -433,7 +433,11 @@ class HostedApp(LiveModel):
 
     def _store(self, payload: dict[str, Any]) -> None:
         """Keep what the app keeps: with the widget, and for the next view of the same app."""
-        known: dict[str, Any] = {name: payload[name] for name in ("local", "state") if name in payload}
+        known: dict[str, Any] = {"state": payload["state"]} if "state" in payload else {}
+        local = payload.get("local")
+        # Anything else would fail in the app's next document, and in every one after it.
+        if isinstance(local, dict) and all(isinstance(value, str) for value in local.values()):
+            known["local"] = local
         kept: dict[str, Any] = {**self._storage, **known}
         if len(json.dumps(kept)) <= STORED_BYTES:
             _stored[self.server.connection.target, self._source.uri] = kept

@@ -49,6 +49,8 @@ def test_declared_origins_reach_their_directives() -> None:
         "*",
         "https:",
         "https://*",
+        "https://*.com",
+        "https://localho\u017ft",
         "https://a.org; script-src *",
         "https://a.org 'unsafe-eval'",
         "https://a.org\nx",

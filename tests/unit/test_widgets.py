@@ -504,11 +504,14 @@ class TestApp:
 
     def test_old_widgets_are_shown_too(self) -> None:
         old = scratch(
-            sky=("text/html+skybridge", "<p>"), mixed=(APP_MIME_TYPE, "<script>mcpBridge.callTool()</script>")
+            sky=("text/html+skybridge", "<p>"),
+            mcp=("text/html+mcp", "<p>"),
+            page=("text/html", "<p>"),
+            mixed=(APP_MIME_TYPE, "<script>mcpBridge.callTool()</script>"),
         )
         with lab.connect(old) as server:
-            assert server.app("sky")._resource["legacy"] is True
-            assert server.app("mixed")._resource["legacy"] is True
+            for name in ("sky", "mcp", "page", "mixed"):
+                assert server.app(name)._resource["legacy"] is True
 
     def test_what_an_app_keeps_is_there_again(self, demo: lab.Server) -> None:
         view, page = self.open(demo)
@@ -517,6 +520,8 @@ class TestApp:
         assert view._storage == {"local": {"zoom": "3"}}
         assert demo.app("wave")._storage == {"local": {"zoom": "3"}}
         page.send(kind="event", view="v1", event="stored", payload={"state": "x" * 3_000_000})
+        page.send(kind="event", view="v1", event="stored", payload={"local": {"zoom": None}})
+        page.send(kind="event", view="v1", event="stored", payload={"local": "text"})
         page.send(kind="event", view="v1", event="stored", payload={"state": {"page": 2}})
         until(lambda: "state" in view._storage)
         assert view._storage == {"local": {"zoom": "3"}, "state": {"page": 2}}

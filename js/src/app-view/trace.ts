@@ -49,7 +49,8 @@ export class Trace {
     const { method, result } = (message ?? {}) as Record<string, unknown>;
     if (method === "ui/initialize" && this.steps.has("asked")) this.begin("document");
     const answer = (result as { hostContext?: unknown } | undefined)?.hostContext;
-    const step = answer ? "answered" : STEPS[String(method)];
+    const known = typeof method === "string" && Object.hasOwn(STEPS, method);
+    const step = answer ? "answered" : known ? STEPS[method] : undefined;
     if (step && !this.steps.has(step)) this.steps.set(step, at);
     const size = weigh(message, MAX_WEIGHT);
     const kept = size > MAX_WEIGHT ? { method, note: "too large to be kept" } : message;

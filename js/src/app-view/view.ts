@@ -16,7 +16,6 @@ import { embedded } from "./download";
 import type { Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
-import { keepKeyboard } from "./keyboard";
 import type { Left, OldWidgets, Stored } from "./prelude";
 import { Questions } from "./questions";
 import { kernelOf, reopen } from "./reconnect";
@@ -123,7 +122,6 @@ export class AppView {
     );
     root.append(this.#cards.node, this.#inspection.panel);
     followTheme(root, signal);
-    keepKeyboard(stage, signal);
     // The frame before all else: nothing may stand between the person and the app's first paint.
     el.append(root);
     if (model.get("_closed") === true) this.#close();

@@ -230,6 +230,8 @@ def test_debug_uses_every_feature(apps: Apps, picture: Callable[[str], Path]) ->
     apps.until(
         f"[e['payload']['level'] for e in {view}.events if e['event'] == 'log'] == ['debug', 'info', 'warning', 'error']"
     )
+    press("Update (Text)")
+    apps.until(f"{view}.context.get('content', [{{}}])[0].get('type') == 'text'")
     press("Update (Structured)")
     apps.until(f"'structuredContent' in {view}.context")
     press("Update (Image)")
@@ -251,7 +253,11 @@ def test_debug_uses_every_feature(apps: Apps, picture: Callable[[str], Path]) ->
         apps.page.keyboard.press("Escape")
         apps.until(f"{modes} == ['fullscreen', 'inline']")
     else:
-        # A mode that an app does not declare is not given to it.
+        # A mode that an app does not declare is not given to it. What it says afterwards comes afterwards.
+        press("PiP")
+        press("Inline")
+        press("info")
+        apps.until(f"len([e for e in {view}.events if e['event'] == 'log']) == 5")
         assert apps.ask(modes) == []
     pictures(apps, "debug", picture)
 
