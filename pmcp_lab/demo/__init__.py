@@ -1,4 +1,4 @@
-"""The bundled demo server: a quick tool, a long one, one that asks, one that fails, and an app.
+"""The bundled demo server: a quick tool, a long one, one that asks, one that fails, a workflow, and an app.
 
 `build()` makes the server; `pmcp-lab demo` runs it. `wave.html` is the app.
 """

@@ -421,7 +421,7 @@ def _description(workflow: SequentialWorkflow) -> dict[str, Any]:
 
 def _with_read(found: Progress, step: str, uri: str, result: Mapping[str, Any]) -> Progress:
     """With one more of a step's resources; it is done when all are read."""
-    one = found.workflow.steps[found.workflow.index(step)]
+    one = found.workflow.steps[found.positions[step]]
     if result.get("isError") is True:
         return found.finished(step, result, "client")
     before = found.results.get(step)
