@@ -334,7 +334,9 @@ class Workflows:
         try:
             async with self._tasks.store.watch(self._tasks.owner_of(ctx), task_id) as feed:
                 async for record in feed:
-                    if waited and not record.open_questions and record.method in self._by_name:
+                    if record.method not in self._by_name:
+                        return
+                    if waited and not record.open_questions:
                         self._wake(ctx, chain, task_id)
                     waited = bool(record.open_questions)
         except (LabError, MCPError) as error:
