@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from pmcp_lab._version import __version__
 from pmcp_lab.demo import chess, dataviz
 from pmcp_lab.demo import map as world_map
+from pmcp_lab.demo.workflows import add_workflows
 from pmcp_lab.server import TaskContext, Tasks
 
 WAVE_URI = "ui://demo/wave"
@@ -70,9 +71,13 @@ class Presets(BaseModel):
     presets: list[Preset]
 
 
-def build() -> MCPServer[Any]:
-    """A new demo server, with a task store of its own in memory."""
-    tasks = Tasks("memory://")
+def build(store: str = "memory://") -> MCPServer[Any]:
+    """A new demo server.
+
+    Args:
+        store: Where its tasks are kept, as for `Tasks`.
+    """
+    tasks = Tasks(store)
     apps = Apps()
     _add_tools(tasks)
     _add_wave(apps)
@@ -83,7 +88,7 @@ def build() -> MCPServer[Any]:
         "demo",
         title="pmcp_lab demo",
         version=__version__,
-        instructions="Tools that show what a notebook can do with MCP: tasks, questions, failures and an app.",
+        instructions="Shows what a notebook can do with MCP: tasks, questions, failures, a workflow and an app.",
         extensions=[tasks, apps],
         middleware=[tasks],
         log_level="WARNING",
@@ -93,6 +98,7 @@ def build() -> MCPServer[Any]:
     def add(a: int, b: int) -> int:
         return a + b
 
+    add_workflows(server, tasks)
     return server
 
 

@@ -338,7 +338,7 @@ def read_listed(prompt: Mapping[str, Any]) -> tuple[StepState, ...] | None:
 def read_result(stored: Any) -> StepResult:
     """A step's result: a `CallToolResult`, or PMCP's other encodings, `{"error": text}` and the bare value."""
     if isinstance(stored, Mapping) and isinstance(stored.get("content"), list):
-        omitted = _mapping(_mapping(stored.get("_meta")).get(WORKFLOW)).get("omitted") is True
+        omitted = "_meta" in stored and _mapping(_mapping(stored["_meta"]).get(WORKFLOW)).get("omitted") is True
         return StepResult(dict(stored), value_of(stored), stored.get("isError") is True, omitted)
     if isinstance(stored, Mapping) and set(stored) == {"error"} and isinstance(stored["error"], str):
         raw: dict[str, Any] = {"content": [_block(stored["error"])], "isError": True}
@@ -367,7 +367,8 @@ def text_of(result: Mapping[str, Any]) -> str:
     blocks = result.get("content")
     texts = []
     for block in blocks if isinstance(blocks, list) else ():
-        block = _mapping(block)
+        if not isinstance(block, Mapping):
+            continue
         text = _mapping(block.get("resource")).get("text") if block.get("type") == "resource" else block.get("text")
         if isinstance(text, str):
             texts.append(text)

@@ -209,13 +209,6 @@ class SequentialWorkflow(_Model):
         """The workflow with one more instruction."""
         return self.model_copy(update={"instructions": (*self.instructions, text)})
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(step.name for step in self.steps)
-
-    def index(self, step: str) -> int:
-        return self.names.index(step)
-
     @classmethod
     def load(cls, path: str | Path) -> SequentialWorkflow:
         """The workflow in a YAML or JSON file.

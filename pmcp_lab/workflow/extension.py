@@ -334,7 +334,9 @@ class Workflows:
         try:
             async with self._tasks.store.watch(self._tasks.owner_of(ctx), task_id) as feed:
                 async for record in feed:
-                    if waited and not record.open_questions and record.method in self._by_name:
+                    if record.method not in self._by_name:
+                        return
+                    if waited and not record.open_questions:
                         self._wake(ctx, chain, task_id)
                     waited = bool(record.open_questions)
         except (LabError, MCPError) as error:
@@ -421,7 +423,7 @@ def _description(workflow: SequentialWorkflow) -> dict[str, Any]:
 
 def _with_read(found: Progress, step: str, uri: str, result: Mapping[str, Any]) -> Progress:
     """With one more of a step's resources; it is done when all are read."""
-    one = found.workflow.steps[found.workflow.index(step)]
+    one = found.workflow.steps[found.positions[step]]
     if result.get("isError") is True:
         return found.finished(step, result, "client")
     before = found.results.get(step)

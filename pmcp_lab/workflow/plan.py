@@ -46,6 +46,7 @@ class Progress:
         variables: Of the task, without the workflow's own.
         questions: Keys of what a person was asked.
         answers: Responses to those, by key.
+        positions: Of the steps, by name.
     """
 
     workflow: SequentialWorkflow
@@ -56,9 +57,14 @@ class Progress:
     variables: Mapping[str, Any] = field(default_factory=dict)
     questions: frozenset[str] = frozenset()
     answers: Mapping[str, Any] = field(default_factory=dict)
+    positions: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.positions:
+            object.__setattr__(self, "positions", {step.name: at for at, step in enumerate(self.workflow.steps)})
 
     def state(self, step: str) -> StepState:
-        return self.states[self.workflow.index(step)]
+        return self.states[self.positions[step]]
 
     @cached_property
     def scope(self) -> Scope:
@@ -75,7 +81,7 @@ class Progress:
         """The step somebody is at."""
         return next((s for s, state in zip(self.workflow.steps, self.states, strict=True) if state.running), None)
 
-    @property
+    @cached_property
     def settled(self) -> int:
         """How many steps need nothing more."""
         return sum(
@@ -84,9 +90,11 @@ class Progress:
             for step, state in zip(self.workflow.steps, self.states, strict=True)
         )
 
-    def with_step(self, step: str, **changes: Any) -> Progress:
-        at = self.workflow.index(step)
-        return replace(self, states=(*self.states[:at], replace(self.states[at], **changes), *self.states[at + 1 :]))
+    def with_step(self, step: str, *, more: Mapping[str, Any] | None = None, **changes: Any) -> Progress:
+        """With another state of a step, and `more` about the whole."""
+        at = self.positions[step]
+        states = (*self.states[:at], replace(self.states[at], **changes), *self.states[at + 1 :])
+        return replace(self, states=states, **(more or {}))
 
     def paused(self, reason: Mapping[str, Any] | None) -> Progress:
         return replace(self, pause=read_pause(reason))
@@ -95,8 +103,8 @@ class Progress:
         """With a step's result; one that says `isError` has failed."""
         result = read_result(raw)
         status = StepStatus.FAILED if result.is_error else StepStatus.COMPLETED
-        after = self.with_step(step, status=status, running=False, by=by)
-        return replace(after, results={**self.results, step: result})
+        results = {**self.results, step: result}
+        return self.with_step(step, more={"results": results}, status=status, running=False, by=by)
 
 
 # --- what comes next ---
@@ -173,15 +181,15 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
             continue
         if isinstance(move, Run):
             shown = dict(move.arguments) if step.tool is not None else None
-            begun = progress.with_step(step.name, status=StepStatus.PENDING, running=True, by=None, arguments=shown)
-            return replace(begun, pause=None), move
+            begun = {"status": StepStatus.PENDING, "running": True, "by": None, "arguments": shown}
+            return progress.with_step(step.name, more={"pause": None}, **begun), move
         if isinstance(move, Ask):
             reason = {"type": "inputRequired", "blockedStep": step.name, "question": move.key}
             text = str(move.request["params"]["message"])
             return progress.paused(_said(reason, f"Step {step.name!r} waits for an answer: {text}")), move
         if progress.state(step.name).status is StepStatus.FAILED and not step.optional:
             return progress.paused(failure(step, progress)), Wait()
-    return replace(progress, pause=None), Done()
+    return (progress if progress.pause is None else replace(progress, pause=None)), Done()
 
 
 def step_for(

@@ -25,7 +25,7 @@ KEPT = "kept"
 """Key of `Job.context`: results by step that no variable holds."""
 
 _SHOWN = 2_048
-"""Bytes of a step's arguments that are said in its progress."""
+"""Bytes of a step's arguments that are said in its progress, and of a result that is small."""
 
 
 def job(workflow: SequentialWorkflow, arguments: Mapping[str, str], protocol: str) -> Job:
@@ -44,7 +44,7 @@ def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
     if found is None or record.method != workflow.name:
         raise TaskError(f"task {record.task_id} is none of workflow {workflow.name!r}", record.task_id)
     states = {state.name: state for state in found.steps}
-    if tuple(states) != workflow.names:
+    if list(states) != [step.name for step in workflow.steps]:
         raise TaskError(
             f"task {record.task_id} was begun with another version of workflow {workflow.name!r} "
             f"(its steps are {', '.join(states)}): start a new one",
@@ -69,15 +69,19 @@ def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
     )
 
 
-def variables_of(progress: Progress, calls: tuple[NextCall, ...]) -> dict[str, Any]:
-    """The workflow's own variables, results aside."""
+def variables_of(progress: Progress, calls: tuple[NextCall, ...], steps: list[Any] | None = None) -> dict[str, Any]:
+    """The workflow's own variables, results aside.
+
+    Args:
+        steps: As they are said in the progress, where that was made already.
+    """
     workflow = progress.workflow
     goal = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
     found: dict[str, Any] = {
         handoff.PROGRESS: {
             "goal": goal,
             "name": workflow.name,
-            "steps": [handoff.encode_step(shown(state)) for state in progress.states],
+            "steps": steps or [handoff.encode_step(shown(state)) for state in progress.states],
             "schemaVersion": handoff.SCHEMA_VERSION,
         }
     }
@@ -89,37 +93,46 @@ def variables_of(progress: Progress, calls: tuple[NextCall, ...]) -> dict[str, A
 
 def shown(state: StepState) -> StepState:
     """The step without arguments that are too big to be said."""
-    if state.arguments is None:
+    if not state.arguments:
         return state
     return state if len(compact_json(state.arguments)) <= _SHOWN else replace(state, arguments=None)
 
 
 def written(
     record: TaskRecord, before: Progress, after: Progress, calls: tuple[NextCall, ...], limits: Limits
-) -> TaskRecord:
-    """The record with this progress.
+) -> dict[str, Any]:
+    """What changes in the record with this progress.
 
     Raises:
         LimitExceeded: A result is too big to be kept at all.
     """
+    said = record.variables[handoff.PROGRESS]["steps"]
+    steps = [
+        one if state is old else handoff.encode_step(shown(state))
+        for one, old, state in zip(said, before.states, after.states, strict=True)
+    ]
     variables = {
         name: held for name, held in record.variables.items() if name not in (handoff.PAUSE, handoff.CALLS)
-    } | variables_of(after, calls)
+    } | variables_of(after, calls, steps)
     kept = {} if record.job is None else dict(record.job.context.get(KEPT) or {})
     for name, result in after.results.items():
         if before.results.get(name) is result:
             continue
         kept.pop(name, None)
+        if _small(result.raw, limits):
+            variables[handoff.RESULT + name] = result.raw
+            continue
         try:
             variables = merge(variables, {handoff.RESULT + name: result.raw}, limits)
         except VariableError:
             kept[name] = dict(result.raw)
             variables[handoff.RESULT + name] = _omitted(result)
-    changed = replace(record, variables=variables)
-    if changed.job is None or kept == (changed.job.context.get(KEPT) or {}):
-        return changed
+    job = record.job
+    if job is None or (kept == (job.context.get(KEPT) or {}) and after.arguments == job.arguments):
+        return {"variables": variables}
     plain_json(kept, "the results of the steps", limits.result_bytes)
-    return replace(changed, job=replace(changed.job, context={**changed.job.context, KEPT: kept}))
+    context = {**job.context, KEPT: kept} if kept else job.context
+    return {"variables": variables, "job": replace(job, arguments=dict(after.arguments), context=context)}
 
 
 def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Limits) -> TaskRecord:
@@ -131,8 +144,8 @@ def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Li
     return replace(record, variables=merge(record.variables, {handoff.EXTRA + tool: dict(raw)}, limits))
 
 
-def finished(record: TaskRecord, progress: Progress, limits: Limits) -> TaskRecord:
-    """The record of a workflow whose last step is done: completed, with what its steps gave."""
+def finished(progress: Progress, limits: Limits) -> dict[str, Any]:
+    """What changes in the record when the last step is done: completed, with what its steps gave."""
     done = sum(state.status is StepStatus.COMPLETED for state in progress.states)
     facts: dict[str, Any] = {"completed": True, "steps_completed": done}
     outputs = dict(progress.scope.outputs)
@@ -141,16 +154,7 @@ def finished(record: TaskRecord, progress: Progress, limits: Limits) -> TaskReco
         result = plain_json(_result(line, facts | {"outputs": outputs}), "the result", limits.result_bytes)
     except LimitExceeded:
         result = _result(line, facts)
-    return replace(
-        record,
-        status=TaskStatus.COMPLETED,
-        message=line,
-        progress=1.0,
-        result=result,
-        lease=None,
-        # Nobody is asked any more.
-        questions={key: asked for key, asked in record.questions.items() if key in record.answers},
-    )
+    return {"status": TaskStatus.COMPLETED, "message": line, "progress": 1.0, "result": result, "lease": None}
 
 
 def state_of(record: TaskRecord, progress: Progress, calls: tuple[NextCall, ...], **more: Any) -> WorkflowState:
@@ -170,6 +174,16 @@ def state_of(record: TaskRecord, progress: Progress, calls: tuple[NextCall, ...]
 
 def _result(line: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": line}], "structuredContent": dict(facts), "isError": False}
+
+
+def _small(raw: Mapping[str, Any], limits: Limits) -> bool:
+    """Whether a result fits a variable for certain, which takes longer to find out of one that may not.
+
+    What all variables may take together is not looked at: a workflow has so many steps and no more.
+    """
+    text = compact_json(raw)
+    brackets = text.count(b"{") + text.count(b"[")
+    return len(text) <= min(_SHOWN, limits.variable_string) and brackets <= limits.variable_depth
 
 
 def _omitted(result: StepResult) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -196,8 +196,8 @@ class Leader:
                 return found
             before = kept.load(found, workflow)
             after = interrupted(before, why)
-            changed = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
-            return replace(changed, lease=None, message=None if after.pause is None else after.pause.message)
+            changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
+            return replace(found, lease=None, message=self._message(None, after), **changes)
 
         await self._store.change(*key, change)
         return True
@@ -239,7 +239,8 @@ class Leader:
                 raise LeaseLost(key[1], self._name, None if lease is None else lease.runner)
             if not mine and lease is not None:
                 held = lease.until >= self._store.now() or key in self._here.leading
-            before = kept.load(record, workflow)
+            # What this leader wrote last it need not read.
+            before = led.progress if mine and record is led.record else kept.load(record, workflow)
             if held:
                 if must:
                     raise LeaseLost(key[1], self._name, "another request")
@@ -248,43 +249,46 @@ class Leader:
                 found = before if mine else interrupted(before, ENDED)
                 decided.progress, decided.move = advance(apply(found), tools, again=again)
             decided.calls = next_calls(decided.progress, tools)
-            changed = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
-            return changed if held else self._moved(changed, decided.progress, decided.move)
+            changes = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
+            return replace(record, **changes, **({} if held else self._moved(record, decided.progress, decided.move)))
 
         decided.record = await self._store.change(*key, change)
         return decided
 
-    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None) -> TaskRecord:
-        """The record as this move leaves it."""
+    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None) -> dict[str, Any]:
+        """What changes in the record, besides the progress, with this move."""
         if isinstance(move, Done):
-            return kept.finished(record, progress, self._store.limits)
-        done = progress.settled / len(progress.states)
+            changes = kept.finished(progress, self._store.limits)
+        else:
+            done = progress.settled / len(progress.states)
+            changes = {
+                "status": TaskStatus.INPUT_REQUIRED if isinstance(move, Ask) else TaskStatus.WORKING,
+                "message": self._message(move, progress),
+                "progress": max(done, record.progress or 0.0),
+                "lease": self._lease(record.lease) if isinstance(move, Run) else None,
+            }
         asked = {move.key: move.request} if isinstance(move, Ask) else {}
-        # What is asked no more is closed: a key is never used for another question.
-        closed = {key: {"action": "cancel"} for key in record.open_questions if key not in asked}
-        job = record.job
-        if job is not None and progress.arguments != job.arguments:
-            job = replace(job, arguments=dict(progress.arguments))
-        return replace(
-            record,
-            status=TaskStatus.INPUT_REQUIRED if asked else TaskStatus.WORKING,
-            message=self._message(move, progress),
-            progress=max(done, record.progress or 0.0),
-            questions={**record.questions, **asked},
-            answers={**record.answers, **closed},
-            lease=self._lease() if isinstance(move, Run) else None,
-            job=job,
-        )
+        if asked or record.open_questions:
+            # What is asked no more is closed: a key is never used for another question.
+            closed = {key: {"action": "cancel"} for key in record.open_questions if key not in asked}
+            changes["questions"] = {**record.questions, **asked}
+            changes["answers"] = {**record.answers, **closed}
+        return changes
 
     def _message(self, move: Move | None, progress: Progress) -> str | None:
         if isinstance(move, Run):
-            return f"step {progress.workflow.index(move.step.name) + 1} of {len(progress.states)}: {move.step.name}"
+            return f"step {progress.positions[move.step.name] + 1} of {len(progress.states)}: {move.step.name}"
         if isinstance(move, Ask):
             return str(move.request["params"]["message"])
         return None if progress.pause is None else progress.pause.message
 
-    def _lease(self) -> Lease:
-        return Lease(runner=self._name, until=self._store.now() + timedelta(seconds=self._tasks.lease))
+    def _lease(self, present: Lease | None = None) -> Lease:
+        """A lease of this leader's; the present one while it lasts, for a storage has to find them by their end."""
+        now = self._store.now()
+        half = timedelta(seconds=self._tasks.lease / 2)
+        if present is not None and present.runner == self._name and present.until - now > half:
+            return present
+        return Lease(runner=self._name, until=now + timedelta(seconds=self._tasks.lease))
 
     # --- leading ---
 
@@ -356,7 +360,7 @@ class Leader:
                 await anyio.sleep(step.backoff * 2 ** (attempt - 1))
             read.clear()
             try:
-                with anyio.fail_after(step.timeout):
+                with nullcontext() if step.timeout is None else anyio.fail_after(step.timeout):
                     raw = await self._once(move, progress, caller, read)
             except TimeoutError:
                 raw = failed(f"it took longer than {step.timeout:g} s")

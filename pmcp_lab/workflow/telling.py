@@ -24,16 +24,16 @@ MOST: Final = 20_000
 def next_calls(progress: Progress, tools: Mapping[str, ToolSchemas]) -> tuple[NextCall, ...]:
     """What the client can do, in the order of the steps; nothing while the workflow goes on by itself."""
     pause = progress.pause
-    if pause is None or pause.step not in progress.workflow.names:
+    if pause is None or pause.step not in progress.positions:
         return ()
     workflow, found = progress.workflow, list[NextCall]()
-    stands = workflow.index(pause.step)
+    stands = progress.positions[pause.step]
     step = workflow.steps[stands]
     if pause.kind == "inputRequired":
         key, _ = question_key(step, progress)
         found.append(NextCall(kind="answer", target=key, step=step.name, request=question(step, progress)))
     if pause.producer is not None:
-        found += _calls_of(workflow.steps[workflow.index(pause.producer)], progress, tools)
+        found += _calls_of(workflow.steps[progress.positions[pause.producer]], progress, tools)
     variable = pause.raw.get("variable")
     if isinstance(variable, str):
         found.append(NextCall(kind="variable", target=variable, step=step.name, guidance=_guidance(step, progress)))

@@ -14,7 +14,8 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.demo import build
-from tests.unit.jsonrpc import DEMO, Json, RpcError, legacy, modern, serve
+from tests.unit.flow import Visitor, until
+from tests.unit.jsonrpc import DEMO, Json, RpcError, TasksClient, legacy, modern, serve
 
 YES = {"action": "accept", "content": {"publish": True, "visibility": "company"}}
 
@@ -53,6 +54,9 @@ async def test_legacy_generation(transport: str) -> None:
             "dataviz_tables": None,
             "map": None,
             "map_place": None,
+            "fetch_sales": None,
+            "save_summary": None,
+            "send_report": None,
         }
         assert set(tools["train"]["inputSchema"]["properties"]) == {"epochs", "lr", "seconds"}
 
@@ -179,3 +183,18 @@ async def test_nothing_but_json_rpc_on_stdout() -> None:
     out, _ = await process.communicate(hello)
     assert process.returncode == 0
     assert [line[:8] for line in out.splitlines()] == [b'{"jsonrp']
+
+
+async def test_the_workflow_pauses_twice_and_can_be_finished() -> None:
+    server = build()
+    async with Client(server, mode="2026-07-28", extensions=[TasksClient()]) as client:
+        visitor = Visitor(client, "sales_report")
+        state = await visitor.get({"region": "north"})
+        assert (state.pause and state.pause.kind, state.done) == ("schemaMismatch", 2)
+        call = state.calls[0]
+        state = await visitor.call(call.target, {**call.arguments, "text": "Up."}, task=state.task_id)
+        assert (state.status, state.done) == ("input_required", 3)
+        answer = {state.calls[0].target: {"action": "accept", "content": {"to": "board"}}}
+        await visitor.about("tasks/update", state.task_id, inputResponses=answer)
+        state = await until(visitor, state.task_id, "completed")
+    assert [step.by for step in state.steps] == ["server", "server", "client", "person", "server"]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
+from mcp.client.stdio import stdio_client
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitResult
 
+from pmcp_lab.demo import build
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, from_step, task_variable, template
 from tests.unit.flow import MODES, Flow, Shop, Visitor, accepts, release, statuses, until
+from tests.unit.jsonrpc import DEMO, TasksClient, serve
 
 
 @pytest.fixture
@@ -409,3 +415,32 @@ async def test_a_listed_workflow_says_what_it_takes(shop: Shop) -> None:
     assert [(step.name, step.tool, step.status) for step in steps] == [
         (name, name, StepStatus.PENDING) for name in ("build", "upload", "announce")
     ]
+
+
+# --- every transport ---
+
+
+@pytest.mark.parametrize(("transport", "mode"), [("stdio", "legacy"), *(("http", mode) for mode in MODES)])
+async def test_it_is_the_same_over_every_transport(mode: str, transport: str) -> None:
+    async with AsyncExitStack() as stack:
+        target: Any = stdio_client(DEMO) if transport == "stdio" else await stack.enter_async_context(serve(build()))
+        client = await stack.enter_async_context(
+            Client(target, mode=mode, extensions=[TasksClient()], elicitation_callback=_to_the_team)
+        )
+        visitor = Visitor(client, "sales_report")
+        state = await visitor.get({"region": "east", "months": "2"})
+        assert statuses(state) == ["completed", "completed", "pending", "pending", "pending"]
+        call = state.calls[0]
+        state = await visitor.call(call.target, {**call.arguments, "text": "Fine."}, task=state.task_id)
+        assert state.status == "input_required"
+        if mode == "legacy":
+            await visitor.about("tasks/result", state.task_id)
+        else:
+            answer = {state.calls[0].target: {"action": "accept", "content": {"to": "team"}}}
+            await visitor.about("tasks/update", state.task_id, inputResponses=answer)
+        state = await until(visitor, state.task_id, "completed")
+    assert set(statuses(state)) == {"completed"}
+
+
+async def _to_the_team(context: Any, params: Any) -> ElicitResult:
+    return ElicitResult(action="accept", content={"to": "team"})
