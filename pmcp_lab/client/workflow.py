@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 CREATION_PATIENCE = 2.0
 """Seconds `Server.workflow` waits for the server's first word; steps that take longer go on behind the handle."""
-ASKING_PATIENCE = 5.0
-"""Seconds that `answer` waits for the question to arrive."""
+ASKING_PATIENCE = 10.0
+"""Seconds that `answer` waits for the question to arrive, also from a server that was just started again."""
 
 _numbers = itertools.count(1)
 
@@ -141,13 +141,13 @@ class WorkflowRun:
             TimeoutError: It still goes on by itself.
         """
         self.land(timeout)
-        runtime().run(self._settled(), timeout)
+        runtime().run(self._until(lambda: self._at_rest), timeout)
         return self
 
     def __await__(self) -> Generator[Any, None, WorkflowRun]:
         if self._flight is not None:
             yield from awaiting(self._flight)
-        yield from awaiting(runtime().start(self._settled()))
+        yield from awaiting(runtime().start(self._until(lambda: self._at_rest)))
         return self
 
     def result(self, timeout: float | None = None) -> ToolResult:
@@ -191,9 +191,10 @@ class WorkflowRun:
     def answer(self, content: Mapping[str, Any] | None = None, *, action: str = "accept") -> None:
         """Answer what it asks. Arguments and errors are those of `Task.answer`."""
         self.land()
-        runtime().wait(self._task.asked, ASKING_PATIENCE)
-        if not self._task.questions:
-            raise TaskError(f"{self._name} asks nothing at the moment (it is {self.status})", self.id or "")
+        try:
+            runtime().run(self._until(lambda: self._task.questions or self._task.done()), ASKING_PATIENCE)
+        except TimeoutError:
+            raise TaskError(f"{self._name} asks nothing at the moment (it is {self.status})", self.id or "") from None
         self._left = self._state
         self._task.answer(content, action=action)
 
@@ -283,7 +284,7 @@ class WorkflowRun:
         if self._flight is not None:
             runtime().wait(self._flight, timeout)
 
-    async def _settled(self) -> None:
+    async def _until(self, condition: Callable[[], object]) -> None:
         changed = asyncio.Event()
 
         def wake(_run: WorkflowRun) -> None:
@@ -291,7 +292,7 @@ class WorkflowRun:
 
         stop = self.subscribe(wake)
         try:
-            while not self._at_rest:
+            while not condition():
                 changed.clear()
                 await changed.wait()
         finally:

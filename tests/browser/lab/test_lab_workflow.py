@@ -1,0 +1,45 @@
+"""A workflow as a person leads it: its view's forms and buttons, while the kernel is busy with something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.lab.conftest import Open
+
+
+def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, picture: Callable[[str], Path]) -> None:
+    book = notebook(
+        "%load_ext pmcp_lab\nimport pmcp_lab as lab, time\ndemo = lab.connect('demo')",
+        "run = %mcp workflow demo sales_report region=north\nrun",
+        "time.sleep(120)",
+        "run.status, run.df.status.tolist()",
+    )
+    book.run(0)
+    book.run(1)
+    view = book.cell(1)
+    steps = view.get_by_role("list", name="Steps").get_by_role("listitem")
+    expect(steps).to_have_count(5)
+    expect(steps.nth(1)).to_have_attribute("data-status", "completed", timeout=20_000)
+    expect(steps.nth(2)).to_have_attribute("data-status", "waits")
+    book.start(2)
+    for theme in ("light", "dark"):
+        book.theme(theme)
+        view.scroll_into_view_if_needed()
+        book.page.wait_for_timeout(300)
+        picture(f"workflow-{theme}")
+    view.get_by_label("text").fill("It went well.")
+    view.get_by_role("button", name="Call save_summary").click()
+    expect(steps.nth(2)).to_have_attribute("data-status", "completed", timeout=20_000)
+    expect(view.get_by_text("Needs your input", exact=True)).to_be_visible(timeout=20_000)
+    view.get_by_label("To whom?").select_option("board")
+    picture("workflow-question")
+    view.get_by_role("button", name="Send", exact=True).click()
+    expect(steps.nth(4)).to_have_attribute("data-status", "completed", timeout=20_000)
+    expect(view.get_by_role("button", name="Finish")).to_be_hidden(timeout=20_000)
+    assert book.running(2), "the kernel's main thread slept all the while"
+    book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
+    book.finish(2, 20)
+    assert book.run(3)[0]["data"]["text/plain"] == f"('completed', {['completed'] * 5})"
