@@ -21,7 +21,7 @@ ROUNDS = 9
 LIMIT = 1.3
 SECOND_LIMIT = 1.15
 
-FORGET = "budget.refresh(); budget.tools; resource._sent.clear()"
+FORGET = "budget.documents.clear(); resource._sent.clear()"
 """Makes the kernel read the app, and send all of it, as if it never had."""
 
 PAINTED = """() => {
