@@ -21,7 +21,7 @@ ROUNDS = 9
 LIMIT = 1.3
 SECOND_LIMIT = 1.15
 
-FORGET = "budget.refresh(); budget.tools; lab.notebook.app_resource._sent.clear()"
+FORGET = "budget.documents.clear(); resource._sent.clear()"
 """Makes the kernel read the app, and send all of it, as if it never had."""
 
 PAINTED = """() => {
@@ -62,6 +62,7 @@ def test_app_to_first_paint(notebook: Open, budget_allocator: Peer) -> None:  # 
 import html, warnings
 import pmcp_lab as lab
 from IPython.display import HTML
+from pmcp_lab.host import resource
 budget = lab.connect({json.dumps(budget_allocator.stdio)}, name="budget")
 (page,) = budget.read(budget.tools["get-budget-data"].ui.resource_uri)
 source = html.escape(page.text, quote=True)

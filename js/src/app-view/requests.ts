@@ -2,7 +2,7 @@
 import type { Attention } from "./attention";
 import { FORWARDED } from "./bridge";
 import type { DirectModule, DirectTarget } from "./direct";
-import { type Answer, type KernelTransport, refusal, type Transport } from "./transport";
+import type { Answer, KernelTransport, Transport } from "./transport";
 
 /** The `_bridge` trait. */
 export type Wish = { mode: "kernel" } | ({ mode: "direct" } & DirectTarget);
@@ -27,8 +27,7 @@ export class Requests {
   /** What the app asks; see `Transport`. */
   async request(method: string, params: unknown, signal?: AbortSignal): Promise<Answer> {
     await this.options.attention.seen;
-    if (!signal?.aborted) return this.repeat(method, params, signal);
-    return refusal(-32000, "It was cancelled.");
+    return this.repeat(method, params, signal);
   }
 
   /** The same, whether or not anybody can see the app. */
@@ -39,7 +38,7 @@ export class Requests {
 
   /** The transport for what comes from now on; what is under way ends where it began. */
   use(wish: Wish): void {
-    void this.#direct?.then((transport) => transport?.close());
+    void this.#direct?.then((transport) => transport?.close?.());
     this.#direct = wish.mode === "direct" ? this.#connect(wish) : null;
   }
 

@@ -120,7 +120,7 @@ export class Status {
   answerElsewhere(): void {
     this.#closable("asked", {
       tone: "info",
-      text: "The server asks something, and the form can’t be shown here. To answer:",
+      text: "The server asks something. To answer:",
       detail: "view.asking[0].answer({…})",
     });
   }

@@ -22,11 +22,7 @@ export interface Transport {
   /** The server's tools are not what they were. */
   changed?(): void;
   /** Nothing new is asked; what is under way is still answered. */
-  close(): void;
-}
-
-export function refusal(code: number, message: string): Answer {
-  return { error: { code, message } };
+  close?(): void;
 }
 
 /** Over the widget's comm; see `rpc` in MESSAGES.md. What the server tells by itself comes as `notify` to the view. */
@@ -54,7 +50,7 @@ export class KernelTransport implements Transport {
         if (!this.#open.delete(call)) return;
         channel.settle(false);
         channel.send({ kind: "rpc-cancel", call });
-        resolve(refusal(UNAVAILABLE, "It was cancelled."));
+        resolve({});
       });
     });
   }
@@ -72,12 +68,8 @@ export class KernelTransport implements Transport {
     for (const resolve of this.#open.values()) resolve(unreachable());
     this.#open.clear();
   }
-
-  close(): void {
-    this.lost();
-  }
 }
 
 function unreachable(): Answer {
-  return refusal(UNAVAILABLE, said().nobody);
+  return { error: { code: UNAVAILABLE, message: said().nobody } };
 }
