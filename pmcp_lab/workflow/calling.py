@@ -143,6 +143,9 @@ class Caller:
 
 def wire(result: Any) -> dict[str, Any]:
     """What a handler returned, as JSON."""
+    # First what it nearly always is.
+    if isinstance(result, dict):
+        return result
     if isinstance(result, BaseModel):
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return dict(result or {})
