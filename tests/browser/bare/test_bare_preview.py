@@ -119,6 +119,13 @@ def ready(page: Page) -> None:
     expect(page.locator(".pmcp-app[data-state=ready]")).to_be_visible(timeout=20_000)
 
 
+def shown(page: Page, uri: str) -> FrameLocator:
+    """The app of a resource, once it is there: what is asked of the frame of the one before is lost with it."""
+    expect(page.locator(f'.pv-stage iframe.pmcp-app-frame[title="{uri}"]')).to_be_visible(timeout=20_000)
+    ready(page)
+    return app(page)
+
+
 def state(page: Page) -> Locator:
     return page.locator(".pv-state-text")
 
@@ -203,16 +210,16 @@ class TestWidgets:
 
     def test_an_inline_script_finds_its_bridge(self, page: Page) -> None:
         page.get_by_role("button", name="ui://w/inline").click()
-        expect(app(page).locator("#out")).to_have_text("true <b>plain</b>", timeout=15_000)
+        expect(shown(page, "ui://w/inline").locator("#out")).to_have_text("true <b>plain</b>", timeout=15_000)
 
     def test_a_bundled_app_hears_its_input_and_result(self, page: Page) -> None:
         row = run(page, "bundled")
         expect(row).to_have_attribute("data-outcome", "done")
-        expect(app(page).locator("#log")).to_contain_text("result", timeout=15_000)
+        expect(shown(page, "ui://w/sdk").locator("#log")).to_contain_text("result", timeout=15_000)
 
     def test_the_host_context_is_in_our_hands(self, page: Page) -> None:
         page.get_by_role("button", name="ui://w/standard").click()
-        expect(app(page).locator("#state")).to_have_text("started", timeout=15_000)
+        expect(shown(page, "ui://w/standard").locator("#state")).to_have_text("started", timeout=15_000)
         host = page.get_by_role("region", name="Host context")
         host.get_by_label("Theme").select_option("dark")
         host.get_by_label("Locale").fill("de-CH")
@@ -275,7 +282,7 @@ class TestWidgets:
         page.get_by_label("Host", exact=True).select_option("chatgpt")
         row = run(page, "strict_widget")
         expect(row).to_have_attribute("data-outcome", "done")
-        expect(app(page).locator("#out")).to_have_text('{"n":1}', timeout=15_000)
+        expect(shown(page, "ui://w/openai").locator("#out")).to_have_text('{"n":1}', timeout=15_000)
         app(page).get_by_role("button", name="ask").click()
         expect(app(page).locator("#input")).to_have_text('{"n":1} {\n  "n": 1\n}', use_inner_text=False)
         app(page).get_by_role("button", name="bridge").click()
@@ -398,7 +405,7 @@ class TestExamples:
     def test_chess(self, demo_page: Page) -> None:
         ready(demo_page)
         expect(run(demo_page, "chess")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        board = app(demo_page)
+        board = shown(demo_page, "ui://demo/chess")
         expect(board.locator(".square")).to_have_count(64)
         expect(board.locator("#note")).to_contain_text("White", timeout=15_000)
 
@@ -418,7 +425,7 @@ class TestExamples:
 
     def test_map(self, demo_page: Page) -> None:
         expect(run(demo_page, "map")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        atlas = app(demo_page)
+        atlas = shown(demo_page, "ui://demo/map")
         atlas.get_by_role("searchbox").fill("norway")
         expect(atlas.locator("#list button")).to_have_count(2, timeout=15_000)
         atlas.locator("#list button").first.click()
@@ -427,7 +434,7 @@ class TestExamples:
     def test_dataviz(self, demo_page: Page) -> None:
         choose(demo_page, "dataviz")
         expect(run(demo_page, "dataviz")).to_have_attribute("data-outcome", "done", timeout=30_000)
-        desk = app(demo_page)
+        desk = shown(demo_page, "ui://demo/dataviz")
         desk.get_by_label("SQL").fill("SELECT 1 AS one, 2 AS two UNION SELECT 3, 4")
         desk.get_by_role("button", name="Run").click()
         desk.get_by_role("radio", name="Table").check()
