@@ -16,6 +16,7 @@ const bundles = {
   inspector: "src/app-view/inspector",
   direct: "src/app-view/direct",
   "old-widgets": "src/app-view/old-widgets",
+  download: "src/app-view/download",
   // Pages of their own, outside of any notebook.
   preview: "src/preview",
   landing: "src/landing",

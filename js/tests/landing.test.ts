@@ -20,7 +20,7 @@ describe("a recorded server", () => {
   const call = (n: number) => ({ tool: "next", arguments: {}, ms: n, result: { n } });
   const missed: string[] = [];
   const server = new RecordedServer(
-    { tools: [], resources: [], calls: [call(1), call(2)], leftOut: "x", oldWidgets: "" },
+    { tools: [], resources: [], calls: [call(1), call(2)], leftOut: "x", code: {} },
     (tool) => missed.push(tool),
   );
 

@@ -43,6 +43,7 @@ def landing_page(recording: Recording, *, title: str | None = None, description:
     widgets = [_widget(recording, item) for item in recording.resources if str(item["uri"]).startswith("ui://")]
     if not widgets:
         raise AppError(f"The recording of {server['name']!r} has no widget to show. Record a server with apps.")
+    wanted = ["download", *(["old-widgets"] if any(each["resource"]["legacy"] for each in widgets) else [])]
     data = {
         "title": title,
         "description": description,
@@ -52,7 +53,7 @@ def landing_page(recording: Recording, *, title: str | None = None, description:
         "tools": recording.tools,
         "resources": recording.resources,
         "calls": [_call(call) for call in recording.calls],
-        "oldWidgets": _built("old-widgets.js") if any(each["resource"]["legacy"] for each in widgets) else "",
+        "code": {name: _built(f"{name}.js") for name in wanted},
     }
     about = f'<meta name="description" content="{escape(description)}">\n' if description else ""
     return f"""<!doctype html>

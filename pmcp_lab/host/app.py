@@ -32,7 +32,7 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
-CODE = {"inspector": True, "direct": False, "old-widgets": False}
+CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
 """Bundles that a view may ask for, and whether a stylesheet comes with each."""
 STORED_BYTES = 2 * 1024 * 1024
 """How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""

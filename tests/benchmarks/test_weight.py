@@ -10,9 +10,12 @@ from pathlib import Path
 
 STATIC = Path(__file__).parents[2] / "pmcp_lab" / "static"
 APP_VIEW_LIMIT = 20_000
-ALL_LIMIT = 82_000
+ALL_LIMIT = 80_000
+"""Of all that a notebook may load."""
 BRIDGE_LIMIT = 6_000
 """Goes into every widget that brings none, and not into the notebook."""
+PAGES = ("preview", "landing")
+"""Pages of their own, which are loaded from this machine."""
 IMPORT_LIMIT = 0.15
 ROUNDS = 7
 
@@ -29,7 +32,7 @@ def test_bundle_sizes() -> None:
     print(f"{'all':<30}{sum(sizes.values()):>10}")
     assert sizes["app-view.js"] + sizes["app-view.css"] <= APP_VIEW_LIMIT
     assert sizes.pop("bridge.js") <= BRIDGE_LIMIT
-    assert sum(sizes.values()) <= ALL_LIMIT
+    assert sum(size for name, size in sizes.items() if not name.startswith(PAGES)) <= ALL_LIMIT
 
 
 def test_import_is_a_fraction_of_importing_mcp() -> None:

@@ -1,5 +1,5 @@
 import type { Chrome } from "./chrome";
-import { type File, files, save } from "./download";
+import type { DownloadModule } from "./download";
 
 interface Question {
   text: string;
@@ -18,7 +18,8 @@ export class Questions {
   constructor(
     private readonly chrome: Chrome,
     /** A resource of the server, read for the person and not for the app. */
-    private readonly read: (uri: string) => Promise<File | null>,
+    private readonly read: (uri: string) => Promise<Record<string, unknown> | undefined>,
+    private readonly code: () => Promise<DownloadModule>,
   ) {}
 
   /** No to all that is open. */
@@ -35,6 +36,7 @@ export class Questions {
   }
 
   async download(contents: unknown[]): Promise<boolean> {
+    const { files, embedded, save } = await this.code();
     const offered = files(contents);
     if (offered.length === 0) return false;
     const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
@@ -47,7 +49,8 @@ export class Questions {
       if (body instanceof Blob) save({ name, body });
       else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
       else {
-        const found = await this.read(body.uri);
+        const resource = await this.read(body.uri);
+        const found = resource && embedded(resource);
         if (!(found?.body instanceof Blob)) return false;
         save({ name, body: found.body });
       }

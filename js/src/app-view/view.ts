@@ -12,7 +12,7 @@ import { type Code, CodeLoader } from "./code";
 import type { DirectModule } from "./direct";
 import { DISPLAY_MODES, Display } from "./display";
 import { documentOf, keepDocument } from "./documents";
-import { embedded } from "./download";
+import type { DownloadModule } from "./download";
 import type { Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
@@ -89,8 +89,12 @@ export class AppView {
       () => this.#open(),
       front && kernelOf(model) ? () => void this.#reconnect(front) : null,
     );
-    this.#questions = new Questions(this.#chrome, (uri) => this.#read(uri));
     this.#code = new CodeLoader((name) => this.#channel.send({ kind: "code", name }), root);
+    this.#questions = new Questions(
+      this.#chrome,
+      (uri) => this.#read(uri),
+      () => this.#code.load<DownloadModule>("download"),
+    );
     this.#cards = new Cards(front, () => this.#status.answerElsewhere());
     this.#display = new Display(root, (mode) => this.#displayed(mode), signal);
     this.#surroundings = new Surroundings({
@@ -253,7 +257,8 @@ export class AppView {
       },
       size: (height) => this.#resize(height),
       openLink: (url) => this.#questions.link(url),
-      download: (contents) => this.#questions.download(contents),
+      download: async (contents) =>
+        this.#channel.link !== "static" && this.#questions.download(contents),
       display: (mode) => {
         // An app that could do it by itself would come back whenever it is sent away.
         const wanted = mode === "inline" || navigator.userActivation?.isActive !== false;
@@ -426,7 +431,7 @@ export class AppView {
   async #read(uri: string) {
     const { result } = await this.#requests.repeat("resources/read", { uri });
     const { contents } = (result ?? {}) as { contents?: Record<string, unknown>[] };
-    return contents?.[0] ? embedded(contents[0]) : null;
+    return contents?.[0];
   }
 
   // --- the app goes ---

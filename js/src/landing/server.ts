@@ -16,8 +16,8 @@ export interface Known {
   tools: Json[];
   resources: Json[];
   calls: Recorded[];
-  /** The code of `window.mcpBridge`, where a widget wants it. */
-  oldWidgets: string;
+  /** Bundles that a view loads when it wants them, by name. */
+  code: Record<string, string>;
   /** What stands in place of a secret, and so for anything. */
   leftOut: string;
 }

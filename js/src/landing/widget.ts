@@ -119,9 +119,9 @@ export class Widget {
         this.#answer(view, Number(call), payload ?? {});
         break;
       case "code":
-        // The others are for people who develop an app.
-        if (name === "old-widgets") {
-          const code = { name, module: this.known.oldWidgets, style: "" };
+        // What is not there is for people who develop an app.
+        if (typeof name === "string" && Object.hasOwn(this.known.code, name)) {
+          const code = { name, module: this.known.code[name], style: "" };
           this.#say({ kind: "code", to: view, payload: code });
         }
         break;

@@ -1,4 +1,10 @@
-/** What an app hands over with `ui/download-file`, as files. */
+/** What an app hands over with `ui/download-file`, as files. A bundle of its own: few apps do. */
+
+export interface DownloadModule {
+  files: typeof files;
+  embedded: typeof embedded;
+  save: typeof save;
+}
 
 const MAX_NAME = 120;
 
