@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.bare.conftest import JS
+from tests.browser.bare.test_bare_workflow import WORKFLOW
 
 Open = Callable[..., Page]
 App = Callable[..., str]
@@ -79,11 +80,13 @@ def cases() -> dict[str, tuple[str, str]]:
     rows = "['working', 'input_required', 'completed', 'failed', 'cancelled', 'unknown'].map((status) => task(status, {status, message: status, progress: 0.5}))"
     table = "filter: '', sort: '', group_by: null, columns: COLUMNS, _expanded: [], _folded: [], _selected: []"
     tool = f"_tool: {{name: 'show', title: 'Show', server: 'demo', description: 'Shows', fields: {fields}}}"
+    workflow = json.dumps({"workflow": WORKFLOW, "questions": []})
     return {
-        "card": ("task-card", f"{{_state: {{seq: 0, now: Date.now(), state: {card}}}}}"),
+        "card": ("cards", f"{{_card: 'task', _state: {{seq: 0, now: Date.now(), state: {card}}}}}"),
         "table": ("task-table", f"{{_state: {{seq: 0, now: Date.now(), state: {{total: 6, patch: patch({rows}), details: []}}}}, {table}}}"),
-        "tool-form": ("tool-form", f"{{{tool}, _state: {{seq: 0, now: Date.now(), state: {{row: null, history: [], questions: [], visiting: null}}}}}}"),
-        "catalogue": ("catalogue", f"{{_catalogue: {catalogue}}}"),
+        "tool-form": ("cards", f"{{_card: 'tool', {tool}, _state: {{seq: 0, now: Date.now(), state: {{row: null, history: [], questions: [], visiting: null}}}}}}"),
+        "catalogue": ("cards", f"{{_card: 'catalogue', _catalogue: {catalogue}}}"),
+        "workflow": ("cards", f"{{_card: 'workflow', _state: {{seq: 0, now: Date.now(), state: {workflow}}}}}"),
     }  # fmt: skip
 
 

@@ -12,10 +12,8 @@ from tests.browser.lab.conftest import Open
 CONNECT = "import time\nimport pmcp_lab as lab\ndemo = lab.connect('demo')"
 
 BUSY = {
-    "sleep": "time.sleep(20)",
     "loop": "end = time.monotonic() + 20\nwhile time.monotonic() < end:\n    pass",
     "await": "import asyncio\nawait asyncio.sleep(20)",
-    "input": "answer = input('go on? ')",
 }
 
 

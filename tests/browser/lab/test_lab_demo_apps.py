@@ -15,9 +15,10 @@ CELLS = (
     "board = demo.app('chess', moves=['e4', 'e5', 'Nf3', 'Nc6', 'Bc4', 'Nf6', 'd3', 'Bc5', 'O-O', 'd6'])\nboard",
     "places = demo.app('map')\nplaces",
     "data = demo.app('dataviz')\ndata",
-    """def last(view):
-    return [call for call in view.calls if call["method"] == "tools/call"][-1]["result"]["structuredContent"]
-(len(last(board)["moves"]), last(places)["place"]["id"], last(data)["chart"]["kind"])""",
+    """def last(view, tool):
+    calls = [call for call in view.calls if call["method"] == "tools/call" and call["params"]["name"] == tool]
+    return calls[-1]["result"]["structuredContent"]
+(len(last(board, "chess_play")["moves"]), last(places, "map_place")["place"]["id"], last(data, "dataviz")["chart"]["kind"])""",
 )
 
 

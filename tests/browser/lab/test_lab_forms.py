@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.lab.conftest import Open
 
 CONNECT = "import time\nimport pmcp_lab as lab\ndemo = lab.connect('demo', mode={mode!r})"
-MODES = ["legacy", "2026-07-28"]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_form_is_answered_while_a_cell_sleeps(notebook: Open, mode: str) -> None:
-    book = notebook(CONNECT.format(mode=mode), "run = demo.task('publish', model='m')\nrun", "time.sleep(60)")
+def test_a_form_is_answered_while_a_cell_sleeps(notebook: Open) -> None:
+    book = notebook(CONNECT.format(mode="2026-07-28"), "run = demo.task('publish', model='m')\nrun", "time.sleep(60)")
     book.run(0)
     book.run(1)
     book.start(2)
@@ -36,9 +33,8 @@ def test_a_form_is_answered_while_a_cell_sleeps(notebook: Open, mode: str) -> No
     book.finish(2)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_plain_call_asks_below_its_cell_and_goes_on(notebook: Open, mode: str) -> None:
-    book = notebook(CONNECT.format(mode=mode), "demo.call('publish', model='m').value['note']")
+def test_a_plain_call_asks_below_its_cell_and_goes_on(notebook: Open) -> None:
+    book = notebook(CONNECT.format(mode="legacy"), "demo.call('publish', model='m').value['note']")
     book.run(0)
     book.start(1)
     card = book.cell(1)

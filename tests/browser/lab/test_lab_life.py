@@ -136,7 +136,7 @@ def test_mistakes_are_one_readable_block(notebook: Open) -> None:
         assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("wait", ["run.result()", "await run", "demo.call('train', epochs=100, seconds=60)"])
+@pytest.mark.parametrize("wait", ["await run", "demo.call('train', epochs=100, seconds=60)"])
 def test_a_wait_can_be_interrupted(notebook: Open, wait: str) -> None:
     book = notebook(CONNECT, f"run = demo.task('train', epochs=100, seconds=60)\n{wait}", "demo.call('add', a=1, b=2)")
     book.run(0)

@@ -15,7 +15,7 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
         "%load_ext pmcp_lab\nimport pmcp_lab as lab, time\ndemo = lab.connect('demo')",
         "run = %mcp workflow demo sales_report region=north\nrun",
         "time.sleep(120)",
-        "run.status, run.df.status.tolist()",
+        "run.status, set(run.df.status)",
     )
     book.run(0)
     book.run(1)
@@ -42,4 +42,4 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
     assert book.running(2), "the kernel's main thread slept all the while"
     book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
     book.finish(2, 20)
-    assert book.run(3)[0]["data"]["text/plain"] == f"('completed', {['completed'] * 5})"
+    assert book.run(3)[0]["data"]["text/plain"] == "('completed', {'completed'})"
