@@ -21,7 +21,7 @@ class Run {
     const head = element("summary", "", element("code", "", tool.name), this.#state);
     const given = element("pre", "pv-json", json(content));
     given.tabIndex = 0;
-    this.node.append(head, element("h4", "", "Arguments"), given, this.#outcome, this.#cancel);
+    this.node.append(head, element("h3", "", "Arguments"), given, this.#outcome, this.#cancel);
     this.node.dataset.outcome = "running";
   }
 
