@@ -91,8 +91,8 @@ export class Calls {
     for (const view of this.#views.values()) view.dead = value;
   }
 
-  show(calls: Call[]): void {
-    // A question has its own form.
+  /** `asked`: a question is open, which comes first and has its own form. */
+  show(calls: Call[], asked: boolean): void {
     const shown = calls.filter(({ kind }) => kind !== "answer");
     const keys = new Set(shown.map(({ key }) => key));
     let focused = false;
@@ -112,15 +112,15 @@ export class Calls {
         view.dead = this.#dead;
         this.#views.set(call.key, view);
       }
-      const place = index === 0 ? this.#first : this.#body;
+      const place = index === 0 && !asked ? this.#first : this.#body;
       if (view.node.parentNode !== place) place.append(view.node);
     }
     const [first] = shown;
     const step = first?.step && first.kind !== "resume" ? `: ${first.step}` : "";
-    setText(this.#title, `Next${step}`);
+    setText(this.#title, asked ? "Afterwards" : `Next${step}`);
     this.node.hidden = shown.length === 0;
-    this.#later.hidden = shown.length < 2;
-    const more = shown.length - 1;
+    const more = asked ? shown.length : shown.length - 1;
+    this.#later.hidden = more < 1;
     setText(this.#summary, more === 1 ? "Then one more step" : `Then ${more} more steps`);
     if (!focused) return;
     const [next] = this.#views.values();

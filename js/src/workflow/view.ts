@@ -143,7 +143,7 @@ export class WorkflowView {
     setText(this.#trouble, trouble);
     this.#trouble.hidden = trouble === "";
     this.#questions.show(questions);
-    this.#calls.show(shown.doing ? [] : shown.calls);
+    this.#calls.show(shown.doing ? [] : shown.calls, questions.length > 0);
     setText(this.#text, shown.said);
     this.#said.hidden = shown.said === "";
     for (const node of [this.#finish, this.#cancel]) {

@@ -134,3 +134,12 @@ def test_while_the_server_is_at_it(opened: Open) -> None:
     page = opened(doing="Step 3/5: upload", pause=None)
     expect(page.get_by_text("Step 3/5: upload…")).to_be_visible()
     expect(page.get_by_role("button", name="Call upload_file")).to_be_hidden()
+
+
+def test_a_question_comes_before_the_calls(opened: Open) -> None:
+    fields = [{"name": "to", "title": "To whom?", "description": "", "required": True, "kind": "text"}]
+    page = opened(questions=[{"key": "q", "message": "Send it?", "url": None, "fields": fields}])
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Call upload_file")).to_be_hidden()
+    page.get_by_text("Then 2 more steps").click()
+    expect(page.get_by_role("button", name="Call upload_file")).to_be_visible()
