@@ -15,6 +15,7 @@ from pmcp_lab.apps.document import prefixed, with_bridge
 from pmcp_lab.apps.metadata import WidgetCsp, WidgetMetadata
 from pmcp_lab.apps.widget_dir import Widget
 from pmcp_lab.errors import AppError, nearest
+from pmcp_lab.protocol import chatgpt
 from pmcp_lab.protocol.ui import FLAT_URI, MIME_TYPE, Csp, content_security_policy
 
 Path = tuple[str, ...]
@@ -123,17 +124,17 @@ STANDARD = HostAdapter(
 
 CHATGPT = HostAdapter(
     name="chatgpt",
-    mime_type="text/html+skybridge",
+    mime_type=chatgpt.MIME_TYPE,
     clients=r"openai|chatgpt",
-    tool={"uri": (("openai/outputTemplate",),), "private": (("openai/visibility",),)},
+    tool={"uri": ((chatgpt.OUTPUT_TEMPLATE,),), "private": (("openai/visibility",),)},
     tool_constants={
-        "openai/widgetAccessible": True,
+        chatgpt.WIDGET_ACCESSIBLE: True,
         "openai/toolInvocation/invoking": "Running…",
         "openai/toolInvocation/invoked": "Done",
     },
     resource={
-        "csp": ("openai/widgetCSP",),
-        "border": ("openai/widgetPrefersBorder",),
+        "csp": (chatgpt.WIDGET_CSP,),
+        "border": (chatgpt.PREFERS_BORDER,),
         "domain": ("openai/widgetDomain",),
         "description": ("openai/widgetDescription",),
     },
