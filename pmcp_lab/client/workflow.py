@@ -445,7 +445,7 @@ class WorkflowRun:
     # --- how it looks ---
 
     def __repr__(self) -> str:
-        done = sum(step.status in (StepStatus.COMPLETED, StepStatus.SKIPPED) for step in self.steps)
+        done = self._state.done if self._state else 0
         text = f"<Workflow {self._name} {self.status}, {done} of {len(self.steps)} steps"
         return text + (f": {self.pause.message}>" if self.pause else ">")
 

@@ -29,7 +29,9 @@ class WorkflowView(CardWidget):
 
     def __init__(self, run: WorkflowRun) -> None:
         self.run = run
+        # Now, since a delta is made on the background thread, which can't wait for a list that the server changed.
         self._schemas = {name: tool.input_schema for name, tool in run.server.tools.items()}
+        self._about = run.server.prompts[run.name].description
         self._ended = False
         super().__init__(None)
         self.follow(run)
@@ -56,7 +58,7 @@ class WorkflowView(CardWidget):
         return {
             "name": run.name,
             "server": run.server.name,
-            "goal": (run.state and run.state.goal) or run.server.prompts[run.name].description,
+            "goal": (run.state and run.state.goal) or self._about,
             "status": run.status,
             "taskId": run.id,
             "doing": run.doing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,6 +204,18 @@ class TestView:
         assert page.wait("made", 2)[1]["problems"] == {}
         assert pmcp.continued[0]["arguments"] == {"file": "a.tar", "bucket": "b2"}
         until(lambda: page.of("delta")[-1]["workflow"]["steps"][1]["status"] == "completed")
+
+    def test_it_goes_on_when_the_server_has_changed_its_lists(self, server: lab.Server) -> None:
+        run = server.workflow("ship", version="1.2")
+        page = FrontEnd(WorkflowView(run))
+        run._state = dataclasses.replace(run._state, goal=None)
+        server.refresh()
+        runtime().run(self.touched(run))
+        assert page.wait("delta")[-1]["workflow"]["goal"] == "Ship it"
+
+    @staticmethod
+    async def touched(run: lab.client.WorkflowRun) -> None:
+        run.touch()
 
     def test_it_is_saved_as_it_is(self, server: lab.Server) -> None:
         data, _ = WorkflowView(server.workflow("ship", version="1.2"))._repr_mimebundle_()
