@@ -88,7 +88,7 @@ def test_a_view_that_goes_away_in_full_screen(open_app: Open, able: str, inner: 
     expect(page.locator(".pmcp-app")).to_have_count(0)
 
 
-FILE = {"type": "resource", "resource": {"uri": "file:///tmp/../a%2Fb.csv", "mimeType": "text/csv", "text": "a,b"}}
+FILE = {"type": "resource", "resource": {"uri": "file:///folder/../a%2Fb.csv", "mimeType": "text/csv", "text": "a,b"}}
 
 
 def test_a_file_is_saved_when_the_person_says_so(open_app: Open, app: App, inner: Inner) -> None:
