@@ -137,7 +137,8 @@ def test_a_later_kernel_is_let_in(url: str, guard: Guard, monkeypatch: pytest.Mo
 
 def test_a_later_kernel_renews_what_is_over(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     guard.life = 0
-    lab.connect(url, auth=lab.OAuth(open=browse))
+    # Closed, for what it asks by itself would renew the token at the same time.
+    lab.connect(url, auth=lab.OAuth(open=browse)).close()
     guard.life = 3600
     guard.end_access()
     another_kernel(monkeypatch)
