@@ -102,7 +102,8 @@ STAGES := style types layers js unit interop notebooks packaging browser
 PYTEST := $(BIN)/python -m pytest
 # Many tests wait for processes that they start. A file's tests stay together, for they share their servers.
 SIDE_BY_SIDE := -n 2 --dist loadfile
-# A page of a busy machine may come too late once. What was run again is named in the summary, and is to be mended.
+# Processes and pages of a busy machine may come too late once. What was run again is named in the summary, and is to
+# be mended.
 ONCE_MORE := --reruns 1 -rR
 NOT_UNIT := interop or browser or packaging or benchmark or stress
 
@@ -130,16 +131,16 @@ js: js/node_modules/.package-lock.json ## Types, style and tests of the front en
 	cd js && npm run --silent check && npm run --silent test
 
 unit: $(VENV)/.dev front-end ## The quick Python tests
-	$(PYTEST) tests $(SIDE_BY_SIDE) -m "not ($(NOT_UNIT))"
+	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m "not ($(NOT_UNIT))"
 
 interop: $(VENV)/.dev peers ## Against other people's clients and servers
-	$(PYTEST) tests $(SIDE_BY_SIDE) -m interop
+	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m interop
 
 notebooks: $(VENV)/.dev front-end ## Run every notebook
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 packaging: $(VENV)/.dev ## Build and install the package
-	$(PYTEST) tests $(SIDE_BY_SIDE) -m packaging
+	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m packaging
 
 browser: $(VENV)/.dev front-end peers system ## In Chromium
 	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m browser

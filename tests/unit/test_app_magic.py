@@ -40,8 +40,9 @@ def run(shell: InteractiveShell, line: str, cell: str) -> AppView:
 def answer(view: AppView, method: str, **params: Any) -> dict[str, Any]:
     """What the app is answered that asks for something."""
     page = FrontEnd(view)
-    page.send(kind="rpc", view="v", call=len(page.of("rpc-result")), payload={"method": method, "params": params})
-    return page.wait("rpc-result", len(page.of("rpc-result")) + 1)[-1]["payload"]  # type: ignore[no-any-return]
+    answered = len(page.of("rpc-result"))
+    page.send(kind="rpc", view="v", call=answered, payload={"method": method, "params": params})
+    return page.wait("rpc-result", answered + 1)[-1]["payload"]  # type: ignore[no-any-return]
 
 
 def call(view: AppView, tool: str, **arguments: Any) -> Any:
