@@ -137,8 +137,10 @@ class SqliteBackend:
         )
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
-        key = _key(owner)
-        rows = await self._read(_GET, (key, task_id))
+        row = key, _ = (_key(owner), task_id)
+        # Who asks after a change hears of it, even when many are to be committed before.
+        await self._writer.written(row)
+        rows = await self._read(_GET, row)
         return self._record(key, rows[0]) if rows else None
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
@@ -159,7 +161,7 @@ class SqliteBackend:
             if owner in self._most:
                 self._most[owner] += 1
 
-        await self._writer.run(work)
+        await self._writer.run(work, (owner, record.task_id))
         self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 
@@ -183,7 +185,7 @@ class SqliteBackend:
             if statement is _REPLACE[-1]:
                 self._most.pop(owner, None)
 
-        await self._writer.run(work)
+        await self._writer.run(work, (owner, record.task_id))
         self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 

@@ -14,8 +14,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -83,12 +83,18 @@ class Writer:
         self._queue: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._unwritten: dict[tuple[asyncio.AbstractEventLoop, Hashable], asyncio.Future[Any]] = {}
         self._closed = False
+        self._serving = False
+        self._postponed: set[asyncio.AbstractEventLoop] = set()
         self._logged = 0
         connection.execute("PRAGMA busy_timeout = 0")
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[sqlite3.Connection], T], row: Hashable = None) -> T:
         """What `work` returns, once it is committed.
+
+        Args:
+            row: What it writes, for `written`.
 
         Raises:
             Conflict, QuotaReached: From `work`.
@@ -97,20 +103,29 @@ class Writer:
         loop = asyncio.get_running_loop()
         job = _Job(work, loop)
         gathered = self._gathered.get(loop)
+        first = gathered is None
         if gathered is None:
-            self._gathered[loop] = []
+            gathered = self._gathered[loop] = []
             loop.call_soon(self._write, loop)
-        if gathered is not None or not self._try([job]):
+        if not first or not self._try([job]):
             job.reply = loop.create_future()
-            if gathered is not None:
-                gathered.append(job)
-            else:
-                self._hand_over([job])
-            await job.reply
+            gathered.append(job)
+            self._unwritten[loop, row] = job.reply
+            try:
+                await job.reply
+            finally:
+                if self._unwritten.get((loop, row)) is job.reply:
+                    del self._unwritten[loop, row]
         if job.error is not None:
             raise job.error
         result: T = job.result
         return result
+
+    async def written(self, row: Hashable) -> None:
+        """Wait until what this loop has asked to be written to the row is committed, or has failed."""
+        if self._unwritten and (reply := self._unwritten.get((asyncio.get_running_loop(), row))):
+            # Not the reply itself: whoever gives up reading takes no write back.
+            await asyncio.wait([reply])
 
     def read(self, query: str, parameters: Sequence[Any]) -> list[Any] | None:
         """The rows, on the caller's thread; None when the connection is in use."""
@@ -125,7 +140,7 @@ class Writer:
         """Finish what this loop has submitted, and close the connection."""
         loop = asyncio.get_running_loop()
         while loop in self._gathered:
-            self._write(loop)
+            self._write(loop, closing=True)
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
@@ -139,7 +154,7 @@ class Writer:
         with self._using:
             self._connection.close()
 
-    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _write(self, loop: asyncio.AbstractEventLoop, *, closing: bool = False) -> None:
         """Do what the loop's tasks asked for since it last came by here; on its thread."""
         gathered = self._gathered.pop(loop, [])
         batch = gathered[:_AT_ONCE]
@@ -150,8 +165,38 @@ class Writer:
             return
         if self._try(batch):
             _answer(batch)
-        else:
+        elif closing or not self._postpone(loop):
             self._hand_over(batch)
+        else:
+            self._gathered[loop] = batch + self._gathered.get(loop, [])
+
+    def _postpone(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Have the loop write once the thread is done, if it is that which is in the way.
+
+        The thread could write for it, but it would have to wait for the interpreter after every statement, 5 ms each
+        while the loop is busy.
+        """
+        with self._lock:
+            if self._serving:
+                self._postponed.add(loop)
+            return self._serving
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The thread's use of the connection."""
+        with self._lock:
+            self._serving = True
+        try:
+            with self._using:
+                yield
+        finally:
+            with self._lock:
+                self._serving = False
+                postponed, self._postponed = self._postponed, set()
+            for loop in postponed:
+                # A closed loop has nobody left to write for.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._write, loop)
 
     def _try(self, batch: Sequence[_Job]) -> bool:
         """Commit the batch on this thread; false when somebody is in the way."""
@@ -193,7 +238,7 @@ class Writer:
                 asked = [self._queue.get(timeout=pause if self._watching() else None)]
             except queue.Empty:
                 began = time.monotonic()
-                with self._using:
+                with self._turn():
                     wrote = self._others_wrote()
                 # Who watches much looks less often.
                 took = time.monotonic() - began
@@ -203,7 +248,7 @@ class Writer:
                 while asked[-1] is not None and len(asked) < _TOGETHER:
                     asked.append(self._queue.get_nowait())
             batch = [job for jobs in asked if jobs is not None for job in jobs]
-            with self._using:
+            with self._turn():
                 for start in range(0, len(batch), _TOGETHER):
                     self._commit(batch[start : start + _TOGETHER], patiently=True)
                 if not batch and self._logged >= _CHECKPOINT:
