@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from msgspec import Struct, field
+
 from pmcp_lab.protocol.status import TaskStatus
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskState:
+class TaskState(Struct, frozen=True, kw_only=True, gc=False):
     """A task at one moment.
 
     Args:

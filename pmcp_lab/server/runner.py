@@ -8,13 +8,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import Context
-from dataclasses import replace
+from copy import copy
 from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
+from msgspec.structs import replace
 from opentelemetry.trace import StatusCode
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
@@ -362,7 +363,7 @@ class TaskRunner:
             setattr(counts, what, getattr(counts, what) + 1)
 
     def stats(self) -> Stats:
-        tools = {name: replace(counts) for name, counts in self._ended.items()}
+        tools = {name: copy(counts) for name, counts in self._ended.items()}
         for here in tuple(self._loops.values()):
             for name in tuple(here.waiting.values()):
                 tools.setdefault(name, Counts()).waiting += 1

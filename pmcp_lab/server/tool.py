@@ -148,6 +148,7 @@ class TaskTool:
         self.options = dict(options or {})
         self.server: MCPServer[Any] | None = None
         self._fn = fn
+        self._is_coroutine = inspect.iscoroutinefunction(fn)
         self._signature, self._context_parameter = _resolved(fn)
         self.entry = self._make_entry()
         self._tool = Tool.from_function(self.entry, **self.options)
@@ -225,7 +226,7 @@ class TaskTool:
         ready = dict(arguments)
         if self._context_parameter is not None:
             ready[self._context_parameter] = context
-        if inspect.iscoroutinefunction(self._fn):
+        if self._is_coroutine:
             return await self._fn(**ready)
         result = await self._in_thread(partial(self._fn, **ready), context)
         return await result if inspect.isawaitable(result) else result

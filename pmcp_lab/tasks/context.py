@@ -11,9 +11,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from pmcp_lab.errors import InvalidTransition, LabError, TaskCancelled, TaskNotFound

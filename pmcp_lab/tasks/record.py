@@ -7,11 +7,13 @@ it can't be separated, and a reader never sees half a change.
 from __future__ import annotations
 
 import enum
-import uuid
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from pmcp_lab.protocol import TaskState, TaskStatus
 from pmcp_lab.tasks.owner import Owner
@@ -25,8 +27,7 @@ NO_RESULT: Final = _NoResult.NO_RESULT
 """What `TaskRecord.result` is before there is one. A stored None is a result."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True, gc=False):
     """What to run, so that any process with the same tools can.
 
     Args:
@@ -41,16 +42,14 @@ class Job:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True, gc=False):
     """Who runs the task, and until when that is believed without another heartbeat."""
 
     runner: str
     until: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord:
+class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One task.
 
     Args:
@@ -124,14 +123,18 @@ def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRe
 
     Copying it once more takes longer than anything else a change does in memory.
     """
-    object.__setattr__(record, "updated", updated)
-    object.__setattr__(record, "seq", before.seq + 1)
+    force_setattr(record, "updated", updated)
+    force_setattr(record, "seq", before.seq + 1)
     return record
 
 
 def new_task_id() -> str:
     """A UUIDv4: 122 random bits, because an id may act as a bearer token where callers have no identity."""
-    return str(uuid.uuid4())
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def truncated(moment: datetime) -> datetime:

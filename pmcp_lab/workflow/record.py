@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from pmcp_lab.errors import LimitExceeded, TaskError, VariableError
 from pmcp_lab.protocol import TaskStatus, handoff
 from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState, StepStatus, WorkflowState, read_result
@@ -132,7 +134,7 @@ def written(
         return {"variables": variables}
     plain_json(kept, "the results of the steps", limits.result_bytes)
     context = {**job.context, KEPT: kept} if kept else job.context
-    return {"variables": variables, "job": replace(job, arguments=dict(after.arguments), context=context)}
+    return {"variables": variables, "job": structs.replace(job, arguments=dict(after.arguments), context=context)}
 
 
 def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Limits) -> TaskRecord:
@@ -141,7 +143,7 @@ def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Li
     Raises:
         VariableError: It does not fit.
     """
-    return replace(record, variables=merge(record.variables, {handoff.EXTRA + tool: dict(raw)}, limits))
+    return structs.replace(record, variables=merge(record.variables, {handoff.EXTRA + tool: dict(raw)}, limits))
 
 
 def finished(progress: Progress, limits: Limits) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 from mcp.shared.exceptions import MCPError
+from msgspec import structs
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, LimitExceeded, TaskNotFound
 from pmcp_lab.execution import Heartbeat, TaskKey
@@ -197,7 +198,7 @@ class Leader:
             before = kept.load(found, workflow)
             after = interrupted(before, why)
             changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
-            return replace(found, lease=None, message=self._message(None, after), **changes)
+            return structs.replace(found, lease=None, message=self._message(None, after), **changes)
 
         await self._store.change(*key, change)
         return True
@@ -250,7 +251,9 @@ class Leader:
                 decided.progress, decided.move = advance(apply(found), tools, again=again)
             decided.calls = next_calls(decided.progress, tools)
             changes = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
-            return replace(record, **changes, **({} if held else self._moved(record, decided.progress, decided.move)))
+            return structs.replace(
+                record, **changes, **({} if held else self._moved(record, decided.progress, decided.move))
+            )
 
         decided.record = await self._store.change(*key, change)
         return decided

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 pytest.importorskip("aiobotocore", reason="aiobotocore is not installed: pip install 'pmcp_lab[dynamodb]'")
+
+from msgspec.structs import replace
 
 from pmcp_lab.errors import LimitExceeded, MissingExtra, StoreError
 from pmcp_lab.protocol import TaskStatus

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pmcp_lab.errors import LabError, VariableError
 from pmcp_lab.protocol import TaskState, TaskStatus, decode_result, decode_task, legacy, modern

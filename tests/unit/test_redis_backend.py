@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 pytest.importorskip("redis", reason="redis-py is not installed: pip install 'pmcp_lab[redis]'")
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from pmcp_lab.errors import InvalidTransition, LimitExceeded, MissingExtra, StoreError

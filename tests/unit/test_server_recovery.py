@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from mcp.server.auth.middleware.auth_context import auth_context_var, get_access_token
 from mcp.server.mcpserver import Context, MCPServer
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, StoreError

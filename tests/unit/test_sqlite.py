@@ -7,12 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pmcp_lab.errors import LimitExceeded, StoreError
 from pmcp_lab.tasks import Limits, TaskStore

@@ -9,11 +9,11 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pmcp_lab.errors import ConcurrentModification, InvalidTransition, LimitExceeded, TaskNotFound
 from pmcp_lab.tasks import Limits, TaskRecord, TaskStore, open_store, resolve_owner

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -20,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from mcp.server.mcpserver.exceptions import ToolError
+from msgspec.structs import replace
 
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import NextCall, WorkflowState
