@@ -32,6 +32,8 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
+LOOK_AGAIN = 1.0
+"""Seconds until what was shown from memory is read again."""
 CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
 """Bundles that a view may ask for, and whether a stylesheet comes with each."""
 STORED_BYTES = 2 * 1024 * 1024
@@ -180,6 +182,8 @@ class HostedApp(LiveModel):
 
     async def refresh(self) -> None:
         """Read again what was shown from memory, and show it anew if it is another."""
+        # Not while the page draws: reading takes the processor from it.
+        await asyncio.sleep(LOOK_AGAIN)
         shown = self._source
         with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
             await self._reload()
@@ -538,7 +542,9 @@ def open_app(
     tool = server.tool(name)
     if arguments is not None:
         tool.check(arguments)
+    known = recall_app(server, uri, profile)
     # The page makes the model and loads the view's code while the resource is being read.
+    reading = None if known is not None else runtime().start(read_app(server, uri, profile))
     app = make(server, tool, arguments)
     calling = None
     try:
@@ -546,13 +552,15 @@ def open_app(
             calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
         if bridge != "kernel":
             app.bridge = bridge
-        known = recall_app(server, uri, profile)
-        app.show(known or runtime().run(read_app(server, uri, profile)))
         if known is not None:
+            app.show(known)
             runtime().start(app.refresh())
+        elif reading is not None:
+            app.show(runtime().wait(reading))
     except BaseException:
-        if calling is not None:
-            calling.cancel()
+        for pending in (calling, reading):
+            if pending is not None:
+                pending.cancel()
         app.discard()
         raise
     if calling is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -70,7 +71,9 @@ class _Done(Exception):
     pass
 
 
+@cache
 def parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """That of `%mcp`, and those of its commands."""
     top = _Parser(prog="%mcp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     known: dict[str, _Parser] = {}

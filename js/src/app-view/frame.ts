@@ -10,7 +10,7 @@ import {
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
-import { type OldWidgets, prelude, type Stored, VIOLATION } from "./prelude";
+import { VIOLATION } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {
@@ -47,22 +47,28 @@ export interface FrameEvents {
 }
 
 export interface App {
-  resource: Resource;
-  html: string;
-  stored: () => Stored | null;
-  /** For a widget that wants it. */
-  old: OldWidgets | null;
-  /** The app gets nothing but what `old` gives. */
-  only: boolean;
+  name: string;
+  /** What goes into the inner frame, now or when the outer one begins anew. */
+  document: () => string;
   events: FrameEvents;
 }
+
+/** Pixels, until the app says how tall it is. */
+export const INITIAL_HEIGHT = 320;
+/** Of an app that loads in a frame nobody has yet; more than that many are an attack. */
+const MAX_EARLY = 100;
 
 /** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
+  /** What was loaded ahead, and what it said since. */
+  loaded: string | null = null;
+  readonly early: MessageEvent[] = [];
   #app: App | null = null;
   #ready = false;
+  /** To our own outer document; a proxy is sent messages to its window. */
+  #port: MessagePort | undefined;
   #loads = 0;
 
   constructor(
@@ -79,7 +85,7 @@ export class Frame {
       // The origin is "null" for every opaque frame of the page, so the window is the only identity there is.
       const outer = this.node.contentWindow;
       if (outer === null || event.source !== outer) return;
-      if (!proxy || event.origin === this.#origin) this.#receive(event.data);
+      if (!proxy || event.origin === this.#origin) this.#receive(event);
     };
     // Before the document exists: a handshake that comes early is not lost.
     window.addEventListener("message", this.#listener);
@@ -92,15 +98,28 @@ export class Frame {
     return proxy ? new URL(proxy.url).origin : "*";
   }
 
-  /** Show an app, now or as soon as the outer document is there. */
+  /** Show an app, now or as soon as the outer document is there; one that was loaded before goes on. */
   show(app: App): void {
-    this.node.title = app.resource.name;
+    this.node.title = app.name;
     this.#app = app;
-    if (this.#ready) this.#start();
+    const early = this.early.splice(0);
+    if (this.loaded === null) {
+      if (this.#ready) this.#start();
+      return;
+    }
+    app.events.starts();
+    for (const event of early) this.#receive(event);
+  }
+
+  /** Have an app begin before anybody shows it. What it says waits. */
+  load(document: string): void {
+    this.loaded = document;
+    if (this.#ready) this.#begin(document);
   }
 
   post(message: unknown): void {
-    this.node.contentWindow?.postMessage(message, this.#origin);
+    if (this.#port) this.#port.postMessage(message);
+    else this.node.contentWindow?.postMessage(message, this.#origin);
   }
 
   setTheme(theme: Theme): void {
@@ -115,12 +134,16 @@ export class Frame {
     this.node.remove();
   }
 
-  #receive(data: unknown): void {
+  #receive(event: MessageEvent): void {
+    const { data, ports } = event;
     const { method, params } = (data ?? {}) as { method?: unknown; params?: unknown };
-    if (typeof method !== "string" || !method.startsWith(PROXY)) {
+    if (this.loaded !== null && !this.#app && method !== PROXY_READY) {
+      if (this.early.length < MAX_EARLY) this.early.push(event);
+    } else if (typeof method !== "string" || !method.startsWith(PROXY)) {
       this.#app?.events.message(data);
     } else if (method === PROXY_READY) {
       this.#ready = true;
+      if (!this.policy.proxy) this.#port = ports[0];
       this.#start();
     } else if (method === APP_LOADED) {
       this.#loads += 1;
@@ -131,11 +154,16 @@ export class Frame {
   }
 
   #start(): void {
-    if (!this.#app) return;
-    const { html, stored, old, only, events } = this.#app;
+    if (!this.#app) {
+      if (this.loaded !== null) this.#begin(this.loaded);
+      return;
+    }
     this.#loads = 0;
-    events.starts();
-    const document = prelude(stored(), old, only) + html;
+    this.#app.events.starts();
+    this.#begin(this.#app.document());
+  }
+
+  #begin(document: string): void {
     const { proxy, allow } = this.policy;
     this.#control(
       RESOURCE_READY,

@@ -1,12 +1,31 @@
-import type { Widget } from "../shared/anywidget";
+import type { Model, Widget } from "../shared/anywidget";
 import type { Host } from "./bridge";
-import { prepareSpare } from "./spare";
+import { documentOf } from "./documents";
+import type { Resource } from "./frame";
+import { prelude, type Stored } from "./prelude";
+import { loadSpare, prepareSpare } from "./spare";
 import { AppView } from "./view";
+
+/** The app begins as soon as its document is there: the notebook takes a while to make the view. */
+function hasten(model: Model): boolean {
+  const resource = model.get("_resource") as Resource | null;
+  if (!resource?.uri) return false;
+  const html = resource.html ?? documentOf(resource.hash ?? "");
+  if (html !== null && !resource.legacy && model.get("_closed") !== true) {
+    loadSpare(resource, prelude(model.get("_storage") as Stored | null, null, false) + html);
+  }
+  return true;
+}
 
 export default (): Widget => ({
   initialize({ model }) {
     const { policy } = (model.get("_host") ?? {}) as Partial<Host>;
     if (policy) prepareSpare(policy);
+    if (hasten(model)) return;
+    const later = () => {
+      if (hasten(model)) model.off("change:_resource", later);
+    };
+    model.on("change:_resource", later);
   },
   render({ model, el, signal, host }) {
     new AppView(model, el, signal, host);

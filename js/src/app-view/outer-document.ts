@@ -35,8 +35,8 @@ function relay(
     document.documentElement.style.colorScheme = value;
     if (frame) frame.style.colorScheme = value;
   };
-  const tell = (name: string, params: object = {}) =>
-    up.postMessage({ jsonrpc: "2.0", method: proxy + name, params }, "*");
+  const tell = (name: string, params: object = {}, ports: Transferable[] = []) =>
+    up.postMessage({ jsonrpc: "2.0", method: proxy + name, params }, "*", ports);
   const own = (data: { method?: unknown } | null): data is { method: string } =>
     typeof data?.method === "string" && data.method.startsWith(proxy);
   // An app that floods is slowed down here, in a process of its own, and not in the notebook.
@@ -76,36 +76,36 @@ function relay(
       waiting.push({ data, cost });
     } else refuse(data, -32000, "The app sends more than the host takes.");
   };
-  addEventListener("message", (event) => {
-    const data = event.data;
-    if (event.source === up) {
-      if (!own(data)) {
-        frame?.contentWindow?.postMessage(data, "*");
-      } else if (data.method === `${proxy}color-scheme`) {
-        scheme((data as unknown as { params: { value: string } }).params.value);
-      } else if (data.method === `${proxy}resource-ready`) {
-        const { html, sandbox, allow, colorScheme } = (
-          data as unknown as { params: Record<string, string> }
-        ).params;
-        frame?.remove();
-        frame = document.createElement("iframe");
-        frame.setAttribute("sandbox", sandbox as string);
-        frame.allow = allow as string;
-        frame.referrerPolicy = "no-referrer";
-        frame.onload = () => tell("app-loaded");
-        scheme(colorScheme as string);
-        frame.srcdoc = html as string;
-        document.body.append(frame);
-      }
-    } else if (frame && event.source === frame.contentWindow && !own(data)) {
-      pass(data);
+  // What the notebook sends comes this way: a message to a window waits until the sender's page has been drawn.
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = ({ data }) => {
+    if (!own(data)) {
+      frame?.contentWindow?.postMessage(data, "*");
+    } else if (data.method === `${proxy}color-scheme`) {
+      scheme((data as unknown as { params: { value: string } }).params.value);
+    } else if (data.method === `${proxy}resource-ready`) {
+      const { html, sandbox, allow, colorScheme } = (
+        data as unknown as { params: Record<string, string> }
+      ).params;
+      frame?.remove();
+      frame = document.createElement("iframe");
+      frame.setAttribute("sandbox", sandbox as string);
+      frame.allow = allow as string;
+      frame.referrerPolicy = "no-referrer";
+      frame.onload = () => tell("app-loaded");
+      scheme(colorScheme as string);
+      frame.srcdoc = html as string;
+      document.body.append(frame);
     }
+  };
+  addEventListener("message", ({ data, source }) => {
+    if (frame && source === frame.contentWindow && !own(data)) pass(data);
   });
   // Where the frame may go is the business of this document's policy, so it is told here.
   addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
     tell("not-loaded", { directive: effectiveDirective, blocked: blockedURI }),
   );
-  tell("proxy-ready");
+  tell("proxy-ready", {}, [port2]);
 }
 
 function attribute(text: string): string {

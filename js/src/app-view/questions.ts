@@ -8,6 +8,8 @@ interface Question {
   no: string;
 }
 
+export type Ask = (name: string, question: Question) => Promise<boolean>;
+
 /** What an app may do only when the person at the page says so. */
 export class Questions {
   /** Open ones, by name: how to say no. */
@@ -36,26 +38,8 @@ export class Questions {
   }
 
   async download(contents: unknown[]): Promise<boolean> {
-    const { files, embedded, save } = await this.code();
-    const offered = files(contents);
-    if (offered.length === 0) return false;
-    const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
-    const detail = offered
-      .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
-      .join(", ");
-    if (!(await this.#ask("download", { text, detail, yes: "Save", no: "Don’t save" })))
-      return false;
-    for (const { name, body } of offered) {
-      if (body instanceof Blob) save({ name, body });
-      else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
-      else {
-        const resource = await this.read(body.uri);
-        const found = resource && embedded(resource);
-        if (!(found?.body instanceof Blob)) return false;
-        save({ name, body: found.body });
-      }
-    }
-    return true;
+    const { download } = await this.code();
+    return download(contents, (name, question) => this.#ask(name, question), this.read);
   }
 
   /** One question of a kind at a time: a second must not slip something else under the pointer. */

@@ -2,7 +2,7 @@
 import type { Theme } from "../shared/theme";
 import { Bridge, type Host, type Port } from "./bridge";
 import { Frame, type Resource } from "./frame";
-import type { OldWidgets, Stored } from "./prelude";
+import { type OldWidgets, prelude, type Stored } from "./prelude";
 import { takeSpare } from "./spare";
 import type { Trace } from "./trace";
 
@@ -41,7 +41,7 @@ export class RunningApp {
       this.frame.post(message);
     };
     this.bridge = new Bridge({ ...port, post }, host);
-    const spare = takeSpare(resource, stage);
+    const spare = takeSpare(resource, stage, this.#document());
     this.frame = spare ?? new Frame(resource, theme);
     this.frame.setTheme(theme);
     this.frame.node.style.height = `${height}px`;
@@ -50,7 +50,7 @@ export class RunningApp {
   }
 
   start(): void {
-    const { resource, html, stored, old, only, trace } = this.opening;
+    const { resource, trace } = this.opening;
     const receive = (data: unknown) => {
       trace.add("app", data);
       this.bridge.receive(data);
@@ -68,8 +68,13 @@ export class RunningApp {
       // That is no sign of life: it may be the last that there is to hear.
       notLoaded: receive,
     };
-    this.frame.show({ resource, html, stored, old, only, events });
+    this.frame.show({ name: resource.name, document: () => this.#document(), events });
     this.bridge.start();
+  }
+
+  #document(): string {
+    const { html, stored, old, only } = this.opening;
+    return prelude(stored(), old, only) + html;
   }
 
   remove(): void {

@@ -1,10 +1,12 @@
 import { currentTheme } from "../shared/theme";
-import { Frame, type Policy } from "./frame";
+import { Frame, INITIAL_HEIGHT, type Policy } from "./frame";
 
 /** A spare that nobody took in this time is given back. */
 const PATIENCE = 60_000;
+/** An app that was loaded ahead, and that nobody shows, ends after so long. */
+const EARLY_PATIENCE = 3000;
 /** Every widget has a module of its own, so what a page has once is kept at the page. */
-const KEY = Symbol.for("pmcp_lab.spare-frame.1");
+const KEY = Symbol.for("pmcp_lab.spare-frame.2");
 
 interface Spare {
   frame: Frame;
@@ -37,13 +39,16 @@ export function hasSpare(policy: Policy): boolean {
 /**
  * Make an outer frame ahead of the app that will need one. A sandboxed frame takes a process and a navigation of its
  * own before it can take the app, about as long as the kernel takes to read the app; made ahead, that costs nothing.
+ * @param width That of the last view, in pixels: an app that is loaded ahead finds the room it will have.
  */
-export function prepareSpare(policy: Policy): void {
+export function prepareSpare(policy: Policy, width = 0): void {
   const holder = document.createElement("div");
   if (page[KEY] || !movable(holder)) return;
   const frame = new Frame(policy, currentTheme());
   // Not `display: none`: a frame that is not rendered may be left alone by the browser.
-  holder.style.cssText = "position:absolute;width:0;height:0;overflow:hidden;visibility:hidden";
+  const height = width && INITIAL_HEIGHT;
+  holder.style.cssText = `position:absolute;top:0;width:${width}px;height:${height}px;overflow:hidden;visibility:hidden`;
+  frame.node.style.cssText += ";border:0;width:100%;height:100%";
   holder.setAttribute("aria-hidden", "true");
   holder.append(frame.node);
   document.body.append(holder);
@@ -51,9 +56,13 @@ export function prepareSpare(policy: Policy): void {
 }
 
 /** Puts the spare into `slot` and hands it over; null when there is none that fits. `slot` must be in the page. */
-export function takeSpare(policy: Policy, slot: Element): Frame | null {
+export function takeSpare(policy: Policy, slot: Element, document: string): Frame | null {
   const spare = page[KEY];
   if (!spare || !hasSpare(policy) || !slot.isConnected || !movable(slot)) return null;
+  if (spare.frame.loaded !== null && spare.frame.loaded !== document) {
+    drop();
+    return null;
+  }
   page[KEY] = undefined;
   clearTimeout(spare.patience);
   slot.replaceChildren();
@@ -61,6 +70,16 @@ export function takeSpare(policy: Policy, slot: Element): Frame | null {
   spare.holder.remove();
   spare.frame.setTheme(currentTheme());
   return spare.frame;
+}
+
+/** Have an app begin in the spare while the notebook makes its view. Not where nobody knows how wide that will be. */
+export function loadSpare(policy: Policy, document: string): void {
+  const spare = page[KEY];
+  if (!spare || !hasSpare(policy) || spare.frame.loaded !== null || !spare.holder.clientWidth)
+    return;
+  clearTimeout(spare.patience);
+  spare.patience = setTimeout(drop, EARLY_PATIENCE);
+  spare.frame.load(document);
 }
 
 function drop(): void {

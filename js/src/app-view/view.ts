@@ -13,7 +13,7 @@ import type { DirectModule } from "./direct";
 import { DISPLAY_MODES, Display } from "./display";
 import { documentOf, keepDocument } from "./documents";
 import type { DownloadModule } from "./download";
-import type { Resource } from "./frame";
+import { INITIAL_HEIGHT, type Resource } from "./frame";
 import { type Inspected, Inspection, type InspectorModule } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
 import type { Left, OldWidgets, Stored } from "./prelude";
@@ -31,7 +31,6 @@ import { showWanted } from "./wishes";
 import { said } from "./words";
 
 const SIZES = { min: 32, max: 2000 };
-const INITIAL_HEIGHT = 320;
 /** Milliseconds an app that is replaced by its successor has to say what it keeps. */
 const SUCCESSION_PATIENCE = 100;
 
@@ -299,7 +298,7 @@ export class AppView {
     this.#status.phase(phase, host);
     if (phase !== "ready") return;
     // The next app finds its frame ready, once this one has its own start behind it.
-    if (host.policy) prepareSpare(host.policy);
+    if (host.policy) prepareSpare(host.policy, this.#chrome.stage.clientWidth);
     this.#offerModes();
   }
 

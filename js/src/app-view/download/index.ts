@@ -1,9 +1,9 @@
 /** What an app hands over with `ui/download-file`, as files. A bundle of its own: few apps do. */
 
+import type { Ask } from "../questions";
+
 export interface DownloadModule {
-  files: typeof files;
-  embedded: typeof embedded;
-  save: typeof save;
+  download: typeof download;
 }
 
 const MAX_NAME = 120;
@@ -12,6 +12,35 @@ export interface File {
   name: string;
   /** What is in it, or where it is. */
   body: Blob | URL | { uri: string };
+}
+
+/**
+ * Save what the person says yes to; whether all of it was.
+ * @param read A resource of the server, read for the person and not for the app.
+ */
+export async function download(
+  contents: unknown[],
+  ask: Ask,
+  read: (uri: string) => Promise<Record<string, unknown> | undefined>,
+): Promise<boolean> {
+  const offered = files(contents);
+  if (offered.length === 0) return false;
+  const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
+  const detail = offered
+    .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
+    .join(", ");
+  if (!(await ask("download", { text, detail, yes: "Save", no: "Don’t save" }))) return false;
+  for (const { name, body } of offered) {
+    if (body instanceof Blob) save({ name, body });
+    else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
+    else {
+      const resource = await read(body.uri);
+      const found = resource && embedded(resource);
+      if (!(found?.body instanceof Blob)) return false;
+      save({ name, body: found.body });
+    }
+  }
+  return true;
 }
 
 /** The files among the contents; what is none is left out. Names and types are the app's, and not to be trusted. */
