@@ -43,7 +43,7 @@ BURST = 10.0
 STEADY = 5.0
 """A stream that ends sooner than this is opened again with growing pauses."""
 RELEARN = 60.0
-"""Seconds until a list that did not pay is tried again."""
+"""Seconds until a list that failed is tried again; one that did not pay is tried sooner at first."""
 LONGEST = 30.0
 """Seconds: the upper end of every pause that grows."""
 
@@ -142,6 +142,7 @@ class Watcher:
         self._page_of: dict[str, int] = {}
         self._unlisted: set[str] = set()
         self._list_again = 0.0
+        self._misses = 0
         self._held = 0.0
         self._holds = 0
         for task_id in self._watched:
@@ -350,9 +351,10 @@ class Watcher:
                 listed = await self._asks.list(cursor)
                 page += 1
                 for task_id, after in listed.tasks.items():
-                    if task_id not in wanted:
+                    wanted.pop(task_id, None)
+                    # Who is not due yet is fresh as well, and comes with the others from now on.
+                    if task_id not in self._plans or self._covers(task_id):
                         continue
-                    del wanted[task_id]
                     self._page_of[task_id] = page
                     self._unplan(task_id)
                     if after is not None and task_id in self._watched and task_id not in self._busy:
@@ -369,8 +371,14 @@ class Watcher:
             return
         if exhausted:
             self._unlisted.update(task_id for task_id in wanted if task_id in self._watched)
-        if cost - len(wanted) < page:
-            self._list_again = _now() + RELEARN
+        else:
+            # As far as is known by now: a list is read for them when there are more of them than pages.
+            self._page_of.update(dict.fromkeys(wanted, page + 1))
+        if cost - len(wanted) >= page:
+            self._misses = 0
+        else:
+            self._list_again = _now() + min(RELEARN, FLOOR * 2**self._misses)
+            self._misses += 1
 
     # --- by stream ---
 

@@ -324,6 +324,22 @@ class TestByList:
         assert set(server.count()) == {"list"}
         assert len(server.asked) <= 10
 
+    def test_a_list_that_did_not_pay_once_is_not_given_up_when_many_more_come(self) -> None:
+        server = Server(page=50)
+        # As a server lists them: the newest first, so that what is watched moves to later pages.
+        server.listed = []
+
+        async def scenario() -> None:
+            async with connected(server):
+                for number in range(1000):
+                    server.listed = [f"task {number}", *(server.listed or [])]
+                    server.watch(f"task {number}")
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(10)
+
+        run(scenario())
+        assert server.count()["get"] <= 300, server.count()
+
     def test_what_no_list_shows_is_asked_for_by_itself(self) -> None:
         server = Server(page=50)
         server.listed = names(100)[:90]
