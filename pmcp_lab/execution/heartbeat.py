@@ -54,17 +54,16 @@ class Heartbeat:
     def hold(self, key: TaskKey) -> None:
         """From now on; the task has just been claimed, or was made with a lease."""
         self._held.add(key)
-        if self._timer is None:
+        if self._timer is None and self._beating is None:
             self._wait()
 
     def drop(self, key: TaskKey) -> None:
         self._held.discard(key)
 
-    def _wait(self) -> None:
+    def _wait(self, took: float = 0.0) -> None:
+        pause = self._seconds if self._alone else self._seconds / 3
         # In a context of its own: a request's would live as long as there is something to do.
-        self._timer = asyncio.get_running_loop().call_later(
-            self._seconds if self._alone else self._seconds / 3, self._start, context=Context()
-        )
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, pause - took), self._start, context=Context())
 
     def _start(self) -> None:
         self._timer = None
@@ -72,16 +71,22 @@ class Heartbeat:
             self._beating = asyncio.create_task(self._beat(), name="heartbeat of tasks")
 
     async def _beat(self) -> None:
-        self._wait()
-        keys = tuple(self._held)
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            if self._alone:
-                for key in some:
-                    await self._look(key)
-                await asyncio.sleep(0)
-            else:
-                await asyncio.gather(*(self._renew(key) for key in some))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            keys = tuple(self._held)
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                if self._alone:
+                    for key in some:
+                        await self._look(key)
+                    await asyncio.sleep(0)
+                else:
+                    await asyncio.gather(*(self._renew(key) for key in some))
+        finally:
+            # Not before: on a loop that is too slow for so many, beats would pile up and leave it time for nothing else.
+            self._beating = None
+            self._wait(loop.time() - began)
 
     async def _look(self, key: TaskKey) -> None:
         try:
