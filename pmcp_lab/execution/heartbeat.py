@@ -84,7 +84,7 @@ class Heartbeat:
                 else:
                     await asyncio.gather(*(self._renew(key) for key in some))
         finally:
-            # Not before: on a loop that is too slow for so many, beats would pile up and leave it time for nothing else.
+            # Not before: on a loop that is too slow for so many, beats would pile up and leave time for nothing else.
             self._beating = None
             self._wait(loop.time() - began)
 
