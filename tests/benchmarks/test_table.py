@@ -20,7 +20,7 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.notebook import TaskTable
 from pmcp_lab.notebook.sheet import Sheet
 from tests.benchmarks.synthetic import make, observe
-from tests.browser.bare.conftest import bare, site, static  # noqa: F401 - fixtures
+from tests.browser.bare.conftest import api_hits, bare, site, static  # noqa: F401 - fixtures
 from tests.browser.bare.test_bare_table import OPEN
 from tests.unit.front_end import Comm, FrontEnd, until
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 import pmcp_lab as lab
 from tests.benchmarks.test_table import stream
-from tests.browser.bare.conftest import bare, site, static  # noqa: F401 - fixtures
+from tests.browser.bare.conftest import api_hits, bare, site, static  # noqa: F401 - fixtures
 
 MINUTES = 10
 PER_SECOND = 5
