@@ -111,10 +111,12 @@ export class TableView {
     feed.attach(this.#channel, () => this.#schedule(), signal);
     settings.watch(() => this.#schedule(), signal);
     const sizes = new ResizeObserver(() => {
+      this.#tall = 0;
       this.#measure();
       this.#schedule();
     });
     sizes.observe(this.#root);
+    sizes.observe(this.#scroller);
     this.#watchVisibility(signal);
     signal.addEventListener("abort", () => {
       sizes.disconnect();
@@ -142,7 +144,8 @@ export class TableView {
   }
 
   #scrolled(): void {
-    this.#context.settings.scrollTop = this.#scroller.scrollTop;
+    this.#top = this.#scroller.scrollTop;
+    this.#context.settings.scrollTop = this.#top;
     this.#schedule();
   }
 
@@ -236,12 +239,18 @@ export class TableView {
     this.#empty.hidden = count > 0;
     if (count === 0) setText(this.#empty, this.#emptyText());
     const height = `${this.#geometry.height}px`;
-    if (this.#body.style.height !== height) this.#body.style.height = height;
+    if (this.#body.style.height !== height) {
+      this.#body.style.height = height;
+      this.#tall = 0;
+    }
     this.#paintLines();
     this.#tick(rows.live > 0 && !feed.clock.frozen);
   }
 
   #seenLayout = 0;
+  /** Where it is scrolled to and how tall it is, while that is known: asking has the browser lay out the page. */
+  #top = 0;
+  #tall = 0;
 
   /** The model comes with the first rows only. */
   #askForMore(): void {
@@ -261,8 +270,11 @@ export class TableView {
   }
 
   #paintLines(): void {
-    const { scrollTop } = this.#scroller;
-    const span = this.#geometry.visible(scrollTop, this.#scroller.clientHeight, OVERSCAN);
+    if (this.#tall === 0) {
+      this.#tall = this.#scroller.clientHeight;
+      this.#top = this.#scroller.scrollTop;
+    }
+    const span = this.#geometry.visible(this.#top, this.#tall, OVERSCAN);
     this.#pool.show(span, this.#geometry, this.#keys.active);
     this.#panels.show(span, this.#geometry);
     this.#look(span);
@@ -304,6 +316,7 @@ export class TableView {
   #reveal(line: number): void {
     const { scrollTop } = this.#scroller;
     this.#scroller.scrollTop = this.#geometry.reveal(line, scrollTop, this.#viewport);
+    this.#tall = 0;
     this.#paintLines();
   }
 
