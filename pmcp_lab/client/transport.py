@@ -30,10 +30,13 @@ CREATED = "run.pmcp/created-task"
 """`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
 
 # Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
-_DIE_WITH_PARENT = (
-    "import ctypes, os, signal, sys\n"
+# The page of an app is one line of half a megabyte: through a pipe of 64 KB server and kernel take eight turns at it.
+_LAUNCH = (
+    "import ctypes, fcntl, os, signal, sys\n"
     "ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
     "if os.getppid() != int(sys.argv[1]): sys.exit(1)\n"
+    "try: fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
+    "except OSError: pass\n"
     "os.execvp(sys.argv[2], sys.argv[2:])\n"
 )
 
@@ -84,7 +87,7 @@ def stdio_parameters(command: Command) -> StdioServerParameters:
     if shutil.which(local, path=path) is None:
         raise ConnectionFailed(f"Can't start {command}: there is no program {program!r} (or it is not executable).")
     if sys.platform == "linux":
-        args = ["-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), program, *args]
+        args = ["-I", "-S", "-c", _LAUNCH, str(os.getpid()), program, *args]
         program = sys.executable
     return StdioServerParameters(command=program, args=args, env=env, cwd=command.cwd, encoding_error_handler="replace")
 

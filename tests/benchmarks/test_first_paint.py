@@ -17,7 +17,7 @@ from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F4
 from tests.browser.lab.jupyter import Notebook
 from tests.peers import Peer
 
-ROUNDS = 9
+ROUNDS = 21
 LIMIT = 1.3
 SECOND_LIMIT = 1.15
 

@@ -45,9 +45,10 @@ export function prepareSpare(policy: Policy, width = 0): void {
   const holder = document.createElement("div");
   if (page[KEY] || !movable(holder)) return;
   const frame = new Frame(policy, currentTheme());
-  // Not `display: none`: a frame that is not rendered may be left alone by the browser.
+  // Not `display: none`: a frame that is not rendered may be left alone by the browser. Fixed, so that a page that
+  // becomes narrower has nothing to scroll to.
   const height = width && INITIAL_HEIGHT;
-  holder.style.cssText = `position:absolute;top:0;width:${width}px;height:${height}px;overflow:hidden;visibility:hidden`;
+  holder.style.cssText = `position:fixed;top:0;width:${width}px;height:${height}px;overflow:hidden;visibility:hidden`;
   frame.node.style.cssText += ";border:0;width:100%;height:100%";
   holder.setAttribute("aria-hidden", "true");
   holder.append(frame.node);
@@ -85,6 +86,7 @@ export function loadSpare(policy: Policy, document: string): void {
 function drop(): void {
   const spare = page[KEY];
   page[KEY] = undefined;
+  clearTimeout(spare?.patience);
   spare?.frame.remove();
   spare?.holder.remove();
 }

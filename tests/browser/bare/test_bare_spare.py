@@ -115,6 +115,14 @@ def test_an_app_begins_while_the_notebook_makes_its_view(open_app: Open, app: Ap
     assert results == 1
 
 
+def test_the_spare_makes_no_page_wider(open_app: Open, app: App) -> None:
+    page = open_app(app())
+    ready(page)
+    expect(page.locator(SPARE)).to_have_count(1)
+    page.set_viewport_size({"width": 380, "height": 600})
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_what_was_loaded_ahead_for_another_is_not_shown(open_app: Open, app: App, inner: Inner) -> None:
     page = open_app(app())
     load_ahead(page, app("window.mark = 'ahead'"))
