@@ -38,7 +38,7 @@ _VERSION: Final = 3
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_KEPT: Final = 2_048
+_KEPT: Final = 256
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
 
