@@ -302,3 +302,37 @@ async def test_moments_are_kept_to_the_end_of_the_calendar(path: Path) -> None:
     assert await store.get(ANN, task.task_id) == task
     assert await backend.next_expiry() == last
     await store.close()
+
+
+async def test_who_asks_after_a_change_hears_of_it_though_it_is_to_be_committed(tmp_path: Path) -> None:
+    store = TaskStore(SqliteBackend(tmp_path / "tasks.db"))
+    first, second = await store.create(ANN), await store.create(ANN)
+    # In one turn: the first write is done at once, the second waits for the end of the turn.
+    _, _, found = await asyncio.gather(
+        store.update(ANN, first.task_id, message="at once"),
+        store.update(ANN, second.task_id, message="soon"),
+        store.get(ANN, second.task_id),
+    )
+    assert found.message == "soon"
+    await store.close()
+
+
+async def test_a_loop_writes_itself_what_the_thread_was_in_the_way_of(tmp_path: Path) -> None:
+    store = TaskStore(SqliteBackend(tmp_path / "tasks.db"))
+    writer = store.backend._writer  # type: ignore[attr-defined]
+    begun, over = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with writer._turn():
+            begun.set()
+            over.wait(5)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    begun.wait(5)
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.1, over.set)
+    names = await asyncio.gather(*(writer.run(lambda _: threading.current_thread()) for _ in range(5)))
+    thread.join()
+    assert set(names) == {threading.current_thread()}
+    await store.close()
