@@ -7,7 +7,7 @@ it can't be separated, and a reader never sees half a change.
 from __future__ import annotations
 
 import enum
-import os
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -130,11 +130,7 @@ def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRe
 
 def new_task_id() -> str:
     """A UUIDv4: 122 random bits, because an id may act as a bearer token where callers have no identity."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return str(uuid.uuid4())
 
 
 def truncated(moment: datetime) -> datetime:
