@@ -62,9 +62,10 @@ const MAX_EARLY = 100;
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
-  /** What was loaded ahead, and what it said since. */
+  /** The document that was loaded ahead. */
   loaded: string | null = null;
-  readonly early: MessageEvent[] = [];
+  /** What it has said since. */
+  readonly #early: MessageEvent[] = [];
   #app: App | null = null;
   #ready = false;
   /** To our own outer document; a proxy is sent messages to its window. */
@@ -102,7 +103,7 @@ export class Frame {
   show(app: App): void {
     this.node.title = app.name;
     this.#app = app;
-    const early = this.early.splice(0);
+    const early = this.#early.splice(0);
     if (this.loaded === null) {
       if (this.#ready) this.#start();
       return;
@@ -138,7 +139,7 @@ export class Frame {
     const { data, ports } = event;
     const { method, params } = (data ?? {}) as { method?: unknown; params?: unknown };
     if (this.loaded !== null && !this.#app && method !== PROXY_READY) {
-      if (this.early.length < MAX_EARLY) this.early.push(event);
+      if (this.#early.length < MAX_EARLY) this.#early.push(event);
     } else if (typeof method !== "string" || !method.startsWith(PROXY)) {
       this.#app?.events.message(data);
     } else if (method === PROXY_READY) {
