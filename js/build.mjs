@@ -1,7 +1,8 @@
 // Bundles each widget into one ESM file and one stylesheet that the Python package ships.
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, relative, resolve } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
@@ -64,6 +65,37 @@ const publishedSchema = {
   },
 };
 
+/** What a front end loads once for every model. */
+const WIDGETS = ["app-view.js", "task-table.js", "cards.js"];
+const EXPORT = /export\{([\w$]+) as default\};\s*$/;
+
+/**
+ * One copy of a widget's code for a page: the second model of a kind finds it there, compiled and warm, and what a
+ * module keeps is the page's. Not in parentheses, which would have it compiled in any case.
+ */
+function oncePerPage(name, code) {
+  if (!EXPORT.test(code)) throw new Error(`${name} does not end with its default export`);
+  const key = `pmcp_lab.${createHash("sha256").update(code).digest("hex").slice(0, 8)}`;
+  return `export default globalThis[Symbol.for("${key}")]??=function(){${code.replace(EXPORT, "return $1")}}();`;
+}
+
+const writing = {
+  name: "writing",
+  setup({ onEnd }) {
+    onEnd(async ({ outputFiles }) => {
+      for (const { path, text } of outputFiles ?? []) {
+        const name = basename(path);
+        const content = WIDGETS.includes(name) ? oncePerPage(name, text) : text;
+        await writeFile(path, content);
+        if (args.watch) continue;
+        const sizes = [Buffer.byteLength(content), gzipSync(content).length];
+        const [raw, gzip] = sizes.map((bytes) => `${(bytes / 1024).toFixed(1)} KB`.padStart(9));
+        process.stdout.write(`${relative(outdir, path).padEnd(16)}${raw}${gzip} gzip\n`);
+      }
+    });
+  },
+};
+
 /** @type {import("esbuild").BuildOptions} */
 const shared = {
   absWorkingDir: here,
@@ -74,7 +106,7 @@ const shared = {
   charset: "utf8",
   legalComments: "none",
   metafile: true,
-  write: true,
+  write: false,
   logLevel: "warning",
 };
 
@@ -89,22 +121,20 @@ const kinds = [
         ? [{ in: `${folder}/style.css`, out: name }]
         : []),
     ]),
-    plugins: [publishedSchema],
+    plugins: [publishedSchema, writing],
   },
   // Goes into documents, where a module would come too late for the scripts after it.
-  { ...shared, format: "iife", entryPoints: [{ in: "src/bridge/index.ts", out: "bridge" }] },
+  {
+    ...shared,
+    format: "iife",
+    entryPoints: [{ in: "src/bridge/index.ts", out: "bridge" }],
+    plugins: [writing],
+  },
 ];
 
 if (args.watch) {
   for (const kind of kinds) await (await context(kind)).watch();
   process.stdout.write(`watching, writing to ${outdir}\n`);
 } else {
-  const built = await Promise.all(kinds.map((kind) => build({ ...kind, write: false })));
-  const { writeFile } = await import("node:fs/promises");
-  for (const file of built.flatMap(({ outputFiles }) => outputFiles)) {
-    await writeFile(file.path, file.contents);
-    const sizes = [file.contents.length, gzipSync(file.contents).length];
-    const [raw, gzip] = sizes.map((bytes) => `${(bytes / 1024).toFixed(1)} KB`.padStart(9));
-    process.stdout.write(`${relative(outdir, file.path).padEnd(16)}${raw}${gzip} gzip\n`);
-  }
+  await Promise.all(kinds.map((kind) => build(kind)));
 }

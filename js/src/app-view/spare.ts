@@ -5,16 +5,12 @@ import { Frame, INITIAL_HEIGHT, type Policy } from "./frame";
 const PATIENCE = 60_000;
 /** An app that was loaded ahead, and that nobody shows, ends after so long. */
 const EARLY_PATIENCE = 3000;
-/** Every widget has a module of its own, so what a page has once is kept at the page. */
-const KEY = Symbol.for("pmcp_lab.spare-frame.2");
 
 interface Spare {
   frame: Frame;
   holder: HTMLElement;
   patience: ReturnType<typeof setTimeout>;
 }
-
-type Page = typeof globalThis & { [KEY]?: Spare | undefined };
 
 /** Moves a connected node without reloading the frames in it. Not in every browser, nor in TypeScript's library. */
 type Movable = Element & { moveBefore(node: Node, before: Node | null): void };
@@ -23,11 +19,12 @@ function movable(node: Element): node is Movable {
   return "moveBefore" in node;
 }
 
-const page = globalThis as Page;
+/** The page's: its models share this module. */
+let spare: Spare | undefined;
 
 /** Whether there is a spare for this policy. */
 export function hasSpare(policy: Policy): boolean {
-  const frame = page[KEY]?.frame;
+  const frame = spare?.frame;
   return (
     frame !== undefined &&
     frame.policy.csp === policy.csp &&
@@ -43,7 +40,7 @@ export function hasSpare(policy: Policy): boolean {
  */
 export function prepareSpare(policy: Policy, width = 0): void {
   const holder = document.createElement("div");
-  if (page[KEY] || !movable(holder)) return;
+  if (spare || !movable(holder)) return;
   const frame = new Frame(policy, currentTheme());
   // Not `display: none`: a frame that is not rendered may be left alone by the browser. Fixed, so that a page that
   // becomes narrower has nothing to scroll to.
@@ -53,29 +50,28 @@ export function prepareSpare(policy: Policy, width = 0): void {
   holder.setAttribute("aria-hidden", "true");
   holder.append(frame.node);
   document.body.append(holder);
-  page[KEY] = { frame, holder, patience: setTimeout(drop, PATIENCE) };
+  spare = { frame, holder, patience: setTimeout(drop, PATIENCE) };
 }
 
 /** Puts the spare into `slot` and hands it over; null when there is none that fits. `slot` must be in the page. */
 export function takeSpare(policy: Policy, slot: Element, document: string): Frame | null {
-  const spare = page[KEY];
   if (!spare || !hasSpare(policy) || !slot.isConnected || !movable(slot)) return null;
-  if (spare.frame.loaded !== null && spare.frame.loaded !== document) {
+  const { frame, holder } = spare;
+  if (frame.loaded !== null && frame.loaded !== document) {
     drop();
     return null;
   }
-  page[KEY] = undefined;
   clearTimeout(spare.patience);
+  spare = undefined;
   slot.replaceChildren();
-  slot.moveBefore(spare.frame.node, null);
-  spare.holder.remove();
-  spare.frame.setTheme(currentTheme());
-  return spare.frame;
+  slot.moveBefore(frame.node, null);
+  holder.remove();
+  frame.setTheme(currentTheme());
+  return frame;
 }
 
 /** Have an app begin in the spare while the notebook makes its view. Not where nobody knows how wide that will be. */
 export function loadSpare(policy: Policy, document: string): void {
-  const spare = page[KEY];
   if (!spare || !hasSpare(policy) || spare.frame.loaded !== null || !spare.holder.clientWidth)
     return;
   clearTimeout(spare.patience);
@@ -84,9 +80,8 @@ export function loadSpare(policy: Policy, document: string): void {
 }
 
 function drop(): void {
-  const spare = page[KEY];
-  page[KEY] = undefined;
   clearTimeout(spare?.patience);
   spare?.frame.remove();
   spare?.holder.remove();
+  spare = undefined;
 }

@@ -133,3 +133,15 @@ def test_calls_end_with_the_kernel(open_app: Open, app: App, inner: Inner) -> No
     expect(page.locator(".pmcp-bar")).to_contain_text("Run its cell again")
     until_inner = "async () => { while (!why) await new Promise((next) => setTimeout(next, 10)); return why.code }"
     assert inner().locator("body").evaluate(until_inner) == -32000
+
+
+def test_a_page_has_the_code_of_a_widget_once(bare: Page) -> None:
+    """Every model imports its own copy of the text; what a second one would compile and keep anew is already there."""
+    same = """async (name) => {
+        const text = await (await fetch(`/static/${name}.js`)).text();
+        const load = () => import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
+        const [first, second] = [await load(), await load()];
+        return first !== second && first.default === second.default;
+    }"""
+    for name in ("app-view", "task-table", "cards"):
+        assert bare.evaluate(same, name), name
