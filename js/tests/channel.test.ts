@@ -36,7 +36,7 @@ class FakeModel implements Model {
   }
 }
 
-function open(state: Record<string, unknown> = {}) {
+function open(state: Record<string, unknown> = {}, patience?: number) {
   const model = new FakeModel(state);
   const life = new AbortController();
   const links: Link[] = [];
@@ -48,6 +48,7 @@ function open(state: Record<string, unknown> = {}) {
     seq: () => seq,
     receive: (message) => received.push(message),
     linked: (link) => links.push(link),
+    ...(patience === undefined ? {} : { patience }),
   });
   const at = (value: number) => {
     seq = value;
@@ -69,6 +70,17 @@ describe("a view's channel", () => {
     life.abort();
     expect(model.sent.at(-1)).toEqual({ kind: "bye", view: channel.view });
     expect([...model.listeners.values()].every((set) => set.size === 0)).toBe(true);
+  });
+
+  it("says hello later where something else comes first, and not after its end", () => {
+    const { model } = open({}, 1000);
+    const { model: short, life } = open({}, 1000);
+    vi.advanceTimersByTime(999);
+    expect(model.sent).toEqual([]);
+    life.abort();
+    vi.advanceTimersByTime(1000);
+    expect(model.kinds()).toEqual(["hello"]);
+    expect(short.kinds()).toEqual(["bye"]);
   });
 
   it("hears what is for it or for all", () => {

@@ -34,6 +34,9 @@ const SIZES = { min: 32, max: 2000 };
 /** Milliseconds an app that is replaced by its successor has to say what it keeps. */
 const SUCCESSION_PATIENCE = 100;
 
+/** Milliseconds. A hello costs the notebook and the kernel several messages, of which the app's paint has none to spare. */
+const GREETING_PATIENCE = 1000;
+
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
   capabilities: {},
@@ -138,6 +141,7 @@ export class AppView {
       seq: () => 0,
       receive: (message) => this.#fromKernel(message),
       linked: (link) => this.#linked(link),
+      patience: GREETING_PATIENCE,
     });
     this.#linked(this.#channel.link);
     this.#follow("_bridge", (wish) => this.#requests.use((wish as Wish) ?? { mode: "kernel" }));

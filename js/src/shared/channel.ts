@@ -26,6 +26,8 @@ interface ChannelOptions {
   seq: () => number;
   receive: (message: Message) => void;
   linked: (link: Link) => void;
+  /** Milliseconds until the first hello, for a view that has better to do first and waits for nothing. */
+  patience?: number;
 }
 
 /** One view's end of the comm: its id, its hello, and whether anybody answers. */
@@ -49,7 +51,11 @@ export class Channel {
       this.#liveness.dispose();
       this.send({ kind: "bye" });
     });
-    this.hello();
+    if (options.patience === undefined) this.hello();
+    else {
+      const first = setTimeout(() => this.hello(), options.patience);
+      signal.addEventListener("abort", () => clearTimeout(first));
+    }
   }
 
   get link(): Link {

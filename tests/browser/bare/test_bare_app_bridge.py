@@ -164,6 +164,7 @@ def test_every_view_has_its_own_session(open_app: Open, app: App, bare: Page) ->
     page = open_app(app())
     page.evaluate("() => void mount()")
     until(page, "model.kinds('event').filter((e) => e.event === 'initialized').length === 2")
+    until(page, "model.kinds('hello').length === 2")
     ids = page.evaluate("() => model.kinds('hello').map((hello) => hello.view)")
     assert len(set(ids)) == 2
     first = page.frame_locator(".view:nth-child(1) iframe").frame_locator("iframe")
