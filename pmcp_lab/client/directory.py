@@ -91,6 +91,9 @@ def connect(
             _servers.pop(chosen, None)
             runtime().start(server.connection.close())
             raise
+    shown = views.installed()
+    if shown is not None:
+        shown.connected(server)
     return server
 
 

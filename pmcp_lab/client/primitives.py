@@ -146,10 +146,19 @@ class Primitives:
 
     async def known_tools(self, name: str) -> list[dict[str, Any]]:
         """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
+        if name not in await self.ask_tools():
+            self._forget("tools")
+        return [dict(tool.raw) for tool in (await self.ask_tools()).values()]
+
+    async def ask_tools(self) -> Tools:
+        """What `tools` is, on the connection's loop, where nothing may wait."""
         known = self.listed_tools
-        if known is None or name not in known:
-            known = self._listings["tools"] = self._take_tools(await self.connection.peer.list_tools())
-        return [dict(tool.raw) for tool in known.values()]
+        if known is None:
+            version = self._versions["tools"]
+            known = self._take_tools(await self.connection.ask(lambda peer: peer.list_tools(), again=True))
+            if version == self._versions["tools"]:
+                self._listings["tools"] = known
+        return known
 
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Views(Protocol):
     """What a front end offers."""
 
+    def connected(self, server: Server) -> None:
+        """A connection was asked for; it may not stand yet."""
+
     def app(
         self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
     ) -> Any:

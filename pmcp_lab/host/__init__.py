@@ -4,8 +4,9 @@ Whoever shows apps stands on it: the widgets of `notebook`, and `preview`, which
 around the frame itself is `js/src/app-view`.
 """
 
+from pmcp_lab.host.ahead import read_ahead
 from pmcp_lab.host.app import HostedApp, open_app
 from pmcp_lab.host.forms import fields, problems
 from pmcp_lab.host.model import LiveModel, built, now
 
-__all__ = ["HostedApp", "LiveModel", "built", "fields", "now", "open_app", "problems"]
+__all__ = ["HostedApp", "LiveModel", "built", "fields", "now", "open_app", "problems", "read_ahead"]

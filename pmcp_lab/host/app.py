@@ -19,6 +19,7 @@ from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
+from pmcp_lab.host.ahead import read_first
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
 from pmcp_lab.host.consent import allow
@@ -32,6 +33,8 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
+SENDING = 0.002
+"""Seconds in which a request leaves for the server. A thread that goes on at once keeps the loop from sending it."""
 LOOK_AGAIN = 1.0
 """Seconds until what was shown from memory is read again."""
 CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
@@ -544,7 +547,9 @@ def open_app(
         tool.check(arguments)
     known = recall_app(server, uri, profile)
     # The page makes the model and loads the view's code while the resource is being read.
-    reading = None if known is not None else runtime().start(read_app(server, uri, profile))
+    reading = None if known is not None else runtime().start(read_first(server, uri, profile))
+    if reading is not None:
+        concurrent.futures.wait([reading], timeout=SENDING)
     app = make(server, tool, arguments)
     calling = None
     try:

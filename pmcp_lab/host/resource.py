@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from pmcp_lab.client import Server
-from pmcp_lab.errors import AppError
+from pmcp_lab.errors import AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
@@ -78,25 +79,43 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
-    connection = server.connection
-    contents = (await connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
-    contents = [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
-    if not contents:
+    # At once: whether the list is needed shows only in what is read.
+    listing = asyncio.create_task(_listed_meta(server, uri))
+    try:
+        contents = (await server.connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+        content = _html(server, uri, contents, profile)
+        described = isinstance((content.get("_meta") or {}).get("ui"), dict)
+        listed = [] if described else await listing
+    finally:
+        listing.cancel()
+    resource = AppResource(
+        uri=uri,
+        name=str(content.get("name") or uri),
+        html=document(content, f"{uri} of server {server.name!r}"),
+        mime_type=str(content.get("mimeType")),
+        ui=profile.resource_ui(content.get("_meta"), *listed),
+        profile=profile,
+    )
+    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        server.documents[uri] = resource
+    return resource
+
+
+def _html(server: Server, uri: str, contents: Any, profile: Profile) -> dict[str, Any]:
+    """The item of `resources/read` that is the app."""
+    found: list[dict[str, Any]] = (
+        [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
+    )
+    if not found:
         raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
-    content = next((item for item in contents if item.get("uri") == uri), contents[0])
+    content = next((item for item in found if item.get("uri") == uri), found[0])
     mime = str(content.get("mimeType") or "")
     if plain(mime) not in profile.types:
         wanted = f"MCP Apps are {MIME_TYPE!r}"
         if profile.only:
             wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
         raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
-    page = document(content, f"{uri} of server {server.name!r}")
-    ui = profile.resource_ui(content.get("_meta"), *await _listed_meta(server, uri, content))
-    name = str(content.get("name") or uri)
-    resource = AppResource(uri=uri, name=name, html=page, mime_type=mime, ui=ui, profile=profile)
-    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
-        server.documents[uri] = resource
-    return resource
+    return content
 
 
 def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource | None:
@@ -105,9 +124,10 @@ def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppReso
     return known if isinstance(known, AppResource) and known.profile is profile else None
 
 
-async def _listed_meta(server: Server, uri: str, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The resource's `_meta` in `resources/list`, asked for only when the content brings no `ui` entry of its own."""
-    if isinstance((content.get("_meta") or {}).get("ui"), dict):
+async def _listed_meta(server: Server, uri: str) -> list[dict[str, Any]]:
+    """The resource's `_meta` in `resources/list`, which counts when the content brings no `ui` entry of its own."""
+    try:
+        listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+    except LabError:  # it reads what it does not list: an app without metadata gets the tightest policy
         return []
-    listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
     return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]

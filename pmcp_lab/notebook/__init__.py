@@ -13,7 +13,8 @@ from IPython.display import display
 
 from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
 from pmcp_lab.client.listing import Listing
-from pmcp_lab.host import open_app
+from pmcp_lab.client.runtime import runtime
+from pmcp_lab.host import open_app, read_ahead
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
@@ -27,6 +28,10 @@ __all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "Workflo
 
 
 class _Widgets:
+    def connected(self, server: Server) -> None:
+        if self.attended:
+            runtime().start(read_ahead(server))
+
     def app(
         self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
     ) -> AppView:
@@ -69,7 +74,6 @@ views.register(_Widgets())
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion; loading twice is fine."""
-    from pmcp_lab.client.runtime import runtime
     from pmcp_lab.notebook.app_magic import AppMagics
     from pmcp_lab.notebook.completion import completer
     from pmcp_lab.notebook.magics import McpMagics

@@ -1,10 +1,13 @@
-"""An app whose kernel is restarted is opened again from its cell, and one app in Notebook 7."""
+"""An app that is read before it is opened, one whose kernel is restarted, and one in Notebook 7."""
 
 from __future__ import annotations
+
+import sys
 
 from playwright.sync_api import expect
 
 from tests.browser.lab.conftest import Open
+from tests.servers import slow_app
 
 
 def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> None:
@@ -39,3 +42,16 @@ def test_notebook_7_shows_an_app(notebook: Open) -> None:
     app.locator("#frequency").fill("9")
     expect(app.locator("#frequency-shown")).to_contain_text("9")
     expect(app.locator("#said")).not_to_have_text(said)
+
+
+def test_an_app_is_read_before_somebody_opens_it(notebook: Open) -> None:
+    book = notebook(
+        f"import pmcp_lab as lab\nslow = lab.connect([{sys.executable!r}, '-m', 'tests.servers.slow_app'], name='slow')",
+        "view = slow.app('show')\nprint(slow.call('asked').structured['reads'])\nview",
+    )
+    book.run(0)
+    book.page.wait_for_timeout(1000 * (slow_app.SECONDS + 1.5))
+    outputs = book.run(1)
+    assert outputs[0]["text"] == "1\n"
+    expect(book.cell(1).locator(".pmcp-app-state-text")).to_have_text("ready", timeout=15_000)
+    expect(book.app(1).locator("p")).to_have_text("shown")
