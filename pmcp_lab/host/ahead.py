@@ -35,7 +35,8 @@ async def read_ahead(server: Server) -> None:
         room = CHARACTERS_AHEAD
         for uri in [uri for uri in apps if uri is not None][:APPS_AHEAD]:
             if room > 0 and uri not in server.documents:
-                room -= len((await read_first(server, uri)).html)
+                with suppress(LabError):
+                    room -= len((await read_first(server, uri)).html)
 
 
 async def read_first(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page
 
-from tests.browser.bare.conftest import app, bare, open_app, site, static  # noqa: F401 - fixtures
+from tests.browser.bare.conftest import api_hits, app, bare, open_app, site, static  # noqa: F401 - fixtures
 from tests.browser.bare.test_bare_app_life import opened
 
 OPENS = 500
