@@ -60,5 +60,7 @@ async def read_first(server: Server, uri: str, profile: Profile = STANDARD) -> A
 
 def _forget(server: Server, uri: str, reading: asyncio.Task[AppResource]) -> None:
     """It failed, or else what it read stands in its place."""
+    if not reading.cancelled():
+        reading.exception()  # whoever still waits for it is told; asyncio need not complain where nobody does
     if server.documents.get(uri) is reading:
         del server.documents[uri]
