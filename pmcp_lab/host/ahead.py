@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from pmcp_lab.client import Server
+from pmcp_lab.client.listening import seen
 from pmcp_lab.client.target import Local
 from pmcp_lab.errors import LabError
 from pmcp_lab.host.profile import STANDARD, Profile
@@ -53,6 +54,8 @@ async def read_first(server: Server, uri: str, profile: Profile = STANDARD) -> A
     else:
         reading = asyncio.create_task(read_app(server, uri))
         server.documents[uri] = reading
+        # Whoever waits is told what is wrong; at times nobody does.
+        reading.add_done_callback(seen)
         reading.add_done_callback(lambda _: _forget(server, uri, reading))
     # Who gives up waiting is not the only one, perhaps.
     return await asyncio.shield(reading)
@@ -60,7 +63,5 @@ async def read_first(server: Server, uri: str, profile: Profile = STANDARD) -> A
 
 def _forget(server: Server, uri: str, reading: asyncio.Task[AppResource]) -> None:
     """It failed, or else what it read stands in its place."""
-    if not reading.cancelled():
-        reading.exception()  # whoever still waits for it is told; asyncio need not complain where nobody does
     if server.documents.get(uri) is reading:
         del server.documents[uri]

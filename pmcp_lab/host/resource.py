@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pmcp_lab.client import Server
-from pmcp_lab.errors import AppError, LabError
+from pmcp_lab.client.listening import seen
+from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
@@ -81,9 +82,10 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
     """
     # At once: whether the list is needed shows only in what is read.
     listing = asyncio.create_task(_listed_meta(server, uri))
+    listing.add_done_callback(seen)
     try:
         contents = (await server.connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
-        content = _html(server, uri, contents, profile)
+        content = _app_of(server, uri, contents, profile)
         described = isinstance((content.get("_meta") or {}).get("ui"), dict)
         listed = [] if described else await listing
     finally:
@@ -101,7 +103,7 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
     return resource
 
 
-def _html(server: Server, uri: str, contents: Any, profile: Profile) -> dict[str, Any]:
+def _app_of(server: Server, uri: str, contents: Any, profile: Profile) -> dict[str, Any]:
     """The item of `resources/read` that is the app."""
     found: list[dict[str, Any]] = (
         [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
@@ -128,6 +130,8 @@ async def _listed_meta(server: Server, uri: str) -> list[dict[str, Any]]:
     """The resource's `_meta` in `resources/list`, which counts when the content brings no `ui` entry of its own."""
     try:
         listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
-    except LabError:  # it reads what it does not list: an app without metadata gets the tightest policy
-        return []
+    except LabError as error:
+        if error.code != METHOD_NOT_FOUND:
+            raise
+        return []  # it reads what it does not list: an app without metadata gets the tightest policy
     return [item.get("_meta") or {} for item in listed if item.get("uri") == uri]

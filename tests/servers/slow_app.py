@@ -1,4 +1,5 @@
-"""A server whose app takes a second to read; it counts what it is asked. `unlisted` refuses `resources/list`."""
+"""A server whose app takes a second to read; it counts what it is asked. `unlisted` has no `resources/list`, and that
+of `broken` fails."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     METHOD_NOT_FOUND,
     CallToolRequestParams,
     CallToolResult,
@@ -32,7 +34,7 @@ onmessage = ({data}) => data.id === 1 &&
 </script>"""
 
 
-def server(*, unlisted: bool = False) -> Server[Any]:
+def server(listing: str = "") -> Server[Any]:
     asked = {"reads": 0, "lists": 0}
 
     async def list_tools(_ctx: Any, _params: Any) -> ListToolsResult:
@@ -48,8 +50,10 @@ def server(*, unlisted: bool = False) -> Server[Any]:
 
     async def list_resources(_ctx: Any, _params: Any) -> ListResourcesResult:
         asked["lists"] += 1
-        if unlisted:
+        if listing == "unlisted":
             raise MCPError(METHOD_NOT_FOUND, "there is no list")
+        if listing == "broken":
+            raise MCPError(INTERNAL_ERROR, "the list is broken")
         csp = {"ui": {"csp": {"connectDomains": ["https://listed.example"]}}}
         resources = [{"uri": URI, "name": "slow", "mimeType": MIME_TYPE, "_meta": csp}]
         return ListResourcesResult.model_validate({"resources": resources}, by_name=False)
@@ -73,7 +77,7 @@ def server(*, unlisted: bool = False) -> Server[Any]:
 
 
 async def main() -> None:
-    made = server(unlisted="unlisted" in sys.argv)
+    made = server(*sys.argv[1:])
     async with stdio_server() as (read, write):
         await made.run(read, write, made.create_initialization_options())
 

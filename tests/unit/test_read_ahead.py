@@ -10,7 +10,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import LabError
+from pmcp_lab.errors import LabError, PeerError
 from pmcp_lab.host import read_ahead
 from pmcp_lab.host.ahead import QUIET
 from pmcp_lab.notebook import AppView
@@ -81,6 +81,11 @@ def test_an_app_that_is_listed_nowhere_opens_with_the_tightest_policy(slow: Conn
     view = slow("unlisted").app("show")
     assert view._source.html == slow_app.PAGE
     assert "connect" not in view._resource["wanted"]
+
+
+def test_a_list_that_fails_is_told_rather_than_a_policy_guessed(slow: Connect) -> None:
+    with pytest.raises(PeerError, match="the list is broken"):
+        slow("broken").app("show")
 
 
 def test_a_server_that_fails_is_told_of_when_its_app_is_opened() -> None:
