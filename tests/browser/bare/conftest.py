@@ -151,9 +151,12 @@ def bare(browser: Browser, site: str) -> Iterator[Page]:
 
 @pytest.fixture
 def open_app(bare: Page) -> Callable[..., Page]:
-    """Opens the app view with the given HTML; the traits can be overridden by name."""
+    """Opens the app view with the given HTML; the traits can be overridden by name.
 
-    def opener(html: str, *, options: dict[str, Any] | None = None, **traits: Any) -> Page:
+    `onrpc` is a function of the page that is given what the kernel would be, and answers by `model.say`.
+    """
+
+    def opener(html: str, *, options: dict[str, Any] | None = None, onrpc: str | None = None, **traits: Any) -> Page:
         resource = {
             "uri": "ui://demo/app",
             "html": html,
@@ -182,7 +185,7 @@ def open_app(bare: Page) -> Callable[..., Page]:
             "_closed": False,
         }
         state.update(traits)
-        bare.evaluate("([s, o]) => open_widget('app-view', s, o)", [state, options or {}])
+        bare.evaluate("([s, o]) => open_widget('app-view', s, o)", [state, {"onrpc": onrpc, **(options or {})}])
         return bare
 
     return opener

@@ -1,11 +1,13 @@
 // A page's stand-in for anywidget: models without a kernel, views without a notebook.
 
 class MockModel {
-  constructor(state, { live = true, answers = true } = {}) {
+  constructor(state, { live = true, answers = true, onrpc = null } = {}) {
     this.state = { layout: { comm_live: live }, ...state };
     this.sent = [];
     this.saved = [];
     this.answers = answers;
+    // In its place before a view is, or an app that calls at once would wait for ever.
+    this.onrpc = onrpc && new Function(`return ${onrpc}`)();
     this.listeners = [];
   }
   // anywidget hands every caller its own proxy of one model.

@@ -83,15 +83,15 @@ def test_late_result_is_pushed(open_app: Open, app: App, inner: Inner) -> None:
 
 
 def test_calls_go_to_the_kernel_and_back(open_app: Open, app: App, inner: Inner) -> None:
-    page = open_app(app())
-    started(inner)
-    page.evaluate(
-        """() => { model.onrpc = ({kind, view, call, payload}) => kind === "rpc" && setTimeout(() =>
+    open_app(
+        app(),
+        onrpc="""({kind, view, call, payload}) => kind === "rpc" && setTimeout(() =>
           model.say({kind: "rpc-result", to: view, call, payload: payload.params.name === "bad"
             ? {error: {code: -32042, message: "no", data: {why: 1}}}
             : {result: {content: [{type: "text", text: payload.params.name}]}}}),
-          payload.params.name === "slow" ? 150 : 0) }"""
+          payload.params.name === "slow" ? 150 : 0)""",
     )
+    started(inner)
     answers = (
         inner()
         .locator("body")
@@ -259,10 +259,10 @@ def test_size_is_followed_and_a_greedy_app_is_not(open_app: Open, app: App, inne
 
 
 def test_official_app_sdk_connects(open_app: Open, inner: Inner, sdk_app: str) -> None:
-    page = open_app(sdk_app)
-    page.evaluate(
-        """() => { model.onrpc = ({kind, view, call}) => kind === "rpc" && model.say(
-             {kind: "rpc-result", to: view, call, payload: {result: {content: [{type: "text", text: "4"}]}}}) }"""
+    page = open_app(
+        sdk_app,
+        onrpc="""({kind, view, call}) => kind === "rpc" && model.say(
+             {kind: "rpc-result", to: view, call, payload: {result: {content: [{type: "text", text: "4"}]}}})""",
     )
     expect(inner().locator("#log")).to_have_text('input {"city":"Bern"};result sunny;call 4;')
     page.evaluate("() => { document.body.dataset.jpThemeLight = 'false' }")

@@ -12,9 +12,9 @@ Open = Callable[..., Page]
 App = Callable[..., str]
 Inner = Callable[[], FrameLocator]
 
-ANSWERING = """() => { model.onrpc = ({kind, view, call, payload}) => kind === "rpc" && model.say({
+ANSWERING = """({kind, view, call, payload}) => kind === "rpc" && model.say({
   kind: "rpc-result", to: view, call,
-  payload: {result: {content: [{type: "text", text: JSON.stringify(payload.params.arguments)}]}}}) }"""
+  payload: {result: {content: [{type: "text", text: JSON.stringify(payload.params.arguments)}]}}})"""
 
 
 @pytest.fixture
@@ -22,9 +22,8 @@ def inspect(open_app: Open, inner: Inner) -> Callable[..., Locator]:
     """Opens an app and, once it has started, its inspector."""
 
     def opener(html: str, **traits: Any) -> Locator:
-        page = open_app(html, **traits)
+        page = open_app(html, onrpc=ANSWERING, **traits)
         expect(inner().locator("#state")).to_have_text("started")
-        page.evaluate(ANSWERING)
         page.locator(".pmcp-app-inspect").click()
         panel = page.get_by_role("region", name="Inspector")
         expect(panel.get_by_role("heading", name="Messages")).to_be_visible()

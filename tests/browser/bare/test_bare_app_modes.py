@@ -115,13 +115,13 @@ def test_a_file_the_person_does_not_want(open_app: Open, app: App, inner: Inner)
 
 
 def test_a_linked_file_is_read_from_the_server(open_app: Open, app: App, inner: Inner) -> None:
-    page = open_app(app())
-    ready(page)
-    page.evaluate(
-        """() => { model.onrpc = ({kind, view, call, payload}) => kind === "rpc" && model.say({
+    page = open_app(
+        app(),
+        onrpc="""({kind, view, call, payload}) => kind === "rpc" && model.say({
              kind: "rpc-result", to: view, call,
-             payload: {result: {contents: [{uri: payload.params.uri, mimeType: "text/html", blob: btoa("<b>")}]}}}) }"""
+             payload: {result: {contents: [{uri: payload.params.uri, mimeType: "text/html", blob: btoa("<b>")}]}}})""",
     )
+    ready(page)
     link = {"type": "resource_link", "uri": "data://report", "name": "report.html"}
     inner().locator("body").evaluate("(_, link) => { rpc('ui/download-file', {contents: [link]}) }", link)
     with page.expect_download() as saving:

@@ -13,13 +13,13 @@ EAR = "<script>addEventListener('message', ({data}) => (window.heard ??= []).pus
 HOST_EAR = """() => addEventListener("message", ({data}) => {
   if (data?.jsonrpc && !/sandbox|run.pmcp/.test(data.method ?? "")) (window.heard ??= []).push(data) })"""
 
-ANSWERS = """() => { model.onrpc = ({kind, view, call, payload: asked}) => {
+ANSWERS = """({kind, view, call, payload: asked}) => {
   if (kind !== "rpc") return;
   const {method, params} = asked;
   const payload = params?.name === "bad" ? {error: {code: -32602, message: "no such tool"}}
     : method === "tools/call" ? {result: {content: [{type: "text", text: "4"}]}}
     : method === "resources/read" ? {result: {contents: [{uri: params.uri, text: "<p>"}]}} : {result: {}};
-  model.say({kind: "rpc-result", to: view, call, payload}) } }"""
+  model.say({kind: "rpc-result", to: view, call, payload}) }"""
 
 CAPABILITIES = {
     "serverTools": {},
@@ -58,8 +58,7 @@ def test_the_same_session_in_both_hosts(
     html = EAR + sdk_app
     bare.evaluate(HOST_EAR)
     host = {"info": {"name": "host", "version": "1"}, "capabilities": CAPABILITIES, "initTimeout": 0, "server": "demo"}
-    page = open_app(html, _call=CALL, _host=host)
-    page.evaluate(ANSWERS)
+    page = open_app(html, onrpc=ANSWERS, _call=CALL, _host=host)
     page.evaluate("() => { window.open = () => null }")
     page.get_by_role("button", name="Open", exact=True).click()
     ours = ended(inner())

@@ -65,15 +65,16 @@ def test_a_widget_of_the_old_kind(open_app: Open, inner: Inner) -> None:
     result = {"content": [{"type": "text", "text": '{"board": "start"}'}]}
     call = {"tool": {"name": "show"}, "arguments": {}, "result": result}
     page = open_app(
-        OLD, options={"mount": False}, resource={"legacy": True}, _call=call, _storage={"state": {"moves": 2}}
-    )
-    page.evaluate(
-        """() => { model.onrpc = ({kind, view, call, payload}) => {
+        OLD,
+        onrpc="""({kind, view, call, payload}) => {
              if (kind !== "rpc") return;
              const failed = payload.params.name === "fail";
              const result = failed ? {isError: true, content: [{type: "text", text: "illegal"}]}
                : {content: [], structuredContent: {turn: "black"}};
-             model.say({kind: "rpc-result", to: view, call, payload: {result}}) }; mount() }"""
+             model.say({kind: "rpc-result", to: view, call, payload: {result}}) }""",
+        resource={"legacy": True},
+        _call=call,
+        _storage={"state": {"moves": 2}},
     )
     expect(inner().locator("#out")).to_have_text("function;output start;moved black black true;failed false illegal;")
     page.wait_for_function("() => model.kinds('event').some((e) => e.event === 'stored')")
