@@ -7,6 +7,7 @@ are kept is in `token_store`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -28,6 +29,7 @@ from mcp.shared.auth import (
 from mcp_types import INTERNAL_ERROR
 from pydantic import AnyUrl
 
+from pmcp_lab.client.listening import seen
 from pmcp_lab.client.sign_in import CALLBACK, OAuth, PortTaken, SignIn
 from pmcp_lab.client.token_store import TokenStore, delete_record
 from pmcp_lab.errors import LabError, SignInFailed
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
 # The SDK logs a stack for each flow that fails; here every one becomes an error that says what to do.
 logging.getLogger("mcp.client.auth.oauth2").addHandler(logging.NullHandler())
+
+_PATIENCE = 30.0
+"""Seconds for an authorization server to answer."""
+_FOR_ANOTHER_KERNEL = (0.1, 0.4)
+"""Seconds between looks at what is kept, after a renewal was refused: another kernel may have been first."""
 
 
 class Provider(OAuthClientProvider):
@@ -67,6 +74,7 @@ class Provider(OAuthClientProvider):
             token_endpoint_auth_method="none",  # noqa: S106 - a program on one's own machine can't keep a secret
         )
         self._url = ""
+        self._renewal: asyncio.Task[None] | None = None
         super().__init__(
             where,
             metadata,
@@ -99,12 +107,15 @@ class Provider(OAuthClientProvider):
             "resource": _raw(context.protected_resource_metadata),
         }
 
-    async def _recall(self) -> None:
-        """Take what is kept, which another kernel may have renewed."""
+    async def _recall(self, known: OAuthToken | None) -> None:
+        """Take what is kept, which another kernel may have renewed, unless it is what is known already."""
+        context = self.context
+        before = context.current_tokens
         record = await asyncio.to_thread(self.store.record)
         tokens = record.get("tokens")
-        context = self.context
-        if not tokens or (context.current_tokens and context.current_tokens.access_token == tokens["access_token"]):
+        if not tokens or context.current_tokens is not before:
+            return
+        if known is not None and known.access_token == tokens["access_token"]:
             return
         context.current_tokens = OAuthToken.model_validate(tokens)
         context.token_expiry_time = record.get("expires_at")
@@ -116,22 +127,50 @@ class Provider(OAuthClientProvider):
         if context.protected_resource_metadata is None and found.get("resource"):
             context.protected_resource_metadata = ProtectedResourceMetadata.model_validate(found["resource"])
 
+    async def _renew(self, request: httpx2.Request) -> None:
+        """Have a token that counts, if that takes nobody to sign in: for this request and all that wait with it.
+
+        In a task of its own, for a refresh token can often be used but once: what a request that is given up
+        has begun must end, or the new one is lost and a person has to sign in again.
+        """
+        if self._renewal is None or self._renewal.done():
+            like = httpx2.Request(request.method, request.url, headers=request.headers)
+            self._renewal = asyncio.create_task(self._renewed(like, super().async_auth_flow(like)))
+            self._renewal.add_done_callback(seen)
+        await asyncio.shield(self._renewal)
+
+    async def _renewed(self, request: httpx2.Request, flow: AsyncGenerator[httpx2.Request, httpx2.Response]) -> None:
+        context = self.context
+        await self._recall(context.current_tokens)
+        if context.is_token_valid() or not context.can_refresh_token():
+            return
+        used = context.current_tokens
+        async with httpx2.AsyncClient(timeout=_PATIENCE) as client, contextlib.aclosing(flow):
+            outgoing = await anext(flow)
+            while outgoing is not request:
+                outgoing = await flow.asend(await client.send(outgoing))
+        for pause in _FOR_ANOTHER_KERNEL:
+            if context.is_token_valid():
+                return
+            await asyncio.sleep(pause)
+            await self._recall(used)
+
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         context = self.context
         if not context.is_token_valid():
-            await self._recall()
+            await self._renew(request)
         if context.is_token_valid() and context.current_tokens is not None:
             # Not by way of the SDK, which holds a lock until the answer starts: a slow call would stop all others.
-            sent = context.current_tokens.access_token
-            request.headers["Authorization"] = f"Bearer {sent}"
+            sent = context.current_tokens
+            request.headers["Authorization"] = f"Bearer {sent.access_token}"
             response = yield request
             if response.status_code not in (401, 403):
                 return
             if response.status_code == 403 and extract_field_from_www_auth(response, "error") != "insufficient_scope":
                 return
-            await self._recall()
-            if response.status_code == 401 and context.current_tokens.access_token == sent:
+            if response.status_code == 401 and context.current_tokens is sent:
                 context.token_expiry_time = 1.0  # whatever the server said of it; renew it before asking a person
+            await self._renew(request)
         flow = super().async_auth_flow(request)
         try:
             outgoing = await anext(flow)

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from anyio import to_thread
 from mcp.server.auth.provider import (
     AccessToken,
     AuthorizationCode,
     AuthorizationParams,
     RefreshToken,
-    TokenError,
     construct_redirect_uri,
 )
 from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
@@ -39,6 +39,12 @@ class Guard:
         self.authorized = 0
         self.renewed = 0
         self.refuse = False
+        self.renewing = threading.Event()
+        """A token is being renewed: the old one is used up, the new one not yet on its way."""
+        self.refused = threading.Event()
+        """A token was to be renewed with what was used up."""
+        self.renew = threading.Event()
+        self.renew.set()
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
         return self.clients.get(client_id)
@@ -73,12 +79,15 @@ class Guard:
         return self._give(client.client_id, authorization_code.scopes)
 
     async def load_refresh_token(self, client: Any, refresh_token: str) -> RefreshToken | None:
+        if refresh_token not in self.refresh:
+            self.refused.set()
         return self.refresh.get(refresh_token)
 
     async def exchange_refresh_token(self, client: Any, refresh_token: RefreshToken, scopes: list[str]) -> OAuthToken:
-        if self.refresh.pop(refresh_token.token, None) is None:
-            raise TokenError("invalid_grant")
+        del self.refresh[refresh_token.token]
         self.renewed += 1
+        self.renewing.set()
+        await to_thread.run_sync(self.renew.wait, 10)
         return self._give(client.client_id, scopes)
 
     async def load_access_token(self, token: str) -> AccessToken | None:
@@ -129,10 +138,8 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
 
     @server.tool()
     async def hold() -> str:
-        import anyio.to_thread
-
         entered.set()
-        await anyio.to_thread.run_sync(leave.wait, 10)
+        await to_thread.run_sync(leave.wait, 10)
         return "held"
 
     guard.entered, guard.leave = entered, leave  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ import logging
 import socket
 import stat
 import threading
+import time
 import traceback
 import urllib.error
 import urllib.request
@@ -136,15 +137,13 @@ def test_a_later_kernel_is_let_in(url: str, guard: Guard, monkeypatch: pytest.Mo
 
 
 def test_a_later_kernel_renews_what_is_over(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    guard.life = 0
-    # Closed, for what it asks by itself would renew the token at the same time.
-    lab.connect(url, auth=lab.OAuth(open=browse)).close()
-    guard.life = 3600
+    lab.connect(url, auth=lab.OAuth(open=browse)).call("add", a=1, b=2)
     guard.end_access()
     another_kernel(monkeypatch)
-    before = guard.renewed
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 2 * 3600)
     assert lab.connect(url, auth="oauth").call("add", a=1, b=2).value == 3
-    assert (guard.authorized, guard.renewed) == (1, before + 1)
+    assert (guard.authorized, guard.renewed) == (1, 1)
 
 
 def test_tokens_are_renewed_in_the_middle(url: str, guard: Guard) -> None:
@@ -152,10 +151,14 @@ def test_tokens_are_renewed_in_the_middle(url: str, guard: Guard) -> None:
     guard.end_access()  # earlier than the server had said
     assert server.call("add", a=1, b=2).value == 3
     assert (guard.authorized, guard.renewed) == (1, 1)
-    many = server.map("add", [{"a": n, "b": 1} for n in range(12)])
+    held = server.task("hold")
+    assert guard.entered.wait(5)  # type: ignore[attr-defined]
     guard.end_access()
+    many = server.map("add", [{"a": n, "b": 1} for n in range(12)])
     assert [each.value for each in many.results(timeout=10)] == list(range(1, 13))
-    assert (guard.authorized, guard.renewed) == (1, 2)
+    assert (guard.authorized, guard.renewed) == (1, 2), "twelve that find it out at once renew it once"
+    guard.leave.set()  # type: ignore[attr-defined]
+    assert held.result(5).value == "held"
 
 
 def test_what_another_kernel_renewed_is_taken(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +168,37 @@ def test_what_another_kernel_renewed_is_taken(url: str, guard: Guard, monkeypatc
     guard.end_access()
     assert second.call("add", a=1, b=2).value == 3
     assert first.call("add", a=1, b=2).value == 3, "its own refresh token was used up by the other"
+    assert (guard.authorized, guard.renewed) == (1, 1)
+
+
+def test_two_kernels_renew_at_once(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = lab.connect(url, auth=lab.OAuth(open=browse))
+    monkeypatch.setattr(auth, "_providers", {})
+    second = lab.connect(url, auth=lab.OAuth(), name="second")
+    assert (first.tool("add").name, second.tool("add").name) == ("add", "add")
+    guard.end_access()
+    guard.renew.clear()
+    one = first.map("add", [{"a": 1, "b": 2}])
+    assert guard.renewing.wait(5)
+    other = second.map("add", [{"a": 1, "b": 2}])
+    assert guard.refused.wait(5)
+    guard.renew.set()
+    assert [each.results(timeout=5)[0].value for each in (one, other)] == [3, 3]
+    assert (guard.authorized, guard.renewed) == (1, 1)
+
+
+def test_a_renewal_that_nobody_waits_for_any_more_counts(url: str, guard: Guard) -> None:
+    server = lab.connect(url, auth=lab.OAuth(open=browse))
+    assert server.tool("add").name == "add"
+    guard.end_access()
+    guard.renew.clear()
+    calls = server.map("add", [{"a": 1, "b": 2}])
+    assert guard.renewing.wait(5)
+    server.close()
+    guard.renew.set()
+    with pytest.raises(LabError, match="closed"):
+        calls.results(timeout=5)
+    assert lab.connect(url, auth=lab.OAuth(open=browse)).call("add", a=1, b=2).value == 3
     assert (guard.authorized, guard.renewed) == (1, 1)
 
 
