@@ -5,8 +5,9 @@ around the frame itself is `js/src/app-view`.
 """
 
 from pmcp_lab.host.ahead import read_ahead
-from pmcp_lab.host.app import HostedApp, open_app
+from pmcp_lab.host.app import HostedApp
 from pmcp_lab.host.forms import fields, problems
 from pmcp_lab.host.model import LiveModel, built, now
+from pmcp_lab.host.opening import open_app
 
 __all__ = ["HostedApp", "LiveModel", "built", "fields", "now", "open_app", "problems", "read_ahead"]

@@ -12,29 +12,26 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client import Server, Task, Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
-from pmcp_lab.host.ahead import read_first
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
 from pmcp_lab.host.consent import allow
 from pmcp_lab.host.model import LiveModel, built, now
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
-from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app, recall_app, ui_uri
+from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app
 from pmcp_lab.host.tools import AppTools
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
 EVENTS_KEPT = 1_000
-SENDING = 0.002
-"""Seconds in which a request leaves for the server. A thread that goes on at once keeps the loop from sending it."""
 LOOK_AGAIN = 1.0
 """Seconds until what was shown from memory is read again."""
 CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
@@ -512,62 +509,7 @@ class HostedApp(LiveModel):
             runtime().call_soon(pending.cancel)
 
 
-H = TypeVar("H", bound=HostedApp)
-
-
 def _code(name: str) -> dict[str, str]:
     """A bundle that a view loads only when it is wanted."""
     style = built(f"{name}.css").read_text(encoding="utf-8") if CODE[name] else ""
     return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}
-
-
-def open_app(
-    make: Callable[[Server, Tool, dict[str, Any] | None], H],
-    server: Server,
-    name: str,
-    arguments: dict[str, Any] | None,
-    profile: Profile = STANDARD,
-    bridge: BridgeMode = "kernel",
-) -> H:
-    """Read a tool's UI resource, call the tool, and return the app; the result follows when it is there.
-
-    Args:
-        make: Makes the app.
-        arguments: None opens the app without a call; see `HostedApp.run`.
-        profile: The host that is played.
-        bridge: See `HostedApp.bridge`.
-
-    Raises:
-        AppError: The tool has no app, or its resource is not one.
-        UnknownTool, InvalidArguments: As for a call.
-    """
-    uri = ui_uri(server, name, profile)
-    tool = server.tool(name)
-    if arguments is not None:
-        tool.check(arguments)
-    known = recall_app(server, uri, profile)
-    # The page makes the model and loads the view's code while the resource is being read.
-    reading = None if known is not None else runtime().start(read_first(server, uri, profile))
-    if reading is not None:
-        concurrent.futures.wait([reading], timeout=SENDING)
-    app = make(server, tool, arguments)
-    calling = None
-    try:
-        if arguments is not None:
-            calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
-        if bridge != "kernel":
-            app.bridge = bridge
-        if known is not None:
-            app.show(known)
-            runtime().start(app.refresh())
-        elif reading is not None:
-            app.show(runtime().wait(reading))
-    except BaseException:
-        for pending in (calling, reading):
-            if pending is not None:
-                pending.cancel()
-        app.discard()
-        raise
-    if calling is not None:
-        app.follow(calling)
-    return app
