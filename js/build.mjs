@@ -9,10 +9,14 @@ import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const bundles = {
+/** What a front end loads once for every model. */
+const widgets = {
   "app-view": "src/app-view",
   "task-table": "src/task-table",
   cards: "src/cards",
+};
+const bundles = {
+  ...widgets,
   // No widgets: the app view loads them when they are wanted.
   inspector: "src/app-view/inspector",
   direct: "src/app-view/direct",
@@ -65,8 +69,7 @@ const publishedSchema = {
   },
 };
 
-/** What a front end loads once for every model. */
-const WIDGETS = ["app-view.js", "task-table.js", "cards.js"];
+const WIDGET_FILES = Object.keys(widgets).map((name) => `${name}.js`);
 const EXPORT = /export\{([\w$]+) as default\};\s*$/;
 
 /**
@@ -85,7 +88,7 @@ const writing = {
     onEnd(async ({ outputFiles }) => {
       for (const { path, text } of outputFiles ?? []) {
         const name = basename(path);
-        const content = WIDGETS.includes(name) ? oncePerPage(name, text) : text;
+        const content = WIDGET_FILES.includes(name) ? oncePerPage(name, text) : text;
         await writeFile(path, content);
         if (args.watch) continue;
         const sizes = [Buffer.byteLength(content), gzipSync(content).length];
