@@ -70,11 +70,18 @@ class Primitives:
         for listing in self._versions:
             self._forget(listing)
 
-    def _listed(self, name: str, ask: Callable[[], L]) -> L:
+    def _listed(self, name: str, ask: Callable[[], Awaitable[L]]) -> L:
+        known: L | None = self._listings.get(name)
+        if known is None:
+            self.connection.wait()
+            known = runtime().run(self._list(name, ask))
+        return known
+
+    async def _list(self, name: str, ask: Callable[[], Awaitable[L]]) -> L:
         known: L | None = self._listings.get(name)
         if known is None:
             version = self._versions[name]
-            known = ask()
+            known = await ask()
             # It may have changed while it was on its way.
             if version == self._versions[name]:
                 self._listings[name] = known
@@ -87,18 +94,19 @@ class Primitives:
         if listing == "resources":
             self.documents.clear()
 
-    def _list_tools(self) -> Tools:
-        return self._take_tools(self._ask(lambda peer: peer.list_tools()))
+    async def _list_tools(self) -> Tools:
+        raw = await self.connection.ask(lambda peer: peer.list_tools(), again=True)
+        return Tools(self.name, [Tool(self.name, item) for item in raw])
 
-    def _list_resources(self) -> Resources:
-        raw = self._ask(lambda peer: peer.list_resources()) + self._ask(lambda peer: peer.list_resource_templates())
+    async def _list_resources(self) -> Resources:
+        ask = self.connection.ask
+        raw = await ask(lambda peer: peer.list_resources(), again=True)
+        raw = raw + await ask(lambda peer: peer.list_resource_templates(), again=True)
         return Resources(self.name, [Resource(self.name, item) for item in raw])
 
-    def _list_prompts(self) -> Prompts:
-        return Prompts(self.name, [Prompt(self.name, item) for item in self._ask(lambda peer: peer.list_prompts())])
-
-    def _take_tools(self, raw: list[dict[str, Any]]) -> Tools:
-        return Tools(self.name, [Tool(self.name, item) for item in raw])
+    async def _list_prompts(self) -> Prompts:
+        raw = await self.connection.ask(lambda peer: peer.list_prompts(), again=True)
+        return Prompts(self.name, [Prompt(self.name, item) for item in raw])
 
     @property
     def listed_tools(self) -> Tools | None:
@@ -152,13 +160,7 @@ class Primitives:
 
     async def ask_tools(self) -> Tools:
         """What `tools` is, on the connection's loop, where nothing may wait."""
-        known = self.listed_tools
-        if known is None:
-            version = self._versions["tools"]
-            known = self._take_tools(await self.connection.ask(lambda peer: peer.list_tools(), again=True))
-            if version == self._versions["tools"]:
-                self._listings["tools"] = known
-        return known
+        return await self._list("tools", self._list_tools)
 
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.
