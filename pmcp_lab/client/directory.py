@@ -36,6 +36,7 @@ def connect(
     timeout: float = 60.0,
     wait: bool = True,
     on_sampling: SamplingCallback | None = None,
+    read_ahead: bool = True,
 ) -> Server:
     """Connect to an MCP server. Running the same `connect` again gives the same connection while it lives.
 
@@ -55,6 +56,8 @@ def connect(
         wait: False returns at once; `await server` waits.
         on_sampling: `callback(messages, params)` makes completions when the server asks for one and returns the
             text, or a whole `CreateMessageResult`. Only a connection made with one declares sampling.
+        read_ahead: Whether, in a notebook that somebody looks at, the server's apps are read before one is opened:
+            a list of its tools and a few reads, soon after the connection. False asks for nothing unasked.
 
     Raises:
         TargetError: The target can't be read.
@@ -92,7 +95,7 @@ def connect(
             runtime().start(server.connection.close())
             raise
     shown = views.installed()
-    if shown is not None:
+    if shown is not None and read_ahead:
         shown.connected(server)
     return server
 

@@ -46,12 +46,14 @@ def test_notebook_7_shows_an_app(notebook: Open) -> None:
 
 def test_an_app_is_read_before_somebody_opens_it(notebook: Open) -> None:
     book = notebook(
-        f"import pmcp_lab as lab\nslow = lab.connect([{sys.executable!r}, '-m', 'tests.servers.slow_app'], name='slow')",
+        f"import pmcp_lab as lab\ncommand = [{sys.executable!r}, '-m', 'tests.servers.slow_app']\n"
+        "slow, other = lab.connect(command, name='slow'), lab.connect(command, name='other', read_ahead=False)",
+        "print([each.call('asked').structured['reads'] for each in (slow, other)])",
         "view = slow.app('show')\nprint(slow.call('asked').structured['reads'])\nview",
     )
     book.run(0)
     book.page.wait_for_timeout(1000 * (slow_app.SECONDS + 1.5))
-    outputs = book.run(1)
-    assert outputs[0]["text"] == "1\n"
-    expect(book.cell(1).locator(".pmcp-app-state-text")).to_have_text("ready", timeout=15_000)
-    expect(book.app(1).locator("p")).to_have_text("shown")
+    assert book.run(1)[0]["text"] == "[1, 0]\n"
+    assert book.run(2)[0]["text"] == "1\n"
+    expect(book.cell(2).locator(".pmcp-app-state-text")).to_have_text("ready", timeout=15_000)
+    expect(book.app(2).locator("p")).to_have_text("shown")
