@@ -36,13 +36,20 @@ def free_port() -> int:
 
 
 class JupyterLab:
-    """A running server whose every file is below `home`."""
+    """A running server whose every file is below `home`.
 
-    def __init__(self, home: Path, *, env: dict[str, str] | None = None) -> None:
+    Args:
+        prefix: Path below which it is, as behind a JupyterHub: `/user/ann`.
+        options: More for its command line.
+    """
+
+    def __init__(
+        self, home: Path, *, env: dict[str, str] | None = None, prefix: str = "", options: Sequence[str] = ()
+    ) -> None:
         self.root = home / "notebooks"
         self.root.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{prefix}"
         places = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
@@ -63,6 +70,8 @@ class JupyterLab:
                 *(f"--ServerApp.root_dir={self.root}", "--allow-root", "--LabApp.expose_app_in_browser=True"),
                 "--LabApp.news_url=None",
                 "--ServerApp.disable_check_xsrf=True",
+                f"--ServerApp.base_url={prefix}/",
+                *options,
             ],
             env={**os.environ, **{name: str(home / place) for name, place in places.items()}, "PYTHONPATH": path}
             | (env or {}),
@@ -181,8 +190,8 @@ def write_notebook(path: Path, sources: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def running_lab(home: Path) -> Iterator[JupyterLab]:
-    lab = JupyterLab(home)
+def running_lab(home: Path, **settings: Any) -> Iterator[JupyterLab]:
+    lab = JupyterLab(home, **settings)
     try:
         yield lab
     finally:
