@@ -39,8 +39,8 @@ class Process:
     """A `Tasks` of its own on the store, as another process has."""
 
     def __init__(self, store: TaskStore, **options: Any) -> None:
-        options = {"executor": AsyncioExecutor(grace=0.05), **options}
-        self.tasks = tasks = Tasks(store, lease=SOON, **options)
+        options = {"executor": AsyncioExecutor(grace=0.05), "lease": SOON, **options}
+        self.tasks = tasks = Tasks(store, **options)
         self.runs: list[tuple[str, int]] = []
         self.ended: list[str] = []
         self.go = asyncio.Event()
@@ -194,12 +194,14 @@ async def test_a_runner_stops_when_another_one_has_its_task(store: TaskStore) ->
 
 
 async def test_leases_are_renewed_while_a_task_runs_or_waits_for_its_turn(store: TaskStore) -> None:
-    one = Process(store)
+    # Longer than a busy machine may keep a process waiting, which is what ends a lease.
+    lease = 1.0
+    one = Process(store, lease=lease)
     async with modern(one.server) as peer:
         made = [await peer.task("wait") for _ in range(3)]
-        other = Process(store)
+        other = Process(store, lease=lease)
         other.tasks.start()
-        await asyncio.sleep(2.5 * SOON)
+        await asyncio.sleep(2.5 * lease)
         for task_id in made:
             with pytest.raises(LeaseLost):
                 await store.leases.claim(LOCAL, task_id, "greedy", 1)
