@@ -157,11 +157,13 @@ class Provider(OAuthClientProvider):
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         context = self.context
-        if not context.is_token_valid():
-            await self._renew(request)
-        if context.is_token_valid() and context.current_tokens is not None:
-            # Not by way of the SDK, which holds a lock until the answer starts: a slow call would stop all others.
+        # Not by way of the SDK, which holds a lock until the answer starts: a slow call would stop all others.
+        for _ in ("as it is", "renewed"):
+            if not context.is_token_valid():
+                await self._renew(request)
             sent = context.current_tokens
+            if sent is None or not context.is_token_valid():
+                break
             request.headers["Authorization"] = f"Bearer {sent.access_token}"
             response = yield request
             if response.status_code not in (401, 403):
@@ -171,6 +173,8 @@ class Provider(OAuthClientProvider):
             if response.status_code == 401 and context.current_tokens is sent:
                 context.token_expiry_time = 1.0  # whatever the server said of it; renew it before asking a person
             await self._renew(request)
+            if context.current_tokens is sent:
+                break
         flow = super().async_auth_flow(request)
         try:
             outgoing = await anext(flow)

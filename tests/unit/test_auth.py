@@ -213,6 +213,21 @@ def test_a_slow_call_stops_no_other(guard: Guard) -> None:
         server.close()
 
 
+def test_a_slow_call_that_was_sent_again_stops_no_other(guard: Guard) -> None:
+    with guarded_server(guard, json_response=True) as url:
+        server = lab.connect(url, auth=lab.OAuth(open=browse), mode="legacy")
+        assert server.tool("hold").name == "hold"
+        guard.end_access()
+        slow = server.map("hold", [{}])
+        assert guard.entered.wait(5)  # type: ignore[attr-defined]
+        guard.end_access()
+        assert server.call("add", a=1, b=2, timeout=5).value == 3
+        guard.leave.set()  # type: ignore[attr-defined]
+        assert slow.results(timeout=5)[0].value == "held"
+        assert (guard.authorized, guard.renewed) == (1, 2)
+        server.close()
+
+
 def test_a_sign_in_that_ended_asks_nobody_who_is_not_there(url: str, guard: Guard) -> None:
     server = lab.connect(url, auth=lab.OAuth(open=browse))
     guard.end_access()
