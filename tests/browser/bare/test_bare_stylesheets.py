@@ -1,0 +1,68 @@
+"""Widgets of one page have their stylesheets in common; none may change how another looks, whichever came last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.bare.test_bare_axe import cases
+from tests.browser.bare.test_bare_card import card  # noqa: F401 - a fixture
+from tests.browser.bare.test_bare_table import DETAIL, many, table  # noqa: F401 - a fixture
+
+BUNDLES = ("app-view", "task-table", "cards", "inspector")
+
+# The inspector's place is the app's, and its stylesheet comes when it is opened.
+LOOKS = """() => [...document.querySelectorAll(".view :not(.pmcp-inspector)")].map((node) => {
+  const style = getComputedStyle(node);
+  return [node.className, Object.fromEntries([...style].map((name) => [name, style[name]]))];
+})"""
+LINK = """(name) => new Promise((resolve) => document.head.append(Object.assign(document.createElement("link"),
+  {rel: "stylesheet", href: `/static/${name}.css`, onload: resolve})))"""
+
+
+def test_of_each_card(bare: Page) -> None:
+    for bundle, state in cases().values():
+        bare.reload()
+        bare.evaluate(f"async () => {{ await open_widget({bundle!r}, {state}) }}")
+        check(bare)
+
+
+def test_of_a_card_with_a_result(bare: Page, card: Callable[..., Page]) -> None:  # noqa: F811
+    row = "{status: 'completed', ended: 1, result: '{}', variables: {a: 1}}"
+    check(card(row, "[{time: 1, status: 'working', message: 'a'}]"))
+
+
+@pytest.mark.parametrize("questions", ["[]", "[{key: 'q', message: 'Publish it?'}]"])
+def test_of_an_expanded_row(bare: Page, table: Callable[..., Page], questions: str) -> None:  # noqa: F811
+    rows = f"[task('a', {{questions: {questions}}}), ...{many(2)}]"
+    check(table(rows, {"details": [DETAIL | {"row": 0}]}, _expanded=[0]))
+
+
+def test_of_an_app(open_app: Callable[..., Page]) -> None:
+    page = open_app("<p>app", resource={"wanted": {"connect": ["https://api.example"]}})
+    # They can be pressed only after a moment, which shows.
+    expect(page.get_by_role("button", name="Allow", exact=True)).to_be_enabled()
+    check(page)
+
+
+def check(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    expect(page.locator(".view .pmcp").first).to_be_visible()
+    page.wait_for_timeout(300)
+    before = page.evaluate(LOOKS)
+    for name in BUNDLES:
+        page.evaluate(LINK, name)
+        assert differences(before, page.evaluate(LOOKS)) == [], f"{name}.css changes them"
+
+
+def differences(before: list[Any], after: list[Any]) -> list[str]:
+    assert len(before) == len(after)
+    return [
+        f"{known}: {name} {was} -> {now[name]}"
+        for (known, then), (_, now) in zip(before, after, strict=True)
+        for name, was in then.items()
+        if now[name] != was
+    ]
