@@ -29,7 +29,7 @@ from mcp.shared.auth import (
 from mcp_types import INTERNAL_ERROR
 from pydantic import AnyUrl
 
-from pmcp_lab.client.listening import seen
+from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.sign_in import CALLBACK, OAuth, PortTaken, SignIn
 from pmcp_lab.client.token_store import TokenStore, delete_record
 from pmcp_lab.errors import LabError, SignInFailed

@@ -19,10 +19,10 @@ from mcp.client import Client, IncomingMessage
 from pmcp_lab._version import __version__
 from pmcp_lab.client.follower import Follower
 from pmcp_lab.client.hosting import Roots, ServerLog
-from pmcp_lab.client.listening import Streams, seen
+from pmcp_lab.client.listening import Streams
 from pmcp_lab.client.peer import Peer, TasksExtension, ui_extension
 from pmcp_lab.client.resource_news import ResourceNews
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.runtime import runtime, seen
 from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.target import Command, Local, Target, Url
 from pmcp_lab.client.transport import StderrLog, TaskTransport, http_transport, local_transport, stdio_transport

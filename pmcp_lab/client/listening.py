@@ -9,6 +9,7 @@ from typing import Any
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import RequestId
 
+from pmcp_lab.client.runtime import seen
 from pmcp_lab.errors import ConnectionClosed
 
 LISTEN = "subscriptions/listen"
@@ -91,9 +92,3 @@ class Streams:
             finally:
                 self._opening = None
             return stream
-
-
-def seen(future: asyncio.Future[Any]) -> None:
-    """For a future of which only matters that it is done: asyncio complains of errors nobody looked at."""
-    if not future.cancelled():
-        future.exception()

@@ -141,6 +141,12 @@ def runtime() -> Runtime:
         return _runtime
 
 
+def seen(future: asyncio.Future[Any]) -> None:
+    """For a future of which only matters that it is done: asyncio complains of errors nobody looked at."""
+    if not future.cancelled():
+        future.exception()
+
+
 PATIENCE = 2.0
 """Seconds before slow imports start: right after a connection their hold on the interpreter would be felt."""
 

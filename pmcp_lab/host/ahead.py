@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from pmcp_lab.client import Server
-from pmcp_lab.client.listening import seen
+from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.target import Local
 from pmcp_lab.errors import LabError
 from pmcp_lab.host.profile import STANDARD, Profile

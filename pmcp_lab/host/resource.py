@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pmcp_lab.client import Server
-from pmcp_lab.client.listening import seen
+from pmcp_lab.client.runtime import seen
 from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import STANDARD, Profile
