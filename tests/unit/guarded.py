@@ -39,6 +39,9 @@ class Guard:
         self.authorized = 0
         self.renewed = 0
         self.refuse = False
+        self.entered = threading.Event()
+        """The tool `hold` was called, which ends with `leave`."""
+        self.leave = threading.Event()
         self.renewing = threading.Event()
         """A token is being renewed: the old one is used up, the new one not yet on its way."""
         self.refused = threading.Event()
@@ -130,7 +133,6 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
         ),
         log_level="ERROR",
     )
-    entered, leave = threading.Event(), threading.Event()
 
     @server.tool()
     def add(a: int, b: int) -> int:
@@ -138,11 +140,10 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
 
     @server.tool()
     async def hold() -> str:
-        entered.set()
-        await to_thread.run_sync(leave.wait, 10)
+        guard.entered.set()
+        await to_thread.run_sync(guard.leave.wait, 10)
         return "held"
 
-    guard.entered, guard.leave = entered, leave  # type: ignore[attr-defined]
     app = server.streamable_http_app(json_response=json_response)
     uvi = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
     thread = threading.Thread(target=uvi.run, kwargs={"sockets": [listening]})
@@ -150,7 +151,7 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
     try:
         yield f"{base}/mcp"
     finally:
-        leave.set()
+        guard.leave.set()
         uvi.should_exit = True
         thread.join(10)
         listening.close()

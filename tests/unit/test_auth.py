@@ -152,12 +152,12 @@ def test_tokens_are_renewed_in_the_middle(url: str, guard: Guard) -> None:
     assert server.call("add", a=1, b=2).value == 3
     assert (guard.authorized, guard.renewed) == (1, 1)
     held = server.task("hold")
-    assert guard.entered.wait(5)  # type: ignore[attr-defined]
+    assert guard.entered.wait(5)
     guard.end_access()
     many = server.map("add", [{"a": n, "b": 1} for n in range(12)])
     assert [each.value for each in many.results(timeout=10)] == list(range(1, 13))
     assert (guard.authorized, guard.renewed) == (1, 2), "twelve that find it out at once renew it once"
-    guard.leave.set()  # type: ignore[attr-defined]
+    guard.leave.set()
     assert held.result(5).value == "held"
 
 
@@ -206,9 +206,9 @@ def test_a_slow_call_stops_no_other(guard: Guard) -> None:
     with guarded_server(guard, json_response=True) as url:
         server = lab.connect(url, auth=lab.OAuth(open=browse), mode="legacy")
         slow = server.task("hold")
-        assert guard.entered.wait(5)  # type: ignore[attr-defined]
+        assert guard.entered.wait(5)
         assert server.call("add", a=1, b=2, timeout=5).value == 3
-        guard.leave.set()  # type: ignore[attr-defined]
+        guard.leave.set()
         assert slow.result(5).value == "held"
         server.close()
 
@@ -219,10 +219,10 @@ def test_a_slow_call_that_was_sent_again_stops_no_other(guard: Guard) -> None:
         assert server.tool("hold").name == "hold"
         guard.end_access()
         slow = server.map("hold", [{}])
-        assert guard.entered.wait(5)  # type: ignore[attr-defined]
+        assert guard.entered.wait(5)
         guard.end_access()
         assert server.call("add", a=1, b=2, timeout=5).value == 3
-        guard.leave.set()  # type: ignore[attr-defined]
+        guard.leave.set()
         assert slow.results(timeout=5)[0].value == "held"
         assert (guard.authorized, guard.renewed) == (1, 2)
         server.close()
@@ -412,8 +412,8 @@ def test_a_keyring_is_used_where_there_is_one(
     lab.connect(url, auth=lab.OAuth(open=browse)).close()
     import keyring
 
-    ((service, account),) = keyring.kept  # type: ignore[attr-defined]
+    ((service, account),) = keyring.kept
     assert (service, url in account) == ("pmcp_lab", True)
     assert not list(state.glob("sign-in-*"))
     lab.sign_out(url)
-    assert not keyring.kept  # type: ignore[attr-defined]
+    assert not keyring.kept
