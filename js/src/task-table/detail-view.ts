@@ -110,7 +110,11 @@ export class DetailView {
       this.#question.body.replaceChildren(place);
     } catch (error) {
       console.warn("The card can't be shown here", error);
-      const how = element("p", "pmcp-hint pmcp-detail-how", "Show the task in a cell to answer, or call ");
+      const how = element(
+        "p",
+        "pmcp-hint pmcp-detail-how",
+        "Show the task in a cell to answer, or call ",
+      );
       how.append(element("code", "", "table.selected[0].answer({…})"));
       this.#question.body.append(how);
     }
