@@ -8,7 +8,7 @@ from pmcp_lab.execution.heartbeat import Heartbeat
 from pmcp_lab.execution.local import AsyncioExecutor, idle
 from pmcp_lab.execution.opening import open_executor
 from pmcp_lab.execution.queued import QueueExecutor, key_of
-from pmcp_lab.execution.recovery import Recover, keep_recovering
+from pmcp_lab.execution.recovery import Recover, Recovery
 
 __all__ = [
     "AsyncioExecutor",
@@ -16,10 +16,10 @@ __all__ = [
     "Heartbeat",
     "QueueExecutor",
     "Recover",
+    "Recovery",
     "Runner",
     "TaskKey",
     "idle",
-    "keep_recovering",
     "key_of",
     "open_executor",
 ]

@@ -22,7 +22,8 @@ class Executor(Protocol):
     """Somewhere tasks can run.
 
     One that runs what is submitted in the submitting process, and nowhere else, says so with an attribute
-    `in_process = True`: its tasks are leased to the process from birth.
+    `in_process = True`: its tasks are leased to the process from birth. It may have an attribute `has_room`, whether
+    what is submitted now starts at once: what did not start when its process ends can be run by another one.
     """
 
     def bind(self, run: Runner) -> None:

@@ -63,6 +63,12 @@ class AsyncioExecutor:
     def bind(self, run: Runner) -> None:
         self._run = run
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what is submitted now starts at once."""
+        here = self._here()
+        return not here.waiting and here.running < self._concurrency
+
     async def submit(self, key: TaskKey) -> None:
         if self._closed or self._run is None:
             raise LabError("the server is shutting down and takes no more tasks")
@@ -88,7 +94,7 @@ class AsyncioExecutor:
         waiting, here.waiting = here.waiting, deque(one for one in here.waiting if not isinstance(one, _Work))
         for work in waiting:
             if isinstance(work, _Work):
-                del here.work[work.key]
+                here.work.pop(work.key, None)
         tasks = [work.task for work in here.work.values() if work.task is not None]
         if not tasks:
             return
@@ -135,7 +141,9 @@ class AsyncioExecutor:
     def _done(self, here: _Loop, work: _Work, _: asyncio.Task[None]) -> None:
         if work.has_slot:
             here.running -= 1
-        here.work.pop(work.key, None)
+        # One that was lost to another run, and did not stop, must not hide that.
+        if here.work.get(work.key) is work:
+            del here.work[work.key]
         self._fill(here)
 
     def _leave(self, here: _Loop, work: _Work) -> None:

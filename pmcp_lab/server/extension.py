@@ -38,7 +38,7 @@ from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
 from pmcp_lab.server.tracing import trace_context
 from pmcp_lab.server.upkeep import Upkeep
-from pmcp_lab.tasks import LOCAL, WAITING, Job, Limits, Owner, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,15 @@ class Tasks(Declarations):
     server = MCPServer("lab", extensions=[tasks], middleware=[tasks], lifespan=tasks.lifespan)
     ```
 
-    Whoever runs a task holds a lease on it. When its process ends, another one that shares the store, or the next
-    one, fails the task or runs it again (`on_lost`), at most one and a third `lease` later.
+    Each run of a task holds a lease on it, and whatever it writes is refused once another run has that. When its
+    process ends, another one that shares the store, or the next one, fails the task or runs it again (`on_lost`). Of a
+    process that is there to see it, this is found at most one and a third `lease` after the last sign of life; no
+    clock is compared with another machine's. Then it is
+
+    * with the asyncio executor, failed or started at once;
+    * with a queue or Docket, failed or submitted at once. A message that is lost, or whose worker ends before it has
+      claimed the task, is made up for three and a third `lease` after it was submitted at the latest, or sooner by the
+      queue itself (Docket: see `DocketExecutor`).
 
     Args:
         store: A URL (see `pmcp_lab.tasks.open_store`) or a store.
@@ -78,7 +85,8 @@ class Tasks(Declarations):
             store's Redis), or an executor.
         limits: For a store given by URL.
         lease: Seconds a process that runs a task is believed to live without a word from it.
-        attempts: How often a task of a tool with `on_lost="retry"` is started at most.
+        attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`, the last of them
+            failing it. What ends while the task waits for its turn or for an answer is not counted.
         drain: Seconds that running tasks are left to finish when the server is asked to end.
         anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
             `pmcp_lab.server.request.Anonymous`.
@@ -170,7 +178,8 @@ class Tasks(Declarations):
     async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner = LOCAL) -> TaskRecord:
         """Run one task to its end in this process: for the consumer of a queue, or a serverless function.
 
-        Needs no server. A task that is over is left alone, so a message may be delivered twice.
+        Needs no server. A task that is over is left alone, so a message may be delivered twice. When another run has
+        the task, this waits to see whether it lives: as long as a lease lasts, at most.
 
         Args:
             task: What `QueueExecutor` published, or a task's id.
@@ -181,18 +190,29 @@ class Tasks(Declarations):
 
         Raises:
             TaskNotFound: There is no such task.
-            LeaseLost: Another process runs it, or did and is not missed yet: let the queue deliver it again later.
+            LeaseLost: Another run has it: let the queue deliver it again later.
             LabError: `task` is no task's message, or its tool is not declared here.
         """
         key = key_of(task, owner)
         await self.run(key, asyncio.Event())
         record = await self.store.get(*key)
-        if record.live:
-            if record.job is None or record.job.tool not in self._tools:
-                raise LabError(f"task {record.task_id} is for a tool that is not declared here")
-            if record.lease is not None and record.lease.runner != WAITING:
-                raise LeaseLost(record.task_id, "this process", record.lease.runner)
-        return record
+        if not record.live:
+            return record
+        tool = None if record.job is None else self._tools.get(record.job.tool)
+        if tool is None:
+            raise LabError(f"task {record.task_id} is for a tool that is not declared here")
+        if record.lease is None or record.lease.free:
+            return record
+        # Where no server looks after lost tasks, whoever gets the message again does.
+        lost = await self.store.leases.watch_until_lost(record)
+        if lost is None:
+            record = await self.store.get(*key)
+            if record.live:
+                raise LeaseLost(record.task_id, "this process", record.lease.runner if record.lease else None)
+            return record
+        if await self._runner.recover(lost, tool, run_here=True):
+            await self.run(key, asyncio.Event())
+        return await self.store.get(*key)
 
     def stats(self) -> Stats:
         """How many tasks this process runs and has run, by tool."""
@@ -301,7 +321,7 @@ class Tasks(Declarations):
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
                     poll_interval=tool.policy.poll_interval_ms,
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
-                    lease=self._runner.birth_lease(),
+                    lease=self._runner.birth_lease(tool),
                 )
                 await self._submit(record, prepared)
         except LabError as error:

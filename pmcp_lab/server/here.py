@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from itertools import count
 from uuid import uuid4
 
 from pmcp_lab.errors import LabError
@@ -14,14 +15,16 @@ from pmcp_lab.server.tool import Prepared, TaskTool
 from pmcp_lab.server.wrapped import WrappedTool
 from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.context import StoredContext
+from pmcp_lab.tasks.record import Phase
 
 Tool = TaskTool | WrappedTool
 
 
 class Run:
-    """A task that is being run.
+    """One call of a task's tool.
 
     Attributes:
+        name: What its lease is held under.
         taken: Another runner has it: nothing may be written any more.
         enforcing: The timer that ends what was asked to stop.
         enforced: That timer has fired.
@@ -30,8 +33,9 @@ class Run:
         has_turn: It is past its tool's `concurrency`.
     """
 
-    def __init__(self, record: TaskRecord, tool: Tool, cancelled: asyncio.Event) -> None:
+    def __init__(self, record: TaskRecord, tool: Tool, name: str, cancelled: asyncio.Event) -> None:
         self.record = record
+        self.name = name
         self.tool = tool
         self.cancelled = cancelled
         self.task = asyncio.current_task()
@@ -42,13 +46,22 @@ class Run:
         self.has_turn = False
         self.context: StoredContext | None = None
 
-    def stop(self, grace: float, *, taken: bool = False) -> None:
+    def stop(self, grace: float) -> None:
         """Ask the work to stop, and end it after `grace` seconds, unless somebody did before."""
-        self.taken = self.taken or taken
         if self.cancelled.is_set():
             return
         self.cancelled.set()
         self.enforcing = asyncio.get_running_loop().call_later(grace, self._enforce)
+
+    def lose(self) -> None:
+        """End the work: another run has its task."""
+        if self.taken:
+            return
+        self.taken = True
+        self.cancelled.set()
+        if self.enforcing is not None:
+            self.enforcing.cancel()
+        self.enforcing = asyncio.get_running_loop().call_later(0, self._enforce)
 
     def over(self) -> None:
         """Nothing is left to be stopped."""
@@ -62,35 +75,54 @@ class Run:
             self.task.cancel()
 
 
+def process_name() -> str:
+    """Unique among everything that ever runs tasks."""
+    return f"{socket.gethostname().replace('#', '-')}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
 class Here:
     """What is kept per event loop.
 
     Attributes:
-        name: What leases are held under: unique among everything that ever runs tasks.
+        name: Of this process, in leases: unique among everything that ever runs tasks.
         waiting: Tools of the tasks that were submitted and have not started.
-        starting: Tasks that are being run, from the first moment on.
-        running: Those of them that are claimed.
-        birth_lease: That of new tasks, and until when (the loop's time) it is used.
+        held: The leases they have; the first that runs one takes it.
+        starting: Tasks that are being claimed.
+        running: Those that are claimed.
         prepared: Their calls, as the request left them; a task of another process has none.
         born: Records of tasks made here, and when (the loop's time).
     """
 
     def __init__(
-        self, store: TaskStore, lease: float, lost: Callable[[Here, TaskKey, LabError], None], *, alone: bool
+        self, store: TaskStore, lease: float, lost: Callable[[Here, TaskKey, str, LabError], None], *, alone: bool
     ) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self.heartbeat = Heartbeat(store, self.name, lease, lambda key, error: lost(self, key, error), alone=alone)
+        self.name = process_name()
+        self._runs = count(1)
+        self.heartbeat = Heartbeat(store, lease, lambda key, run, error: lost(self, key, run, error), alone=alone)
         self.waiting: dict[TaskKey, str] = {}
+        self.held: dict[TaskKey, Lease] = {}
         self.prepared: dict[TaskKey, Prepared] = {}
         self.born: dict[TaskKey, tuple[float, TaskRecord]] = {}
         self.starting: set[TaskKey] = set()
         self.running: dict[TaskKey, Run] = {}
         self.turns: dict[str, asyncio.Semaphore] = {}
-        self.birth_lease: tuple[float, Lease] | None = None
+        self.births: dict[Phase, Lease] = {}
         self.background: list[asyncio.Task[None]] = []
+
+    def new_run(self) -> str:
+        """The name of a run that has not been."""
+        return f"{self.name}#{next(self._runs)}"
+
+    def birth_lease(self, seconds: float, phase: Phase) -> Lease:
+        """Of tasks that are made here: they share it, for no other run of theirs can have its name."""
+        lease = self.births.get(phase)
+        if lease is None:
+            lease = self.births[phase] = Lease(run=f"{self.name}#0", seconds=seconds, version=1, phase=phase)
+        return lease
 
     def forget(self, key: TaskKey) -> None:
         """What was kept of a task's birth, which has started or never will."""
         self.waiting.pop(key, None)
+        self.held.pop(key, None)
         self.prepared.pop(key, None)
         self.born.pop(key, None)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import Context
 from copy import copy
-from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -26,16 +25,19 @@ from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
 from pmcp_lab.server.tracing import run_span
 from pmcp_lab.tasks import WAITING, Job, Lease, Owner, TaskRecord, TaskStore
-from pmcp_lab.tasks.backends.memory import MemoryBackend
 from pmcp_lab.tasks.context import StoredContext, attempt_of
+from pmcp_lab.tasks.leases import check_held, holds, leased
 from pmcp_lab.tasks.owner import owner_key
 from pmcp_lab.tasks.patience import patiently
+from pmcp_lab.tasks.record import Phase
 
 logger = logging.getLogger(__name__)
 
 _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
 
+_OFFERED = 2
+"""Leases that a task which was submitted once more waits for somebody who runs it, until it is submitted again."""
 
 _FOR_GOOD = 10 * 365 * 24 * 3600.0
 """Seconds of a lease that nobody outlives."""
@@ -47,7 +49,7 @@ class TaskRunner:
     Args:
         tools: By name; may grow.
         lease: Seconds a task is believed to be run without a word from its process.
-        attempts: How often a task of a tool with `on_lost="retry"` is started at most.
+        attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class TaskRunner:
         self.store = store
         self.executor = executor
         self.in_process = bool(getattr(executor, "in_process", False))
-        self.durable = not isinstance(store.backend, MemoryBackend)
+        self.durable = store.backend.durable
         """Whether somebody can still read the store when this process has ended."""
         self.at_once = self.in_process and not self.durable
         """Whether making a task waits for nothing, so that nobody can cancel it half way."""
@@ -86,15 +88,18 @@ class TaskRunner:
 
     # --- making tasks ---
 
-    def birth_lease(self) -> Lease:
+    def birth_lease(self, tool: Tool) -> Lease:
         """For a task that is about to be submitted, so that it is missed when this process ends before that."""
-        here, moment = self.here, asyncio.get_running_loop().time()
-        if here.birth_lease is None or moment > here.birth_lease[0]:
-            runner = here.name if self.in_process else WAITING
-            lease = Lease(runner=runner, until=self.store.now() + timedelta(seconds=self.lease))
-            # A burst of tasks shares it: making one takes longer than it should.
-            here.birth_lease = (moment + self.lease / 100, lease)
-        return here.birth_lease[1]
+        if not self.in_process:
+            return Lease(run=WAITING, seconds=self.lease, version=1, phase="queued")
+        starts = self.at_once or (getattr(self.executor, "has_room", True) and self._has_turn(tool))
+        # Nothing is written when it starts: until then it counts as running.
+        return self.here.birth_lease(self.lease, "running" if starts else "queued")
+
+    def _has_turn(self, tool: Tool) -> bool:
+        """Whether the tool's `concurrency` lets a task start now."""
+        turns = self.here.turns.get(tool.name)
+        return turns is None or not turns.locked()
 
     async def submit(self, record: TaskRecord, prepared: Prepared | None = None) -> None:
         """Have a task run that this process, or nobody, holds.
@@ -104,16 +109,19 @@ class TaskRunner:
         """
         here, key = self.here, (record.owner, record.task_id)
         if self.in_process:
+            assert record.lease is not None
             here.waiting[key] = "" if record.job is None else record.job.tool
+            here.held[key] = record.lease
             if prepared is not None:
                 here.prepared[key] = prepared
                 here.born[key] = (asyncio.get_running_loop().time(), record)
-            here.heartbeat.hold(key)
+            here.heartbeat.hold(key, record.lease.run)
         try:
             await self.executor.submit(key)
         except BaseException as error:
             here.forget(key)
-            here.heartbeat.drop(key)
+            if record.lease is not None:
+                here.heartbeat.drop(key, record.lease.run)
             if isinstance(error, LabError) or not isinstance(error, Exception):
                 raise
             logger.exception("task %s could not be queued", record.task_id, extra=told(record))
@@ -122,19 +130,22 @@ class TaskRunner:
     # --- running them ---
 
     async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
-        """Run one task to its end. Does nothing when it is over or somebody else runs it."""
+        """Run one task to its end. Does nothing when it is over or another run has it."""
         here = self.here
-        if key in here.starting or key in here.running:
+        running = here.running.get(key)
+        if key in here.starting or (running is not None and not running.taken):
             return
         here.starting.add(key)
-        prepared, born = here.prepared.get(key), here.born.get(key)
+        prepared, born, held = here.prepared.get(key), here.born.get(key), here.held.get(key)
         here.forget(key)
+        name = here.new_run() if held is None else held.run
         run: Run | None = None
         try:
-            found = await patiently(lambda: self._claim(key, here, born), key[1])
+            found = await patiently(lambda: self._claim(key, here, name, held, born), key[1])
+            here.starting.discard(key)
             if found is not None:
                 record, tool = found
-                run = here.running[key] = Run(record, tool, cancelled)
+                run = here.running[key] = Run(record, tool, name, cancelled)
                 await self._run(run, prepared, here)
         except (InvalidTransition, TaskNotFound, LeaseLost) as error:
             # Cancelled, expired, completed by the tool itself or taken: the record has the last word.
@@ -148,14 +159,23 @@ class TaskRunner:
             run.task.uncancel()
         finally:
             here.starting.discard(key)
-            here.heartbeat.drop(key)
-            here.running.pop(key, None)
+            here.heartbeat.drop(key, name)
             if run is not None:
+                if here.running.get(key) is run:
+                    del here.running[key]
                 run.over()
 
     async def _claim(
-        self, key: TaskKey, here: Here, born: tuple[float, TaskRecord] | None
+        self, key: TaskKey, here: Here, name: str, held: Lease | None, born: tuple[float, TaskRecord] | None
     ) -> tuple[TaskRecord, Tool] | None:
+        """The task, once its lease is this run's.
+
+        Args:
+            held: The lease that this process has had on the task since it was submitted here.
+
+        Raises:
+            LeaseLost: Another run has it.
+        """
         # What other processes do to a task in its first moments is noticed when it begins to be watched.
         if born is not None and asyncio.get_running_loop().time() < born[0] + _WATCHED_AFTER:
             record = born[1]
@@ -163,55 +183,83 @@ class TaskRunner:
             record = await self.store.get(*key)
         if not record.live:
             return None
-        name = "" if record.job is None else record.job.tool
-        tool = self._tools.get(name)
+        wanted = "" if record.job is None else record.job.tool
+        tool = self._tools.get(wanted)
         if tool is None:
-            if record.lease is not None and record.lease.runner == here.name:
-                await self.store.fail(*key, {"code": INTERNAL_ERROR, "message": f"no tool {name!r} here"})
+            if held is not None:
+                said = {"code": INTERNAL_ERROR, "message": f"no tool {wanted!r} here"}
+                await self.store.held_by(name).fail(*key, said)
             # Otherwise somebody else may have it.
-            logger.warning("task %s is for a tool this process does not have: %r", key[1], name, extra=told(record))
+            logger.warning("task %s is for a tool this process does not have: %r", key[1], wanted, extra=told(record))
             return None
-        if record.lease is None or record.lease.runner != here.name:
-            left = record.lease is not None and record.lease.runner != WAITING
-            record = await self.store.leases.claim(*key, here.name, self.lease)
-            here.heartbeat.hold(key)
-            if left:
-                taken = await self.take_over(record, tool)
-                return None if taken is None else (taken, tool)
+        if held is not None or holds(record, name):
+            check_held(record, name)
+        else:
+            phase: Phase = "running" if self._has_turn(tool) else "queued"
+            record = await self.store.leases.claim(*key, name, self.lease, phase=phase)
+            here.heartbeat.hold(key, name)
         return record, tool
 
-    async def take_over(self, record: TaskRecord, tool: Tool) -> TaskRecord | None:
-        """Count another attempt at a task that was claimed from a process that ended; None when it failed for good.
+    async def recover(self, lost: TaskRecord, tool: Tool, *, run_here: bool = False) -> bool:
+        """Have a task whose run is lost run again, or fail it, by its tool's policy; whether it is run again.
+
+        All of it is one write: nobody can find the task taken, and what was lost not counted.
+
+        Args:
+            lost: As it was while its lease stayed the same for as long as it was to be believed.
+            run_here: Hold it for `run`, and submit it to nobody.
 
         Raises:
-            InvalidTransition, TaskNotFound: It is over.
+            LeaseLost, InvalidTransition, TaskNotFound: Nothing is to be done: it lives, is over, or others did it.
+            LabError: It can't be submitted; it stays lost, and is found again.
         """
-        owner, task_id, attempt = record.owner, record.task_id, attempt_of(record) + 1
-        if tool.policy.on_lost == "fail" or attempt > self._attempts:
-            message = "the process that ran it ended"
-            if tool.policy.on_lost == "retry":
-                message += f", {self._attempts} times in a row"
-            await self.store.fail(owner, task_id, {"code": INTERNAL_ERROR, "message": message})
-            self._count(tool, "failed")
-            logger.warning("task %s failed: %s", task_id, message, extra=told(record))
-            return None
+        here, lease = self.here, lost.lease
+        assert lease is not None
+        ran = not lease.free and lease.phase != "queued"
+        attempt = attempt_of(lost) + (ran and lease.phase == "running")
+        if ran and (tool.policy.on_lost == "fail" or attempt > self._attempts):
+            await self._fail_lost(lost, tool, lease)
+            return False
+        stays = self.in_process or run_here
+        name, seconds = (here.new_run(), self.lease) if stays else (WAITING, self.lease * _OFFERED)
 
-        def again(current: TaskRecord) -> TaskRecord:
-            if not current.live or current.job is None:
-                raise InvalidTransition(task_id, current.status, TaskStatus.WORKING)
+        def again(record: TaskRecord) -> TaskRecord:
+            taken = leased(record, name, seconds, "queued")
+            if record.job is None or attempt == attempt_of(record):
+                return taken
             return replace(
-                current,
-                message=f"attempt {attempt} of {self._attempts}: the process that ran it ended",
+                taken,
+                message=f"attempt {attempt} of {self._attempts}: its process ended while it ran",
                 progress=None,
-                job=replace(current.job, context={**current.job.context, "attempt": attempt}),
+                job=replace(record.job, context={**record.job.context, "attempt": attempt}),
                 # Its questions stay: an answer that comes now is there when the same is asked again.
-                variables={**current.variables, "attempt": attempt},
+                variables={**record.variables, "attempt": attempt},
             )
 
-        taken = await self.store.change(owner, task_id, again)
-        self._count(tool, "retried")
-        logger.warning("task %s is run again, attempt %d", task_id, attempt, extra=told(record))
-        return taken
+        record = await self.store.leases.change_lost(lost, again, silent=attempt == attempt_of(lost))
+        if ran:
+            self._count(tool, "retried")
+            logger.warning("task %s is run again, attempt %d", lost.task_id, attempt, extra=told(lost))
+        if not run_here:
+            await self.submit(record)
+        elif record.lease is not None:
+            here.held[lost.owner, lost.task_id] = record.lease
+            here.heartbeat.hold((lost.owner, lost.task_id), name)
+        return True
+
+    async def _fail_lost(self, lost: TaskRecord, tool: Tool, lease: Lease) -> None:
+        message = "its process ended while it " + ("waited for an answer" if lease.phase == "asking" else "ran")
+        if tool.policy.on_lost == "retry" and self._attempts > 1:
+            times = "twice" if self._attempts == 2 else f"{self._attempts} times"
+            message = f"its process ended {times} in a row while it ran"
+
+        def failed(record: TaskRecord) -> TaskRecord:
+            error = {"code": INTERNAL_ERROR, "message": message}
+            return replace(record, status=TaskStatus.FAILED, message=message, error=error)
+
+        await self.store.leases.change_lost(lost, failed)
+        self._count(tool, "failed")
+        logger.warning("task %s failed: %s", lost.task_id, message, extra=told(lost))
 
     async def _run(self, run: Run, prepared: Prepared | None, here: Here) -> None:
         if self.durable:
@@ -225,13 +273,17 @@ class TaskRunner:
                 run.has_turn = True
                 if run.cancelled.is_set():
                     self._count(run.tool, "cancelled")
-                else:
-                    await self._work(run, prepared)
+                    return
+                if run.record.lease is not None and run.record.lease.phase == "queued":
+                    # From here on it may have been half done.
+                    key, leases = (run.record.owner, run.record.task_id), self.store.leases
+                    run.record = await patiently(lambda: leases.heartbeat(*key, run.name, phase="running"), key[1])
+                await self._work(run, prepared)
         except asyncio.CancelledError:
             if run.taken:
                 self._count(run.tool, "cancelled")
             else:
-                await self.give_up(run.record, run.tool, here)
+                await self.give_up(run.record, run.tool, run.name)
             raise
 
     @asynccontextmanager
@@ -258,6 +310,7 @@ class TaskRunner:
             asks=frozenset(job.context.get("asks", ())),
             convert=lambda value: _plain(_result(tool, value)),
             idle=idle,
+            lost=lambda _: run.lose(),
         )
         call, task = CURRENT_CALL.set(None), CURRENT_TASK.set(context)
         _say(logging.DEBUG, record, "starts")
@@ -270,7 +323,7 @@ class TaskRunner:
                     span.set_status(StatusCode.ERROR)
                 if run.taken:
                     return
-                status = await self._settle(record, status, write)
+                status = await self._settle(run, status, write)
         finally:
             CURRENT_CALL.reset(call)
             CURRENT_TASK.reset(task)
@@ -281,7 +334,7 @@ class TaskRunner:
         self, run: Run, prepared: Prepared | None, job: Job, context: StoredContext
     ) -> tuple[str, Callable[[], Awaitable[Any]]]:
         """Call the tool; how the task ends, and what writes that."""
-        store, owner, task_id, tool = self.store, run.record.owner, run.record.task_id, run.tool
+        store, owner, task_id, tool = self.store.held_by(run.name), run.record.owner, run.record.task_id, run.tool
         try:
             result = await (prepared or tool.prepare(job)).run(context)
         except TaskCancelled:
@@ -299,42 +352,48 @@ class TaskRunner:
         status = "failed" if result.is_error else "completed"
         return status, lambda: store.complete(owner, task_id, _plain(result), message=message)
 
-    async def _settle(self, record: TaskRecord, status: str, write: Callable[[], Awaitable[Any]]) -> str:
+    async def _settle(self, run: Run, status: str, write: Callable[[], Awaitable[Any]]) -> str:
         """Write how the task ended; how it did, when that can't be written as it is."""
+        owner, task_id = run.record.owner, run.record.task_id
         try:
-            await patiently(write, record.task_id)
-        except (InvalidTransition, TaskNotFound, StoreError):
+            await patiently(write, task_id)
+        except (InvalidTransition, LeaseLost, TaskNotFound, StoreError):
             raise
         except LabError as error:
-            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
+            said = {"code": error.code, "message": error.message}
+            await self.store.held_by(run.name).fail(owner, task_id, said)
             return "failed"
         return status
 
     # --- stopping them ---
 
-    async def give_up(self, record: TaskRecord, tool: Tool, here: Here, *, started: bool = True) -> None:
-        """Do with an unfinished task what is right when this process ends."""
+    async def give_up(self, record: TaskRecord, tool: Tool, run: str, *, started: bool = True) -> None:
+        """Do with an unfinished task what is right when this process ends, if the run has it."""
         key = (record.owner, record.task_id)
         try:
             if self.durable and (not started or tool.policy.on_lost == "retry"):
-                offered = await self.store.leases.offer(*key, here.name)
+                offered = await self.store.leases.offer(*key, run)
                 if not offered.live:
                     self._count(tool, offered.status)
             else:
                 message = "the server was stopped before the task was done"
-                await self.store.fail(*key, {"code": INTERNAL_ERROR, "message": message})
+                await self.store.held_by(run).fail(*key, {"code": INTERNAL_ERROR, "message": message})
                 self._count(tool, "failed")
-        except (InvalidTransition, TaskNotFound) as error:
+        except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             # It was over already: that is why it was stopped.
             self._count(tool, _status_in(error))
         except StoreError as error:
             logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=told(record))
 
-    def _lost(self, here: Here, key: TaskKey, error: LabError) -> None:
+    def _lost(self, here: Here, key: TaskKey, name: str, error: LabError) -> None:
         run = here.running.get(key)
+        if run is None or run.name != name:
+            return
+        if isinstance(error, LeaseLost):
+            run.lose()
         # A tool that ended its task early may go on.
-        if run is not None and not (run.context is not None and run.context.ended):
-            run.stop(self._grace, taken=isinstance(error, LeaseLost))
+        elif not (run.context is not None and run.context.ended):
+            run.stop(self._grace)
 
     def _start_watching(self, run: Run, here: Here) -> None:
         run.watching = asyncio.create_task(self._watch(run, here), name=f"watch of task {run.record.task_id}")
@@ -346,9 +405,11 @@ class TaskRunner:
             async with self.store.watch(*key) as feed:
                 async for record in feed:
                     last = record
-            self._lost(here, key, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
-        except TaskNotFound as error:
-            self._lost(here, key, error)
+                    if record.live:
+                        check_held(record, run.name)
+            self._lost(here, key, run.name, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
+        except (LeaseLost, TaskNotFound) as error:
+            self._lost(here, key, run.name, error)
         except StoreError as error:
             # The heartbeat tells too, only later.
             logger.debug("task %s is not watched any more: %s", key[1], error)

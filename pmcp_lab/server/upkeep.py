@@ -15,15 +15,12 @@ from contextvars import Context
 from typing import Any
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
-from pmcp_lab.execution import Recover, TaskKey, keep_recovering
+from pmcp_lab.execution import Recover, Recovery, TaskKey
 from pmcp_lab.server.here import Here, Tool
 from pmcp_lab.server.runner import TaskRunner, told
-from pmcp_lab.tasks import WAITING, TaskRecord, reap
+from pmcp_lab.tasks import TaskRecord, reap
 
 logger = logging.getLogger(__name__)
-
-_QUEUED = 20
-"""Lease periods a task that was submitted once more may wait for somebody who runs it."""
 
 
 class Upkeep:
@@ -50,9 +47,8 @@ class Upkeep:
             return
         self._spawn(here, reap(self._runner.store), "reaper of tasks")
         if self._runner.durable:
-            # Three looks per lease: a lost task is found within one and a third of them.
-            every = self._runner.lease / 3
-            self._spawn(here, keep_recovering(self._runner.store, self.recover, every=every), "recovery of tasks")
+            recovery = Recovery(self._runner.store, self.recover, lease=self._runner.lease)
+            self._spawn(here, recovery.run(), "recovery of tasks")
             self._hear_termination()
 
     def _spawn(self, here: Here, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -60,36 +56,19 @@ class Upkeep:
         here.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
 
     async def recover(self, record: TaskRecord) -> bool:
-        """Have a lost task run again or failed, by its tool's policy; false when this one has no say."""
+        """See `execution.recovery.Recover`."""
         here, key = self._runner.here, (record.owner, record.task_id)
         tool = self._tools.get("" if record.job is None else record.job.tool)
         if tool is None:
             return any([await other(record) for other in self.others])
-        if record.lease is None or key in here.running:
-            return False
         if here.heartbeat.holds(key):
             # Not lost but late: this process slept, or the storage was away.
-            return False
-        try:
-            return await self._recover(record, tool, here)
-        except (InvalidTransition, LeaseLost, TaskNotFound):
-            return False
-        except LabError as error:
-            logger.warning("task %s was not recovered: %s", record.task_id, error, extra=told(record))
-            return False
-
-    async def _recover(self, record: TaskRecord, tool: Tool, here: Here) -> bool:
-        runner, key = self._runner, (record.owner, record.task_id)
-        left = record.lease is not None and record.lease.runner != WAITING
-        claimed = await runner.store.leases.claim(*key, here.name, runner.lease)
-        if left and await runner.take_over(claimed, tool) is None:
             return True
-        if not runner.in_process:
-            await runner.store.leases.offer(*key, here.name, runner.lease * _QUEUED)
         try:
-            await runner.submit(claimed)
+            await self._runner.recover(record, tool)
+        except (InvalidTransition, LeaseLost, TaskNotFound) as error:
+            logger.debug("task %s was not lost: %s", record.task_id, error, extra=told(record))
         except LabError as error:
-            # It stays lost, and is found again.
             logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=told(record))
         return True
 
@@ -107,13 +86,15 @@ class Upkeep:
         await asyncio.gather(*(self._never_started(key, here) for key in tuple(here.waiting)))
 
     async def _never_started(self, key: TaskKey, here: Here) -> None:
-        tool = self._tools.get(here.waiting.pop(key, ""))
+        tool, held = self._tools.get(here.waiting.get(key, "")), here.held.get(key)
         here.forget(key)
-        here.heartbeat.drop(key)
+        if tool is None or held is None:
+            return
+        here.heartbeat.drop(key, held.run)
         with suppress(TaskNotFound):
             record = await self._runner.store.get(*key)
-            if tool is not None and record.live:
-                await self._runner.give_up(record, tool, here, started=False)
+            if record.live:
+                await self._runner.give_up(record, tool, held.run, started=False)
 
     def _hear_termination(self) -> None:
         """Leave nothing half done on SIGTERM where nobody else takes care of that: a server on stdio.

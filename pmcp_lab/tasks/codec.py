@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.protocol import TaskStatus, to_timestamp
 from pmcp_lab.tasks.json_value import read_json
 from pmcp_lab.tasks.owner import LOCAL, Owner, resolve_owner
-from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, truncated
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, Phase, TaskRecord, truncated
 
 
 def encode_record(record: TaskRecord) -> bytes:
@@ -60,7 +60,10 @@ def encode_record(record: TaskRecord) -> bytes:
     if record.answers:
         stored["inputResponses"] = record.answers
     if record.lease is not None:
-        stored["lease"] = {"runner": record.lease.runner, "until": to_timestamp(record.lease.until)}
+        held = record.lease
+        stored["lease"] = {"run": held.run, "seconds": held.seconds, "version": held.version, "phase": held.phase}
+    if record.last_run is not None:
+        stored["lastRun"] = record.last_run
     try:
         try:
             return _PLAIN.encode(stored).encode()
@@ -122,6 +125,7 @@ def _record(stored: Any, seq: int | None) -> TaskRecord:
         questions=questions,
         answers=_object(stored.get("inputResponses") or {}, "inputResponses"),
         lease=None if stored.get("lease") is None else _lease(_object(stored["lease"], "lease")),
+        last_run=_optional_string(stored.get("lastRun"), "lastRun"),
         seq=seq if seq is not None else _optional_count(stored.get("seq"), "seq") or 1,
     )
 
@@ -145,7 +149,14 @@ def _job(stored: dict[str, Any]) -> Job:
 
 
 def _lease(stored: dict[str, Any]) -> Lease:
-    return Lease(runner=_string(stored["runner"], "lease.runner"), until=_moment(stored["until"], "lease.until"))
+    seconds, version, phase = stored["seconds"], stored["version"], stored["phase"]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError("lease.seconds is not a number")
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise ValueError("lease.version is not a whole number")
+    if phase not in get_args(Phase):
+        raise ValueError("lease.phase is none")
+    return Lease(run=_string(stored["run"], "lease.run"), seconds=float(seconds), version=version, phase=phase)
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

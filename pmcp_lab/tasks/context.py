@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from pmcp_lab.errors import InvalidTransition, LabError, TaskCancelled, TaskNotFound
+from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskCancelled, TaskNotFound
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.in_thread import InThread
+from pmcp_lab.tasks.leases import check_held, in_phase
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.questions import Answer, answered, check_askable, form, key_of, link, sampled, sampling
@@ -38,7 +39,8 @@ class TaskContext(ABC):
     Attributes:
         task_id: None when the tool runs without a task.
         cancelled: Set when the work should stop: the task was cancelled, or another process has it now.
-        attempt: 1, and one more for each time the process that ran the task ended before it did.
+        attempt: 1, and one more for each time a process ended while it ran the task. What ended while the task
+            waited, for its turn or for an answer, is not counted: its next run is the same attempt.
     """
 
     task_id: str | None
@@ -208,6 +210,9 @@ class StoredContext(TaskContext):
         asks: Kinds of questions the client answers, see `tasks.questions`.
         convert: From what a tool returns to the result that is stored.
         idle: Entered while the task waits for its client: it needs nobody's time then.
+        lost: Told that another run has the task by now.
+
+    All it writes is written by the run that holds the record's lease, and refused once another one does.
     """
 
     def __init__(
@@ -219,13 +224,16 @@ class StoredContext(TaskContext):
         asks: Collection[str],
         convert: Callable[[Any], Any],
         idle: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        lost: Callable[[LeaseLost], None] = lambda _: None,
     ) -> None:
         self.task_id = record.task_id
         self.owner: Owner = record.owner
         self.cancelled = cancelled
         self.attempt = attempt_of(record)
         self._id = record.task_id
-        self._store = store
+        self._run = record.lease.run if record.lease is not None else ""
+        self._store = store.held_by(self._run)
+        self._lost = lost
         self._record = record
         self._asks = asks
         self._convert = convert
@@ -239,7 +247,12 @@ class StoredContext(TaskContext):
         return Variables(self._record.variables)
 
     async def refresh(self) -> Variables:
-        await self._write(lambda: self._store.get(self.owner, self._id))
+        async def read() -> TaskRecord:
+            record = await self._store.get(self.owner, self._id)
+            check_held(record, self._run)
+            return record
+
+        await self._write(read)
         return self.variables
 
     async def update(
@@ -262,18 +275,21 @@ class StoredContext(TaskContext):
         def change(record: TaskRecord) -> TaskRecord:
             if record.status is not TaskStatus.INPUT_REQUIRED:
                 raise InvalidTransition(self._id, record.status, TaskStatus.WORKING)
-            return replace(record, status=TaskStatus.WORKING, message=None)
+            return replace(record, status=TaskStatus.WORKING, message=None, lease=in_phase(record.lease, "running"))
 
-        self._record = await self._store.change(self.owner, self._id, change)
+        with self._held():
+            self._record = await self._store.change(self.owner, self._id, change)
 
     async def complete(self, result: Any) -> None:
         self.ended = True
-        self._record = await self._store.complete(self.owner, self._id, self._convert(result))
+        with self._held():
+            self._record = await self._store.complete(self.owner, self._id, self._convert(result))
 
     async def fail(self, message: str, *, code: int = LabError.code, data: Any = None) -> None:
         error = {"code": code, "message": message} | ({} if data is None else {"data": data})
         self.ended = True
-        self._record = await self._store.fail(self.owner, self._id, error)
+        with self._held():
+            self._record = await self._store.fail(self.owner, self._id, error)
 
     async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
         check_askable(request, self._asks)
@@ -283,7 +299,8 @@ class StoredContext(TaskContext):
             return self._record.answers[key]
         async with self._idle():
             try:
-                await patiently(lambda: self._wait_for(key, request), self._id)
+                with self._held():
+                    await patiently(lambda: self._wait_for(key, request), self._id)
             except (InvalidTransition, TaskNotFound) as error:
                 raise self._over(error) from error
         if key in self._record.answers:
@@ -297,6 +314,11 @@ class StoredContext(TaskContext):
         """Ask, unless that was done, until there is an answer or the task is over."""
         async with self._store.watch(self.owner, self._id) as feed:
             async for self._record in feed:
+                check_held(self._record, self._run)
+                lease = self._record.lease
+                if key in self._record.open_questions and lease is not None and lease.phase != "asking":
+                    # An earlier run asked. That this one only waits, too, is what its loss will be judged by.
+                    await self._store.leases.heartbeat(self.owner, self._id, self._run, phase="asking")
                 if key in self._record.answers:
                     return
                 if key not in self._record.questions and self._record.live:
@@ -305,9 +327,21 @@ class StoredContext(TaskContext):
 
     async def _write(self, write: Callable[[], Awaitable[TaskRecord]]) -> None:
         try:
-            self._record = await patiently(write, self._id)
+            with self._held():
+                self._record = await patiently(write, self._id)
         except (InvalidTransition, TaskNotFound) as error:
             raise self._over(error) from error
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Another run may have the task by now: then this one is over, and says so."""
+        try:
+            yield
+        except LeaseLost as error:
+            self.ended = False
+            self.cancelled.set()
+            self._lost(error)
+            raise TaskCancelled(f"another run has task {self._id} by now: stop working on it", self._id) from error
 
     async def _withdraw_stale(self) -> None:
         """Take back what an earlier attempt asked and this one does not: nobody waits for it any more."""
@@ -318,7 +352,9 @@ class StoredContext(TaskContext):
         def change(record: TaskRecord) -> TaskRecord:
             kept = {key: asked for key, asked in record.questions.items() if key not in stale or key in record.answers}
             after = replace(record, questions=kept)
-            return after if after.open_questions or not record.live else replace(after, status=TaskStatus.WORKING)
+            if after.open_questions or not record.live:
+                return after
+            return replace(after, status=TaskStatus.WORKING, lease=in_phase(record.lease, "running"))
 
         self._record = await self._store.change(self.owner, self._id, change)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -35,7 +34,8 @@ async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes)
         if not record.live:
             return
         try:
-            async with asyncio.timeout(_seconds_left(store, record)):
+            left = None if record.expires is None else store.seconds_left(record.expires) + 0.001
+            async with asyncio.timeout(left):
                 await changes.wait()
         except TimeoutError:
             continue
@@ -44,9 +44,3 @@ async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes)
 def _visible(record: TaskRecord) -> TaskRecord:
     # A runner's heartbeats are nobody else's business.
     return replace(record, lease=None, seq=0)
-
-
-def _seconds_left(store: TaskStore, record: TaskRecord) -> float | None:
-    if record.expires is None:
-        return None
-    return max(0.0, (record.expires - store.now()) / timedelta(seconds=1)) + 0.001

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
 from typing import Final
 
 from pmcp_lab.errors import StoreError
@@ -37,6 +36,5 @@ async def reap(store: TaskStore, *, longest: float = LONGEST, shortest: float = 
             _log.warning("expired tasks were not deleted: %s", error)
         else:
             if following is not None:
-                left = (following - store.now()) / timedelta(seconds=1) + 0.001
-                pause = max(shortest, min(longest, left))
+                pause = max(shortest, min(longest, store.seconds_left(following) + 0.001))
         await asyncio.sleep(pause)

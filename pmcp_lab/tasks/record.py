@@ -10,7 +10,7 @@ import enum
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
@@ -42,11 +42,39 @@ class Job(Struct, frozen=True, kw_only=True, gc=False):
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Lease(Struct, frozen=True, kw_only=True, gc=False):
-    """Who runs the task, and until when that is believed without another heartbeat."""
+WAITING: Final = "waiting"
+"""The run of a lease that nobody holds: whoever comes first may claim the task."""
 
-    runner: str
-    until: datetime
+Phase = Literal["queued", "running", "asking"]
+"""What a run is about: its tool has not been called, is at work, or waits for an answer."""
+
+
+class Lease(Struct, frozen=True, kw_only=True, gc=False):
+    """Which run holds the task. A run is one call of its tool by one process: another attempt is another run.
+
+    No clock is in it. Whoever wants to know whether the run is lost sees its version stay the same for `seconds` on a
+    clock of his own.
+
+    Args:
+        run: The process, `#` and which of its runs; no task has two of the same. `WAITING` if nobody holds it.
+        seconds: How long it is believed without a renewal.
+        version: The record's `seq` when it was given or renewed last; negative when it may be taken at once.
+        phase: What becomes of the task when the run is lost depends on it.
+    """
+
+    run: str
+    seconds: float
+    version: int
+    phase: Phase = "running"
+
+    @property
+    def runner(self) -> str:
+        """The process."""
+        return self.run.partition("#")[0]
+
+    @property
+    def free(self) -> bool:
+        return self.run == WAITING
 
 
 class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
@@ -63,6 +91,7 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
         error: The JSON-RPC error (`code`, `message`, `data`) of a failed task.
         questions: Every input request ever asked, by key: `{"method": …, "params": …}`.
         answers: The response to each question that has one.
+        last_run: Which run held the task when it ended; it may still leave variables.
         seq: 1 at birth and one more with each write; what compare-and-swap compares.
     """
 
@@ -85,6 +114,7 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
     questions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     lease: Lease | None = None
+    last_run: str | None = None
     seq: int = 1
 
     @property
@@ -121,10 +151,15 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
 def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRecord:
     """The record as the one that follows `before`. It must be new: it is changed in place.
 
+    What has ended has no lease, and keeps the name of the run that had it.
+
     Copying it once more takes longer than anything else a change does in memory.
     """
     force_setattr(record, "updated", updated)
     force_setattr(record, "seq", before.seq + 1)
+    if before.live and not record.live:
+        force_setattr(record, "last_run", None if before.lease is None else before.lease.run)
+        force_setattr(record, "lease", None)
     return record
 
 

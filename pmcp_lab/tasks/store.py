@@ -2,6 +2,9 @@
 
 Every change is load → check → compare-and-swap; when another writer was faster, the change is applied
 again to what is there now, a bounded number of times. A foreign or expired task is a missing one.
+
+What a run writes goes through `held_by(run)`, and only while that run has the task's lease: the same compare-and-swap
+sees to it. What owners and clients write is not held to that.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -31,11 +34,11 @@ from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
 from pmcp_lab.tasks.following import follow
 from pmcp_lab.tasks.json_value import plain_json
-from pmcp_lab.tasks.leases import Leases
+from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.moves import check_move, refusal
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
-from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, Phase, TaskRecord, expiry, new_task_id, succeed, truncated
 from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
@@ -79,7 +82,18 @@ class TaskStore:
         self.limits = limits or Limits()
         self.leases = Leases(self)
         self._clock = clock
+        self._skew = timedelta(seconds=backend.clock_skew)
         self._recent: dict[tuple[Owner, str], TaskRecord] = {}
+        self._run: str | None = None
+
+    def held_by(self, run: str) -> TaskStore:
+        """This store as a run of a task sees it: every change is refused unless the run holds the task's lease.
+
+        A refused change raises `LeaseLost`, or `InvalidTransition` when the task is over.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _run=run)
+        return view
 
     async def create(
         self,
@@ -129,7 +143,7 @@ class TaskStore:
             variables=merge({}, variables, self.limits) if variables else {},
         )
         try:
-            await self.backend.insert(record, quota=self.limits.tasks_per_owner, now=now)
+            await self.backend.insert(record, quota=self.limits.tasks_per_owner, now=now - self._skew)
         except QuotaReached:
             raise LimitExceeded(
                 f"there are already {self.limits.tasks_per_owner} unfinished tasks: "
@@ -145,7 +159,7 @@ class TaskStore:
             TaskNotFound: Unknown, expired or another owner's.
         """
         record = await self.backend.get(owner, task_id)
-        if record is None or record.expired(self.now()):
+        if record is None or record.expired(self._expiring()):
             raise TaskNotFound(task_id)
         return record
 
@@ -182,6 +196,7 @@ class TaskStore:
             elif (message is not None or progress is not None) and not record.live:
                 raise refusal(record, record.status)
             granted = record.ttl if ttl is None else ttl
+            lease = record.lease if status is None else in_phase(record.lease, _phase(status))
             return replace(
                 record,
                 status=status or record.status,
@@ -190,7 +205,7 @@ class TaskStore:
                 variables=merge(record.variables, variables, self.limits) if variables else record.variables,
                 ttl=granted,
                 expires=record.expires if ttl is None else expiry(record.created, granted),
-                lease=None if status is not None and status.terminal else record.lease,
+                lease=lease,
             )
 
         return await self.change(owner, task_id, change)
@@ -236,7 +251,6 @@ class TaskStore:
                 message=message or record.message,
                 progress=record.progress if record.progress is None or _reports_error(plain) else 1.0,
                 result=plain,
-                lease=None,
             )
 
         return await self.change(owner, task_id, change)
@@ -255,7 +269,7 @@ class TaskStore:
         def change(record: TaskRecord) -> TaskRecord:
             check_move(record, TaskStatus.FAILED)
             text = message or str(plain.get("message") or "") or record.message
-            return replace(record, status=TaskStatus.FAILED, message=text, error=plain, lease=None)
+            return replace(record, status=TaskStatus.FAILED, message=text, error=plain)
 
         return await self.change(owner, task_id, change)
 
@@ -268,7 +282,7 @@ class TaskStore:
 
         def change(record: TaskRecord) -> TaskRecord:
             check_move(record, TaskStatus.CANCELLED)
-            return replace(record, status=TaskStatus.CANCELLED, message=message or record.message, lease=None)
+            return replace(record, status=TaskStatus.CANCELLED, message=message or record.message)
 
         return await self.change(owner, task_id, change)
 
@@ -311,6 +325,7 @@ class TaskStore:
                 status=TaskStatus.INPUT_REQUIRED,
                 message=text if isinstance(text, str) else record.message,
                 questions={**record.questions, key: plain},
+                lease=in_phase(record.lease, "asking"),
             )
 
         return await self.change(owner, task_id, change)
@@ -334,7 +349,9 @@ class TaskStore:
             kept = {**record.answers, **news}
             kept = plain_json(kept, "the answers", self.limits.result_bytes, code=INVALID_PARAMS)
             after = replace(record, answers=kept)
-            return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
+            if after.open_questions:
+                return after
+            return replace(after, status=TaskStatus.WORKING, message=None, lease=in_phase(after.lease, "running"))
 
         return await self.change(owner, task_id, change)
 
@@ -345,14 +362,14 @@ class TaskStore:
             LabError: The cursor is none of this owner's (-32602).
         """
         after = None if cursor is None else decode_cursor(owner, cursor)
-        records = await self.backend.page(owner, after=after, limit=limit + 1, now=self.now())
+        records = await self.backend.page(owner, after=after, limit=limit + 1, now=self._expiring())
         shown = records[:limit]
         more = len(records) > limit and bool(shown)
         return Page(shown, encode_cursor(owner, (shown[-1].created, shown[-1].task_id)) if more else None)
 
     async def cleanup_expired(self) -> int:
         """Delete what has expired; how many that were. Nobody sees expired tasks before that either."""
-        return await self.backend.purge(self.now())
+        return await self.backend.purge(self._expiring())
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str) -> AsyncIterator[AsyncIterator[TaskRecord]]:
@@ -377,16 +394,19 @@ class TaskStore:
 
         Raises:
             TaskNotFound: See `get`.
+            LeaseLost, InvalidTransition: Through `held_by`, when another run has the task, or it is over.
             ConcurrentModification: Others were faster every time.
         """
         # Where a read is a round trip, a writer that wrote last needs none: the swap tells if it is out of date. Only
         # what is certain may be refused.
         recalled = self._recent.get((owner, task_id))
-        certain = recalled is None or recalled.expired(self.now())
+        certain = recalled is None or recalled.expired(self._expiring())
         record = await self.get(owner, task_id) if recalled is None or certain else recalled
         expected = record.seq
         for attempt in range(_ATTEMPTS):
             try:
+                if self._run is not None:
+                    check_held(record, self._run)
                 changed = change(record)
             except LabError:
                 if certain:
@@ -403,7 +423,7 @@ class TaskStore:
                 await self.backend.replace(changed, expected=record.seq)
             except Conflict as conflict:
                 self._recent.pop((owner, task_id), None)
-                if conflict.current is None or conflict.current.expired(now):
+                if conflict.current is None or conflict.current.expired(self._expiring()):
                     raise TaskNotFound(task_id) from None
                 expected, record, certain = record.seq, conflict.current, True
                 # Full jitter: writers that collided once should not meet again.
@@ -427,6 +447,14 @@ class TaskStore:
     def now(self) -> datetime:
         """The present by the store's clock, in whole milliseconds."""
         return truncated(self._clock())
+
+    def _expiring(self) -> datetime:
+        """The moment before which a task must have expired to be gone on every machine that shares the store."""
+        return self.now() - self._skew
+
+    def seconds_left(self, expires: datetime) -> float:
+        """Until what expires at this moment is gone."""
+        return max(0.0, (expires - self._expiring()) / timedelta(seconds=1))
 
     def _check_ttl(self, ttl: int | None) -> None:
         _check_count("ttl", ttl)
@@ -452,6 +480,10 @@ def _check_fraction(value: object) -> None:
 def _check_count(what: str, value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise LabError(f"a {what} is a whole number of milliseconds, at least 0, not {value!r}", code=INVALID_PARAMS)
+
+
+def _phase(status: TaskStatus) -> Phase:
+    return "asking" if status is TaskStatus.INPUT_REQUIRED else "running"
 
 
 def _reports_error(result: Any) -> bool:

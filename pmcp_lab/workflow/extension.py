@@ -37,7 +37,7 @@ from pmcp_lab.workflow.checking import ToolSchemas, check
 from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.plan import Progress, failed, failure, step_for, unread
 from pmcp_lab.workflow.resolving import parse
-from pmcp_lab.workflow.run import ENDED, Leader, Led
+from pmcp_lab.workflow.run import Leader, Led
 from pmcp_lab.workflow.telling import messages
 
 logger = logging.getLogger(__name__)
@@ -350,13 +350,13 @@ class Workflows:
     async def _recover(self, record: TaskRecord) -> bool:
         """Let go of a workflow whose process ended. Nobody acts in a client's name without it: it asks to go on."""
         workflow = self._by_name.get(record.method)
-        if workflow is None or record.lease is None:
+        if workflow is None:
             return False
         try:
-            return await self._leader.settle(record, workflow, ENDED)
-        except LabError as error:
-            logger.warning("workflow task %s was not recovered: %s", record.task_id, error)
-            return False
+            await self._leader.settle(record, workflow)
+        except (InvalidTransition, LeaseLost, TaskNotFound) as error:
+            logger.debug("workflow task %s was not lost: %s", record.task_id, error)
+        return True
 
     def _of(self, record: TaskRecord) -> SequentialWorkflow:
         workflow = self._by_name.get(record.method)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from itertools import count
 from typing import Any
-from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -27,8 +24,9 @@ from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.handoff import NextCall, WorkflowState
 from pmcp_lab.server import Tasks
+from pmcp_lab.server.here import process_name
 from pmcp_lab.tasks import Lease, Owner, TaskRecord
-from pmcp_lab.tasks.backends.memory import MemoryBackend
+from pmcp_lab.tasks.leases import holds, leased
 from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
@@ -54,6 +52,7 @@ class Led:
 
     Args:
         move: What comes next; None when somebody else leads.
+        run: What this leader's lease is held under; "" when it has none.
         ran: The steps that were run for this.
         read: By step, URI and text of what was read for its tool.
     """
@@ -62,6 +61,7 @@ class Led:
     progress: Progress
     calls: tuple[NextCall, ...] = ()
     move: Move | None = None
+    run: str = ""
     ran: list[str] = field(default_factory=list)
     read: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
@@ -83,7 +83,8 @@ class Leader:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._store = tasks.store
-        self._name = f"workflows-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._name = f"workflows-{process_name()}"
+        self._runs = count(1)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
 
     async def begin(
@@ -113,12 +114,12 @@ class Leader:
                 ttl=milliseconds(workflow.ttl),
                 job=kept.job(workflow, arguments, protocol),
                 variables=kept.variables_of(progress, ()),
-                lease=self._lease(),
+                lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=1),
                 message=self._message(move, progress),
             )
-        led = Led(record, progress, move=move)
+        led = Led(record, progress, move=move, run=_run_of(record))
         if move is None:
-            led = await self._decide((owner, record.task_id), led, tools, lambda found: found, mine=True)
+            led = await self._decide((owner, record.task_id), led, tools, lambda found: found)
         return await self._lead(led, tools, caller)
 
     async def resume(
@@ -143,12 +144,13 @@ class Leader:
         def more(found: Progress) -> Progress:
             return replace(found, arguments={**arguments, **found.arguments})
 
+        lost: Lease | None = None
         while led.record.live:
             try:
-                led = await self._decide(key, led, tools, more, again=True, must=True)
+                led = await self._decide(key, led, tools, more, again=True, must=True, lost=lost)
                 return await self._lead(led, tools, caller)
             except LeaseLost:
-                await self._wait_for_lease(key)
+                lost = await self._wait_for_lease(key)
             except InvalidTransition as error:
                 logger.debug("task %s was over before it was resumed: %s", key[1], error)
             current = await self._store.get(*key)
@@ -179,29 +181,25 @@ class Leader:
         led = await self._decide(key, led, tools, apply)
         return await self._lead(led, tools, caller)
 
-    async def settle(self, record: TaskRecord, workflow: SequentialWorkflow, why: str, *, mine: bool = False) -> bool:
-        """Let go of a task that nobody leads any more: what ran has failed, and says how it stands.
+    async def settle(self, lost: TaskRecord, workflow: SequentialWorkflow) -> None:
+        """Let go of a task whose leader is lost: what ran has failed, and says how it stands.
+
+        Args:
+            lost: As it was while its lease stayed the same for as long as it was to be believed.
 
         Raises:
-            LabError: It is over or gone.
+            LabError: It is over or gone, or is led after all.
         """
-        key = (record.owner, record.task_id)
-        if not mine and key in self._here.leading:
-            return False
+        if (lost.owner, lost.task_id) in self._here.leading:
+            return
+        await self._store.leases.change_lost(lost, lambda found: self._left(found, workflow, ENDED))
 
-        def change(found: TaskRecord) -> TaskRecord:
-            lease = found.lease
-            if lease is None or not found.live:
-                return found
-            if lease.runner != self._name if mine else lease.until >= self._store.now():
-                return found
-            before = kept.load(found, workflow)
-            after = interrupted(before, why)
-            changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
-            return structs.replace(found, lease=None, message=self._message(None, after), **changes)
-
-        await self._store.change(*key, change)
-        return True
+    def _left(self, found: TaskRecord, workflow: SequentialWorkflow, why: str) -> TaskRecord:
+        """The task as nobody leads it any more."""
+        before = kept.load(found, workflow)
+        after = interrupted(before, why)
+        changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
+        return structs.replace(found, lease=None, message=self._message(None, after), **changes)
 
     def stop(self, key: TaskKey) -> None:
         """Stop leading a task that is over."""
@@ -218,28 +216,29 @@ class Leader:
         tools: Tools,
         apply: Apply,
         *,
-        mine: bool = False,
         again: bool = False,
         must: bool = False,
+        lost: Lease | None = None,
     ) -> Led:
         """Apply a change to what is recorded, decide what comes next, and write both.
 
+        A leader that has a run writes only while that holds the task.
+
         Args:
-            mine: This leader holds the task.
             again: See `advance`.
             must: Leading is the point: raise `LeaseLost` when somebody else does.
+            lost: A lease that was seen to be lost: if it is still there, nobody leads.
         """
-        workflow = led.progress.workflow
-        decided = Led(led.record, led.progress, ran=led.ran, read=led.read)
+        workflow, mine = led.progress.workflow, led.run != ""
+        decided = Led(led.record, led.progress, run=led.run, ran=led.ran, read=led.read)
+        store = self._store.held_by(led.run) if mine else self._store
+        fresh = led.run or self._new_run()
 
         def change(record: TaskRecord) -> TaskRecord:
             if not record.live:
                 raise refusal(record, TaskStatus.WORKING)
-            lease, held = record.lease, False
-            if mine and (lease is None or lease.runner != self._name):
-                raise LeaseLost(key[1], self._name, None if lease is None else lease.runner)
-            if not mine and lease is not None:
-                held = lease.until >= self._store.now() or key in self._here.leading
+            lease = record.lease
+            held = not mine and lease is not None and (lease != lost or key in self._here.leading)
             # What this leader wrote last it need not read.
             before = led.progress if mine and record is led.record else kept.load(record, workflow)
             if held:
@@ -252,14 +251,15 @@ class Leader:
             decided.calls = next_calls(decided.progress, tools)
             changes = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
             return structs.replace(
-                record, **changes, **({} if held else self._moved(record, decided.progress, decided.move))
+                record, **changes, **({} if held else self._moved(record, decided.progress, decided.move, fresh))
             )
 
-        decided.record = await self._store.change(*key, change)
+        decided.record = await store.change(*key, change)
+        decided.run = fresh if isinstance(decided.move, Run) else ""
         return decided
 
-    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None) -> dict[str, Any]:
-        """What changes in the record, besides the progress, with this move."""
+    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None, run: str) -> dict[str, Any]:
+        """What changes in the record, besides the progress, with this move of a run."""
         if isinstance(move, Done):
             changes = kept.finished(progress, self._store.limits)
         else:
@@ -268,7 +268,7 @@ class Leader:
                 "status": TaskStatus.INPUT_REQUIRED if isinstance(move, Ask) else TaskStatus.WORKING,
                 "message": self._message(move, progress),
                 "progress": max(done, record.progress or 0.0),
-                "lease": self._lease(record.lease) if isinstance(move, Run) else None,
+                "lease": self._lease(record, run) if isinstance(move, Run) else None,
             }
         asked = {move.key: move.request} if isinstance(move, Ask) else {}
         if asked or record.open_questions:
@@ -285,13 +285,12 @@ class Leader:
             return str(move.request["params"]["message"])
         return None if progress.pause is None else progress.pause.message
 
-    def _lease(self, present: Lease | None = None) -> Lease:
-        """A lease of this leader's; the present one while it lasts, for a storage has to find them by their end."""
-        now = self._store.now()
-        half = timedelta(seconds=self._tasks.lease / 2)
-        if present is not None and present.runner == self._name and present.until - now > half:
-            return present
-        return Lease(runner=self._name, until=now + timedelta(seconds=self._tasks.lease))
+    def _lease(self, record: TaskRecord, run: str) -> Lease | None:
+        """The run's; the present one if it has one, which is the heartbeat's to renew."""
+        return record.lease if holds(record, run) else leased(record, run, self._tasks.lease).lease
+
+    def _new_run(self) -> str:
+        return f"{self._name}#{next(self._runs)}"
 
     # --- leading ---
 
@@ -301,23 +300,25 @@ class Leader:
             return led
         here, key = self._here, (led.record.owner, led.record.task_id)
         scope = here.leading[key] = anyio.CancelScope()
-        here.heartbeat.hold(key)
+        run = led.run
+        here.heartbeat.hold(key, run)
         try:
             with scope:
                 while isinstance(led.move, Run):
                     led = await self._step(led, led.move, tools, caller)
         except asyncio.CancelledError:
-            await self._let_go(led)
+            await self._let_go(led, run)
             raise
         except (InvalidTransition, LeaseLost, TaskNotFound):
             # Cancelled, finished by its client, expired or taken: the record has the last word.
             pass
         except Exception:
-            await self._let_go(led)
+            await self._let_go(led, run)
             raise
         finally:
-            here.leading.pop(key, None)
-            here.heartbeat.drop(key)
+            if here.leading.get(key) is scope:
+                del here.leading[key]
+            here.heartbeat.drop(key, run)
         if isinstance(led.move, Run):
             with anyio.CancelScope(shield=True):
                 record = await self._store.get(*key)
@@ -348,10 +349,10 @@ class Leader:
             return apply
 
         try:
-            return await patiently(lambda: self._decide(key, led, tools, finish(raw), mine=True), key[1])
+            return await patiently(lambda: self._decide(key, led, tools, finish(raw)), key[1])
         except LimitExceeded as error:
             refused = finish(failed(f"its result can't be kept: {error.message}"))
-            return await self._decide(key, led, tools, refused, mine=True)
+            return await self._decide(key, led, tools, refused)
 
     async def _perform(
         self, move: Run, progress: Progress, caller: Caller
@@ -395,31 +396,31 @@ class Leader:
         read.clear()
         return {"content": [*earlier, *blocks], "isError": False}
 
-    async def _let_go(self, led: Led) -> None:
+    async def _let_go(self, led: Led, run: str) -> None:
         with anyio.CancelScope(shield=True), suppress(LabError):
-            await self.settle(led.record, led.progress.workflow, STOPPED, mine=True)
+            store, workflow = self._store.held_by(run), led.progress.workflow
+            await store.change(led.record.owner, led.record.task_id, lambda found: self._left(found, workflow, STOPPED))
 
-    async def _wait_for_lease(self, key: TaskKey) -> None:
-        """Until nobody leads the task, or whoever did is not believed to live any more."""
-        async with self._store.backend.watch(*key) as changes:
-            while True:
-                record = await self._store.get(*key)
-                if record.lease is None or not record.live:
-                    return
-                left = (record.lease.until - self._store.now()).total_seconds()
-                if left < 0 and key not in self._here.leading:
-                    return
-                with anyio.move_on_after(max(left, 0) + 0.01):
-                    await changes.wait()
+    async def _wait_for_lease(self, key: TaskKey) -> Lease | None:
+        """Until nobody leads the task, or whoever did is not believed to live any more: its lease then."""
+        while True:
+            record = await self._store.get(*key)
+            if record.lease is None or not record.live:
+                return None
+            lost = await self._store.leases.watch_until_lost(record)
+            if lost is not None and key not in self._here.leading:
+                return lost.lease
 
     @property
     def _here(self) -> _Here:
         loop = asyncio.get_running_loop()
         here = self._loops.get(loop)
         if here is None:
-            alone = isinstance(self._store.backend, MemoryBackend)
-            beat = Heartbeat(
-                self._store, self._name, self._tasks.lease_period, lambda key, _: self.stop(key), alone=alone
-            )
+            alone = not self._store.backend.durable
+            beat = Heartbeat(self._store, self._tasks.lease_period, lambda key, *_: self.stop(key), alone=alone)
             here = self._loops[loop] = _Here(beat)
         return here
+
+
+def _run_of(record: TaskRecord) -> str:
+    return "" if record.lease is None else record.lease.run

@@ -47,7 +47,15 @@ records = st.builds(
     error=st.none() | objects,
     questions=st.dictionaries(st.text(), objects, max_size=2),
     answers=objects,
-    lease=st.none() | st.builds(Lease, runner=st.text(), until=moments),
+    last_run=st.none() | st.text(),
+    lease=st.none()
+    | st.builds(
+        Lease,
+        run=st.text(),
+        seconds=st.floats(min_value=0, max_value=1e9),
+        version=st.integers(-(2**40), 2**40),
+        phase=st.sampled_from(["queued", "running", "asking"]),
+    ),
     seq=st.integers(1, 2**40),
 )
 

@@ -26,7 +26,7 @@ async def test_tasks_of_a_killed_worker_are_retried_or_failed() -> None:
             killed.kill()
             died = time.monotonic()
             failed = await peer.until(once, "failed")
-            assert "the process that ran it ended" in failed["statusMessage"]
+            assert "its process ended while it ran" in failed["statusMessage"]
             retried = await peer.until(again, "completed")
             # Two lease periods until somebody has it, and a slow machine.
             assert time.monotonic() - died < 2 * lossy_farm.LEASE + 3

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 from pmcp_lab.execution import Heartbeat
 from pmcp_lab.tasks import LOCAL, Lease, Limits, TaskRecord, TaskStore
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 
-RUNNER = "here"
+RUN = "here#0"
 COUNT = 200
 
 
@@ -30,15 +29,15 @@ async def test_beats_do_not_pile_up_on_a_slow_store() -> None:
     backend = Slow()
     store = TaskStore(backend, Limits(tasks_per_owner=None))
     lost: list[object] = []
-    heartbeat = Heartbeat(store, RUNNER, 0.15, lambda key, error: lost.append((key, error)))
-    lease = Lease(runner=RUNNER, until=store.now() + timedelta(seconds=1))
+    heartbeat = Heartbeat(store, 0.15, lambda *what: lost.append(what))
+    lease = Lease(run=RUN, seconds=1, version=1)
     for _ in range(COUNT):
         task = await store.create(LOCAL, lease=lease)
-        heartbeat.hold((LOCAL, task.task_id))
+        heartbeat.hold((LOCAL, task.task_id), RUN)
     # Tasks that come while it beats, which is nearly always.
     for _ in range(100):
         task = await store.create(LOCAL, lease=lease)
-        heartbeat.hold((LOCAL, task.task_id))
+        heartbeat.hold((LOCAL, task.task_id), RUN)
         await asyncio.sleep(0.01)
     assert backend.most <= 32
     assert not lost
@@ -47,5 +46,5 @@ async def test_beats_do_not_pile_up_on_a_slow_store() -> None:
     after = {record.task_id: record.seq for record in (await store.list(LOCAL, limit=500)).records}
     assert all(after[task_id] > seq for task_id, seq in before.items()), "each is renewed, the newest too"
     for task_id in after:
-        heartbeat.drop((LOCAL, task_id))
+        heartbeat.drop((LOCAL, task_id), RUN)
     await asyncio.sleep(0.2)

@@ -113,7 +113,7 @@ async def test_a_message_that_got_lost_is_published_again(sqlite_store: TaskStor
     web = Consumer(sqlite_store)
     # The process ended between writing the task down and queueing it.
     record = await sqlite_store.create(
-        LOCAL, job=Job(tool="work"), lease=Lease(runner=WAITING, until=sqlite_store.now())
+        LOCAL, job=Job(tool="work"), lease=Lease(run=WAITING, seconds=0.3, version=1, phase="queued")
     )
     web.tasks.start()
     async with asyncio.timeout(5):
@@ -122,7 +122,7 @@ async def test_a_message_that_got_lost_is_published_again(sqlite_store: TaskStor
     assert web.published == [{"owner": ["local"], "taskId": record.task_id}]
     again = await sqlite_store.get(LOCAL, record.task_id)
     assert again.lease is not None
-    assert again.lease.runner == WAITING
+    assert again.lease.free
     web.go.set()
     await web.tasks.run_task(web.published[0])
     assert (await ended(sqlite_store, record)).status is TaskStatus.COMPLETED

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks import LOCAL, WAITING, open_store
+from pmcp_lab.tasks import LOCAL, open_store
 from tests.unit.farm import fresh
 from tests.unit.jsonrpc import ModernPeer, modern
 from tests.unit.storage_servers import dynamodb_endpoint, shared_redis
@@ -116,8 +116,8 @@ async def test_a_killed_server_that_is_started_again(store: str) -> None:
             assert time.monotonic() - served < 2 * LEASE
     assert done["result"]["structuredContent"] == {"result": "attempt 2"}
     assert done["_meta"]["attempt"] == 2
-    assert done["statusMessage"] == "attempt 2 of 3: the process that ran it ended"
-    assert lost["error"] == {"code": -32603, "message": "the process that ran it ended"}
+    assert done["statusMessage"] == "attempt 2 of 3: its process ended while it ran"
+    assert lost["error"] == {"code": -32603, "message": "its process ended while it ran"}
 
 
 async def test_another_server_answers_cancels_and_takes_over(store: str) -> None:
@@ -162,7 +162,7 @@ async def test_a_server_that_ends_hands_back(store: str, transport: str) -> None
             mortal.end(signal.SIGTERM)
         opened = open_store(store)
         left, failed = await opened.get(LOCAL, again), await opened.get(LOCAL, once)
-        assert (left.status, left.lease and left.lease.runner) == (TaskStatus.WORKING, WAITING)
+        assert (left.status, left.lease and left.lease.free) == (TaskStatus.WORKING, True)
         assert (failed.status, failed.message) == (TaskStatus.FAILED, "the server was stopped before the task was done")
         # For its second run the tool has to know that it may end.
         await opened.set_variables(LOCAL, again, {"handed_back": True})

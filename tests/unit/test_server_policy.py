@@ -131,7 +131,9 @@ async def test_a_task_that_waited_runs_with_the_credentials_of_its_own_caller() 
             token = auth_context_var.set(name)  # type: ignore[arg-type]
             try:
                 made.append(
-                    await tasks.store.create(("local",), job=Job(tool="who"), lease=tasks._runner.birth_lease())
+                    await tasks.store.create(
+                        ("local",), job=Job(tool="who"), lease=tasks._runner.birth_lease(tasks._tools["who"])
+                    )
                 )
                 await tasks._runner.submit(made[-1])
             finally:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mcp.server.auth.middleware.auth_context import auth_context_var, get_access_token
 from mcp.server.mcpserver import Context, MCPServer
-from msgspec.structs import replace
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, StoreError
@@ -19,6 +17,8 @@ from pmcp_lab.execution import AsyncioExecutor, TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Counts, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, Limits, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks.leases import leased
+from pmcp_lab.tasks.record import Phase
 from tests.unit.jsonrpc import modern
 from tests.unit.test_server_life import settled
 
@@ -79,10 +79,10 @@ class Process:
 
 
 async def left_behind(
-    store: TaskStore, tool: str, *, runner: str = "dead", ago: float = 1, **context: Any
+    store: TaskStore, tool: str, *, run: str = "dead#1", phase: Phase = "running", **context: Any
 ) -> TaskRecord:
     """A task whose process is gone."""
-    lease = Lease(runner=runner, until=store.now() - timedelta(seconds=ago))
+    lease = Lease(run=run, seconds=SOON, version=1, phase=phase)
     return await store.create(LOCAL, job=Job(tool=tool, context=context), lease=lease)
 
 
@@ -98,7 +98,7 @@ async def test_by_policy(store: TaskStore) -> None:
     again, once, unstarted = [
         await left_behind(store, "again"),
         await left_behind(store, "once"),
-        await left_behind(store, "once", runner=WAITING),
+        await left_behind(store, "once", run=WAITING, phase="queued"),
     ]
     process = Process(store)
     process.tasks.start()
@@ -106,7 +106,7 @@ async def test_by_policy(store: TaskStore) -> None:
     assert done.result["structuredContent"] == {"result": [2, 1]}
     assert done.variables == {"attempt": 2, "ran": 1}
     failed = await ended(store, once)
-    assert (failed.status, failed.message) == (TaskStatus.FAILED, "the process that ran it ended")
+    assert (failed.status, failed.message) == (TaskStatus.FAILED, "its process ended while it ran")
     assert (await ended(store, unstarted)).status is TaskStatus.COMPLETED, "it can't have been half done"
     assert sorted(process.runs) == [("again", 2), ("once", 1)]
     await settled(lambda: process.tasks.stats().total == Counts(completed=2, failed=1, retried=1))
@@ -117,7 +117,7 @@ async def test_attempts_are_bounded(store: TaskStore) -> None:
     process = Process(store)
     process.tasks.start()
     failed = await ended(store, record)
-    assert (failed.status, failed.message) == (TaskStatus.FAILED, "the process that ran it ended, 3 times in a row")
+    assert (failed.status, failed.message) == (TaskStatus.FAILED, "its process ended 3 times in a row while it ran")
     assert process.runs == []
 
 
@@ -133,9 +133,9 @@ async def test_only_one_process_takes_it(store: TaskStore) -> None:
 
 async def test_unknown_tools_are_left_to_others_and_do_not_hide_what_is_behind_them(store: TaskStore) -> None:
     store.limits = Limits(tasks_per_owner=None)
-    strange = await left_behind(store, "elsewhere", ago=9)
-    for _ in range(100):
-        await left_behind(store, "elsewhere", ago=9)
+    strange = await left_behind(store, "elsewhere")
+    for _ in range(600):
+        await left_behind(store, "elsewhere")
     known = await left_behind(store, "again")
     process = Process(store)
     process.tasks.start()
@@ -183,14 +183,14 @@ async def test_a_runner_stops_when_another_one_has_its_task(store: TaskStore) ->
         await settled(lambda: one.runs)
 
         def taken(record: TaskRecord) -> TaskRecord:
-            return replace(record, lease=Lease(runner="other", until=store.now() + timedelta(seconds=60)))
+            return leased(record, "other#1", 60)
 
         await store.change(LOCAL, task_id, taken, silent=True)
         await settled(lambda: one.ended)
         record = await store.get(LOCAL, task_id)
         assert record.live
         assert record.lease
-        assert record.lease.runner == "other"
+        assert record.lease.run == "other#1"
 
 
 async def test_leases_are_renewed_while_a_task_runs_or_waits_for_its_turn(store: TaskStore) -> None:
@@ -204,12 +204,11 @@ async def test_leases_are_renewed_while_a_task_runs_or_waits_for_its_turn(store:
         await asyncio.sleep(2.5 * lease)
         for task_id in made:
             with pytest.raises(LeaseLost):
-                await store.leases.claim(LOCAL, task_id, "greedy", 1)
+                await store.leases.claim(LOCAL, task_id, "greedy#1", 1)
         assert other.runs == []
         one.go.set()
         for task_id in made:
             await peer.until(task_id, "completed")
-    assert await store.leases.lost() == []
 
 
 @pytest.fixture
@@ -269,14 +268,11 @@ async def test_closing_hands_back_fails_and_starts_nothing(store: TaskStore) -> 
     assert tasks.stats().total.running == 0
     back, over, never = [await store.get(LOCAL, task_id) for task_id in (retried, failed, waiting)]
     assert back.lease is not None
-    assert back.lease.runner == WAITING
+    assert back.lease.free
     assert (over.status, over.message) == (TaskStatus.FAILED, "the server was stopped before the task was done")
     assert never.lease is not None
-    assert never.lease.runner == WAITING
-    assert [record.task_id for record in await store.leases.lost(store.now() + timedelta(seconds=1))] == [
-        retried,
-        waiting,
-    ]
+    assert never.lease.free
+    assert max(back.lease.version, never.lease.version) < 0, "anybody may take them at once"
 
 
 async def test_what_is_recovered_has_nobodys_credentials_and_a_context(store: TaskStore) -> None:

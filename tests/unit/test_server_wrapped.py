@@ -103,7 +103,7 @@ async def test_tools_of_the_server_and_of_others_in_both_generations() -> None:
 
 
 async def test_a_wrapped_tool_is_run_again_in_another_process(sqlite_store: TaskStore) -> None:
-    lease = Lease(runner=WAITING, until=sqlite_store.now())
+    lease = Lease(run=WAITING, seconds=0.1, version=-1, phase="queued")
     jobs = [Job(tool="half", arguments={"n": 4}), Job(tool="count", arguments={"n": 1}, context={"protocol": "x"})]
     records = [await sqlite_store.create(LOCAL, job=job, lease=lease) for job in jobs]
     tasks, _ = wrapped(sqlite_store)

@@ -20,7 +20,8 @@ from pmcp_lab.tasks.backends.sqlite import (
     _COUNT,
     _FIRST_PAGE,
     _GET,
-    _LAPSED,
+    _LEASED,
+    _LEASES,
     _NEXT_EXPIRY,
     _NEXT_PAGE,
     _PURGE,
@@ -257,7 +258,8 @@ async def test_a_cancelled_writer_disturbs_nobody(path: Path) -> None:
         (_NEXT_PAGE, ("o", 1, "i", 1, 50), "task_list"),
         (_PURGE, (1,), "task_expires"),
         (_NEXT_EXPIRY, (), "COVERING INDEX task_expires"),
-        (_LAPSED, (1, 5), "task_lease"),
+        (_LEASES, (1, 5), "COVERING INDEX task_lease"),
+        (_LEASED, (1,), "INTEGER PRIMARY KEY"),
     ],
 )
 async def test_no_query_scans_or_sorts(path: Path, query: str, parameters: tuple[Any, ...], index: str) -> None:

@@ -104,7 +104,8 @@ BEHAVIOUR = {
         "leases::what_has_ended_needs_no_runner",
         "leases::an_expired_task_is_not_lost",
         "leases::heartbeats_are_not_shown_to_who_watches",
-        "backends::finds_lapsed_leases",
+        "backends::lists_every_lease",
+        "backends::lists_more_leases_than_fit_a_page",
     ),
     "limits are validated": ("limits::limits_are_checked", "limits::durations"),
     "backends by URL, others by entry point": (

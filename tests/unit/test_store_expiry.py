@@ -30,7 +30,7 @@ async def is_gone(store: TaskStore, task: TaskRecord) -> None:
         store.ask(owner, task_id, "q", {}),
         store.answer(owner, task_id, {}),
         store.leases.claim(owner, task_id, "r", 5),
-        store.leases.heartbeat(owner, task_id, "r", 5),
+        store.leases.heartbeat(owner, task_id, "r"),
         store.leases.release(owner, task_id, "r"),
     ):
         with pytest.raises(TaskNotFound):

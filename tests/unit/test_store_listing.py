@@ -6,7 +6,6 @@ import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from pmcp_lab.tasks import Lease, Limits, TaskRecord, TaskStore, resolve_owner
 from pmcp_lab.tasks.backends import Backend
 from pmcp_lab.tasks.cursor import _signature, encode_cursor
 from tests.unit.backend_cases import CASES, Clock
+from tests.unit.test_leases import look_twice
 
 ANN = resolve_owner("ann")
 BOB = resolve_owner("bob")
@@ -118,7 +118,7 @@ async def test_a_damaged_record_hides_no_other(
 ) -> None:
     backend, spoil = spoiled
     store = TaskStore(backend, Limits(tasks_per_owner=None))
-    past = Lease(runner="r", until=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1))
+    past = Lease(run="r#1", seconds=0.1, version=1)
     made = [await store.create(ANN, lease=past) for _ in range(9)]
     newest = sorted(made, key=lambda task: (task.created, task.task_id), reverse=True)
     damaged, whole = newest[1:4], [newest[0], *newest[4:]]
@@ -129,7 +129,9 @@ async def test_a_damaged_record_hides_no_other(
         assert page.records == whole[:2], "a full page"
         assert (await store.list(ANN, cursor=page.next_cursor, limit=9)).records == whole[2:]
         assert (await store.list(ANN)).records == whole
-        assert {task.task_id for task in await store.leases.lost()} == {task.task_id for task in whole}
+        found: list[TaskRecord] = []
+        await look_twice(store, found)
+        assert {task.task_id for task in found} == {task.task_id for task in whole}
     assert "can't be read" in caplog.text
     for call in (store.get(ANN, damaged[0].task_id), TaskStore(backend).cancel(ANN, damaged[0].task_id)):
         with pytest.raises(StoreError, match="can't be read") as unreadable:

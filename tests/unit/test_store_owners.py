@@ -30,13 +30,15 @@ CALLS: list[Call] = [
     lambda store, owner, task_id: store.ask(owner, task_id, "k", {}),
     lambda store, owner, task_id: store.answer(owner, task_id, {}),
     lambda store, owner, task_id: store.leases.claim(owner, task_id, "r", 5),
-    lambda store, owner, task_id: store.leases.heartbeat(owner, task_id, "r", 5),
+    lambda store, owner, task_id: store.leases.heartbeat(owner, task_id, "r"),
     lambda store, owner, task_id: store.leases.release(owner, task_id, "r"),
 ]
 
 
 class Counted:
     """A backend that tells what is asked of the one behind it."""
+
+    clock_skew = 0.0
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend

@@ -11,10 +11,10 @@ from typing import Any
 
 import anyio
 import pytest
-from msgspec.structs import replace
 
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL
+from pmcp_lab.tasks.leases import leased
 from tests.unit.flow import MODES, Flow, Shop, release, statuses, until
 from tests.unit.flow_that_dies import STEPS, Where, boundaries, killed
 
@@ -90,7 +90,7 @@ async def test_a_task_whose_process_is_gone_is_let_go_of_and_nothing_runs_by_its
         record = (await tasks.store.list(LOCAL)).records[0]
 
         def orphan(found: Any) -> Any:
-            return replace(found, lease=replace(found.lease, runner="gone", until=found.created))
+            return leased(found, "gone#1", 0.1)
 
         await tasks.store.change(LOCAL, record.task_id, orphan)
         getting.cancel()

@@ -194,7 +194,7 @@ class WorkflowMachine(RuleBasedStateMachine):
                         break
             if crash and before.lease is not None:
                 # As the store would be if the process had ended there.
-                gone = replace(before.lease, until=before.created)
+                gone = replace(before.lease, seconds=0.05)
                 await store.change(LOCAL, task, lambda found: replace(before, lease=gone, seq=found.seq))
 
         self.go(leave)

@@ -1,13 +1,14 @@
 """Where records live. A backend is a small class over the protocol below; what a task may do is in `tasks.store`.
 
 Every operation is atomic by itself. A backend looks at a record only for its key (`owner`, `task_id`), its
-place in the list (`created`, `task_id`), its end (`expires`), whether it counts (`live`), its lease's end
-(`lease.until`) and its version (`seq`): those are the columns of a table; the rest may be stored as one opaque
+place in the list (`created`, `task_id`), its end (`expires`), whether it counts (`live`), its lease's version
+(`lease.version`) and its own (`seq`): those are the columns of a table; the rest may be stored as one opaque
 value, which `tasks.codec` makes. Moments have whole milliseconds. Trouble with the storage is a `StoreError`.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -43,7 +44,15 @@ class Changes(Protocol):
 
 
 class Backend(Protocol):
-    """A key-value store of records with compare-and-swap."""
+    """A key-value store of records with compare-and-swap.
+
+    Attributes:
+        durable: Whether somebody can read it when this process has ended.
+        clock_skew: Seconds that the clocks of all who use it may be apart: 0 where all have the same.
+    """
+
+    durable: bool
+    clock_skew: float
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         """The record under this key, expired or not. One that can't be read is a `StoreError`."""
@@ -91,12 +100,17 @@ class Backend(Protocol):
         """
         ...
 
-    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
-        """Up to `limit` records of every owner whose lease has run out: `lease.until < now`, longest ago first.
+    def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
+        """The lease of every record that has one, of every owner: a key for `leased`, and the lease's version.
 
-        Costs nothing for records without a lease, which finished ones never have. Expired ones may be among them;
-        what can't be read is left out.
+        Comes in pages that take no longer than a few milliseconds each, in any order. One that is written meanwhile
+        may come twice. Costs nothing for records without a lease, which finished ones never have. The index may be a
+        moment late.
         """
+        ...
+
+    async def leased(self, key: Hashable) -> TaskRecord | None:
+        """The record behind a key of `leases`, as it is now; None when it is gone or has no lease any more."""
         ...
 
     def watch(self, owner: Owner, task_id: str | None = None) -> AbstractAsyncContextManager[Changes]:

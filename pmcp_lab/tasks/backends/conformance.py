@@ -13,7 +13,7 @@ records expire, so that a backend that deletes expired records by the real clock
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,7 +105,7 @@ async def keeps_every_field(backend: Backend) -> None:
         progress=0.25,
         questions={"q": {"method": "elicitation/create", "params": {}}},
         answers={"q": None},
-        lease=Lease(runner="r", until=now + HOUR),
+        lease=Lease(run="r#1", seconds=1.5, version=1, phase="asking"),
     )
     ended = _record(status=TaskStatus.FAILED, error={"code": -1, "message": "m", "data": None})
     null = _record(status=TaskStatus.COMPLETED, result=None)
@@ -261,19 +261,49 @@ async def purges_only_what_has_expired(backend: Backend) -> None:
 
 
 @_check
-async def finds_lapsed_leases(backend: Backend) -> None:
-    now = _now()
-    records = [_record(owner, lease=Lease(runner="r", until=now + n * MS)) for n, owner in enumerate((BOB, ANN, BOB))]
-    await _insert(backend, records[2], records[0], records[1], _record())
-    assert await backend.lapsed(now, limit=9) == [], "a lease holds up to its moment"
-    assert await backend.lapsed(now + MS, limit=9) == records[:1]
-    assert await backend.lapsed(now + HOUR, limit=9) == records
-    assert await backend.lapsed(now + HOUR, limit=2) == records[:2], "the longest lapsed come first"
-    await backend.replace(replace(records[0], lease=Lease(runner="r", until=now + 2 * HOUR), seq=2), expected=1)
+async def lists_every_lease(backend: Backend) -> None:
+    def held(version: int) -> Lease:
+        return Lease(run="r#1", seconds=9, version=version)
+
+    async def listed() -> dict[str, tuple[Hashable, int]]:
+        found = {}
+        async for page in backend.leases():
+            for key, version in page:
+                record = await backend.leased(key)
+                assert record is not None
+                found[record.task_id] = (key, version)
+        return found
+
+    records = [_record(owner, lease=held(1)) for owner in (BOB, ANN, BOB)]
+    await _insert(backend, *records, _record())
+    before = await listed()
+    assert {task_id: version for task_id, (_, version) in before.items()} == {r.task_id: 1 for r in records}
+    assert await backend.leased(before[records[2].task_id][0]) == records[2]
+    await backend.replace(replace(records[0], lease=held(2), seq=2), expected=1)
     await backend.replace(replace(records[1], lease=None, seq=2), expected=1)
-    assert await backend.lapsed(now + HOUR, limit=9) == records[2:]
+    after = await listed()
+    assert {task_id: version for task_id, (_, version) in after.items()} == {
+        records[0].task_id: 2,
+        records[2].task_id: 1,
+    }
+    assert {after[task_id][0] for task_id in after} < {key for key, _ in before.values()}, "a key stays the same"
+    assert await backend.leased(before[records[1].task_id][0]) is None, "it has no lease any more"
     assert await backend.delete(BOB, records[2].task_id)
-    assert await backend.lapsed(now + HOUR, limit=9) == []
+    assert await backend.leased(before[records[2].task_id][0]) is None
+    assert set(await listed()) == {records[0].task_id}
+    await backend.replace(replace(records[0], lease=held(-3), seq=3), expected=2)
+    assert [version for _, version in (await listed()).values()] == [-3]
+
+
+@_check
+async def lists_more_leases_than_fit_a_page(backend: Backend) -> None:
+    many = [_record(ANN if n % 2 else BOB, lease=Lease(run="r", seconds=1, version=1)) for n in range(1_100)]
+    await _insert(backend, *many)
+    found: dict[Hashable, int] = {}
+    async for page in backend.leases():
+        assert len(page) <= 1_000
+        found.update(page)
+    assert len(found) == len(many)
 
 
 async def _told(changes: Changes, task: TaskRecord) -> None:

@@ -10,13 +10,12 @@ What to expect of the table itself (items of at most 400 KB, 10 GB per owner) is
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Changes, Conflict, Position, QuotaReached
@@ -34,6 +33,8 @@ __all__ = ["DynamoBackend", "cloudformation_template", "create_table", "drop_tab
 _ATTEMPTS: Final = 40
 _SEATS: Final = 10_000
 _LEAP: Final = 1000
+_LEASES: Final = 500
+"""Leases per page."""
 
 
 def open_url(url: str) -> DynamoBackend:
@@ -76,6 +77,9 @@ class DynamoBackend:
     Raises:
         StoreError: The URL can't be read.
     """
+
+    durable = True
+    clock_skew = items.CLOCK_SKEW
 
     def __init__(self, url: str) -> None:
         self._table = Table(url)
@@ -202,29 +206,31 @@ class DynamoBackend:
         """None: see `purge`."""
         return None
 
-    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
-        """See `Backend.lapsed`. The index is a moment behind the table: what ended just now may be missing."""
-        if limit < 1:
-            return []
-        answers = await asyncio.gather(
-            *(
-                self._table.call(
+    async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
+        """See `Backend.leases`. The index is a moment behind the table."""
+        for bucket in items.LEASE_BUCKETS:
+            more: Item = {}
+            while True:
+                answer = await self._table.call(
                     "query",
                     IndexName=BY_LEASE,
-                    Limit=limit,
-                    **items.query(
-                        "#lease_bucket = :bucket AND #lease_end < :now",
-                        bucket={"S": bucket},
-                        now={"N": str(items.ms(now))},
-                    ),
+                    Limit=_LEASES,
+                    **items.query("#lease_bucket = :bucket", bucket={"S": bucket}),
+                    **more,
                 )
-                for bucket in items.LEASE_BUCKETS
-            )
-        )
-        entries = [entry for answer in answers for entry in answer["Items"]]
-        entries.sort(key=lambda entry: int(entry["lease_end"]["N"]))
-        records = await self._first(entries, limit)
-        return [record for record in records if record.lease is not None and record.lease.until < now]
+                yield [
+                    ((entry["PK"]["S"], entry["SK"]["S"]), int(entry["lease_version"]["N"]))
+                    for entry in answer["Items"]
+                ]
+                if "LastEvaluatedKey" not in answer:
+                    break
+                more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def leased(self, key: Hashable) -> TaskRecord | None:
+        partition, sort = cast(tuple[str, str], key)
+        item = await self._fetch({"PK": {"S": partition}, "SK": {"S": sort}})
+        record = None if item is None else self._seen(item)
+        return record if record is not None and record.lease is not None else None
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[Changes]:

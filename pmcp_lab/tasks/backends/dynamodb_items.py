@@ -22,6 +22,9 @@ Item = dict[str, Any]
 LEASE_BUCKETS: Final = ("lease-0", "lease-1", "lease-2", "lease-3")
 """Partitions of the index of leases, so that heartbeats are not all written to one."""
 
+CLOCK_SKEW: Final = 5.0
+"""Seconds that the clocks of the machines which share a table may be apart."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ITEM_BYTES: Final = 390_000
 _KEY_BYTES: Final = 1000
@@ -112,7 +115,7 @@ def attributes(record: TaskRecord, slot: int | None) -> Item:
     if record.lease is not None:
         bucket = LEASE_BUCKETS[zlib.crc32(record.task_id.encode("utf-8", "surrogatepass")) % len(LEASE_BUCKETS)]
         item["lease_bucket"] = {"S": bucket}
-        item["lease_end"] = {"N": str(ms(record.lease.until))}
+        item["lease_version"] = {"N": str(record.lease.version)}
     return item
 
 
@@ -127,7 +130,7 @@ def insert_task(record: TaskRecord, slot: int | None, now: datetime) -> Item:
 def update_task(record: TaskRecord, slot: int | None, expected: int) -> Item:
     """Arguments of UpdateItem: at this version only."""
     values = attributes(record, slot)
-    gone = [name for name in ("expires", "expires_at", "slot", "lease_bucket", "lease_end") if name not in values]
+    gone = [name for name in ("expires", "expires_at", "slot", "lease_bucket", "lease_version") if name not in values]
     change = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
     if gone:
         change += " REMOVE " + ", ".join(f"#{name}" for name in gone)
@@ -178,7 +181,7 @@ def _ending(record: TaskRecord) -> Item:
     if record.expires is None:
         return {}
     moment = ms(record.expires)
-    return {"expires": {"N": str(moment)}, "expires_at": {"N": str(moment // 1000 + 1)}}
+    return {"expires": {"N": str(moment)}, "expires_at": {"N": str(moment // 1000 + 1 + int(CLOCK_SKEW))}}
 
 
 def _condition(expression: str, *also: str, **values: Any) -> Item:

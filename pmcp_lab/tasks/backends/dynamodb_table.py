@@ -3,11 +3,11 @@
 One item per task and one per taken place of a quota:
 
     PK             SK          attributes
-    OWNER#<owner>  TASK#<id>   data, version, write_id, place, expires, expires_at, slot, lease_bucket, lease_end
+    OWNER#<owner>  TASK#<id>   data, version, write_id, place, expires, expires_at, slot, lease_bucket, lease_version
     OWNER#<owner>  SLOT#<n>    task_id, expires, expires_at
 
 `place` (creation time, then id) is the sort key of the local index that lists an owner's tasks. `lease_bucket` and
-`lease_end` are there only while a task is leased, so the global index holds nothing else. `expires` is in ms;
+`lease_version` are there only while a task is leased, so the global index holds nothing else. `expires` is in ms;
 `expires_at`, in whole seconds and never too early, is what DynamoDB deletes by, up to two days late.
 A local index limits what one owner has to 10 GB.
 """
@@ -20,7 +20,7 @@ BY_PLACE: Final = "by_place"
 BY_LEASE: Final = "by_lease"
 TTL_ATTRIBUTE: Final = "expires_at"
 
-_KEYS: Final = {"PK": "S", "SK": "S", "place": "S", "lease_bucket": "S", "lease_end": "N"}
+_KEYS: Final = {"PK": "S", "SK": "S", "place": "S", "lease_bucket": "S", "lease_version": "N"}
 
 
 def table_definition(name: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def table_definition(name: str) -> dict[str, Any]:
         "GlobalSecondaryIndexes": [
             {
                 "IndexName": BY_LEASE,
-                "KeySchema": _schema("lease_bucket", "lease_end"),
+                "KeySchema": _schema("lease_bucket", "lease_version"),
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
         ],

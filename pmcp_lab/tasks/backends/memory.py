@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import threading
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from pmcp_lab.errors import StoreError
@@ -15,6 +16,9 @@ from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends.watching import LocalChanges, Watchers
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
+
+_PAGE: Final = 500
+"""Leases that are read without letting go of the lock."""
 
 
 def open_url(url: str) -> MemoryBackend:
@@ -36,10 +40,13 @@ class _Shelf:
 class MemoryBackend:
     """Dictionaries under one lock; what a reader gets is never changed afterwards, so nothing is copied."""
 
+    durable = False
+    clock_skew = 0.0
+
     def __init__(self) -> None:
         self._shelves: dict[Owner, _Shelf] = {}
         self._ends: list[tuple[datetime, Owner, str]] = []
-        self._leased: set[tuple[Owner, str]] = set()
+        self._leased: dict[Hashable, int] = {}
         self._watchers = Watchers()
         self._lock = threading.Lock()
 
@@ -103,14 +110,20 @@ class MemoryBackend:
             # The heap's first entry may be out of date, but never too late.
             return self._ends[0][0] if self._ends else None
 
-    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
+    async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
         with self._lock:
-            found = [
-                (record.lease.until, owner, record.task_id, record)
-                for owner, task_id in self._leased
-                if (record := self._shelves[owner].records[task_id]).lease is not None and record.lease.until < now
-            ]
-        return [entry[3] for entry in heapq.nsmallest(limit, found)]
+            keys = tuple(self._leased)
+        for start in range(0, len(keys), _PAGE):
+            with self._lock:
+                page = [(key, self._leased[key]) for key in keys[start : start + _PAGE] if key in self._leased]
+            yield page
+
+    async def leased(self, key: Hashable) -> TaskRecord | None:
+        with self._lock:
+            if key not in self._leased:
+                return None
+            owner, task_id = cast(tuple[Owner, str], key)
+            return self._shelves[owner].records[task_id]
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
@@ -127,9 +140,9 @@ class MemoryBackend:
         else:
             shelf.live.discard(record.task_id)
         if record.lease is not None:
-            self._leased.add((record.owner, record.task_id))
+            self._leased[record.owner, record.task_id] = record.lease.version
         else:
-            self._leased.discard((record.owner, record.task_id))
+            self._leased.pop((record.owner, record.task_id), None)
         if moved and record.expires is not None:
             heapq.heappush(self._ends, (record.expires, record.owner, record.task_id))
 
@@ -139,7 +152,7 @@ class MemoryBackend:
         if shelf is None or record is None:
             return None
         shelf.live.discard(task_id)
-        self._leased.discard((owner, task_id))
+        self._leased.pop((owner, task_id), None)
         del shelf.order[bisect_left(shelf.order, (record.created, task_id))]
         if not shelf.records:
             del self._shelves[owner]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Changes, Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends import redis_scripts as scripts
-from pmcp_lab.tasks.backends.reading import first_legible, legible
+from pmcp_lab.tasks.backends.reading import first_legible
 from pmcp_lab.tasks.backends.redis_connection import TROUBLE, RedisConnection
 from pmcp_lab.tasks.backends.redis_feed import Feed
 from pmcp_lab.tasks.codec import decode_record, encode_record
@@ -28,6 +28,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _REMEMBERED: Final = 600.0
 """Seconds for which this process does not tell Redis again that an owner is there."""
+
+_SCANNED: Final = 500
+"""Leases that are read at once, about."""
 
 _FORGOTTEN: Final = 3600.0
 """Seconds after which an owner without tasks is forgotten: far more, so that nobody relies on it any longer."""
@@ -49,6 +52,9 @@ class RedisBackend:
         StoreError: The URL can't be read.
     """
 
+    durable = True
+    clock_skew = 5.0
+
     def __init__(self, url: str) -> None:
         self._connection = RedisConnection(url)
         self.prefix = self._connection.prefix
@@ -59,7 +65,7 @@ class RedisBackend:
         self._replace = self._client.register_script(scripts.REPLACE)
         self._delete = self._client.register_script(scripts.DELETE)
         self._page = self._client.register_script(scripts.PAGE)
-        self._lapsed = self._client.register_script(scripts.LAPSED)
+        self._leased = self._client.register_script(scripts.LEASED)
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         data, seq = await self._ask(
@@ -105,15 +111,23 @@ class RedisBackend:
         """None: see `purge`."""
         return None
 
-    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
-        found: list[tuple[float, bytes, bytes]] = []
+    async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
         for base, known_for in await self._announced():
-            leases, here = await self._ask(partial(self._lapsed, [base], [_ms(now), limit]))
-            found += [(float(until), data, seq) for until, data, seq in here]
-            if not leases and known_for > _FORGOTTEN:
+            cursor, there = 0, False
+            while True:
+                # Gives every member that is there all the time, however the others change.
+                cursor, found = await self._ask(partial(self._client.zscan, f"{base}:leases", cursor, count=_SCANNED))
+                there = there or bool(found)
+                yield [((base, task.decode()), int(version)) for task, version in found]
+                if not cursor:
+                    break
+            if not there and known_for > _FORGOTTEN:
                 await self._ask(partial(self._client.zrem, f"{self.prefix}:leasing", base))
-        found.sort(key=lambda entry: entry[0])
-        return legible([(data, seq) for _, data, seq in found], self._decoded)[:limit]
+
+    async def leased(self, key: Hashable) -> TaskRecord | None:
+        base, task = cast(tuple[str, str], key)
+        stored = await self._ask(lambda: self._leased([base], [task]))
+        return self._decoded((stored[0], stored[1])) if stored else None
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[Changes]:
@@ -184,7 +198,7 @@ def _columns(record: TaskRecord, now: datetime) -> list[Any]:
         _ms(now),
         "" if record.expires is None else _ms(record.expires),
         int(record.live),
-        "" if record.lease is None else _ms(record.lease.until),
+        "" if record.lease is None else record.lease.version,
     ]
 
 

@@ -6,7 +6,7 @@ KEYS[1] is an owner's base key, `<prefix>:{<owner>}`; its hash tag puts everythi
 * `…:all`      ids by creation (ms)
 * `…:live`     ids that count towards the quota, by expiry (ms, or +inf)
 * `…:ends`     ids that expire, by expiry
-* `…:leases`   ids with a lease, by its end
+* `…:leases`   ids with a lease, by its version
 * `…:c`, `…:c:<id>`  pub/sub channels of the owner and of a task; a message is an id
 
 Redis deletes a task's hash by itself and knows nothing of the sorted sets, so every script that writes first drops
@@ -37,8 +37,8 @@ local function drop_expired(now)
 end
 
 -- Time left is counted from the writer's clock to the writer's expiry, so it is right on whatever clock Redis has.
--- The second on top leaves it to readers to say when a task is gone.
-local function left(expires, now) return string.format('%.0f', math.max(0, expires - now) + 1000) end
+-- What is on top leaves it to readers to say when a task is gone, whose clocks may be behind.
+local function left(expires, now) return string.format('%.0f', math.max(0, expires - now) + 7000) end
 
 local function keep_index(now)
   local last = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
@@ -86,7 +86,7 @@ store(id, data, seq, write, now, expires, counts, lease)
 return {'stored'}
 """
 )
-"""ARGV: id, data, seq, write, now, expires or "", "1" if it counts, lease end or "", created, quota or ""."""
+"""ARGV: id, data, seq, write, now, expires or "", "1" if it counts, lease version or "", created, quota or ""."""
 
 REPLACE: Final = (
     _COMMON
@@ -168,20 +168,16 @@ return found
 )
 """ARGV: now, limit, created and id of the position or "" "". Answers data and seq of each record in turn."""
 
-LAPSED: Final = (
+LEASED: Final = (
     _COMMON
     + """
-local found = {}
-local ids = redis.call('ZRANGEBYSCORE', leases, '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-for i = 1, #ids, 2 do
-  local there = redis.call('HMGET', key(ids[i]), 'd', 'v')
-  if there[1] then
-    found[#found + 1] = {ids[i + 1], there[1], there[2]}
-  else
-    forget(ids[i])
-  end
+local id = ARGV[1]
+local there = redis.call('HMGET', key(id), 'd', 'v')
+if not there[1] then
+  forget(id)
+  return {}
 end
-return {redis.call('ZCARD', leases), found}
+return redis.call('ZSCORE', leases, id) and there or {}
 """
 )
-"""ARGV: now, limit. Answers how many leases there are, and (end, data, seq) of those that ran out."""
+"""ARGV: id. Answers data and seq of a task with a lease; forgets what is left of one that is gone."""

@@ -16,7 +16,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -34,7 +34,7 @@ from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 _APPLICATION: Final = 0x504D4350  # "PMCP"
-_VERSION: Final = 3
+_VERSION: Final = 4
 _NEVER: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -79,7 +79,11 @@ _PURGE = (
     " (SELECT rowid FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
 )
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
-_LAPSED = "SELECT id, seq, data, owner FROM task WHERE lease IS NOT NULL AND lease < ? ORDER BY lease LIMIT ?"
+# Answered by the index alone. A renewed lease has a higher version, so none is passed by.
+_LEASES = (
+    "SELECT rowid, lease FROM task WHERE lease IS NOT NULL AND (lease, rowid) > (?, ?) ORDER BY lease, rowid LIMIT 500"
+)
+_LEASED = "SELECT id, seq, data, owner FROM task WHERE rowid = ? AND lease IS NOT NULL"
 
 
 def open_url(url: str) -> SqliteBackend:
@@ -100,6 +104,8 @@ def open_url(url: str) -> SqliteBackend:
 class SqliteBackend:
     """Records in a table, each as one value beside the columns it is looked up by.
 
+    All who use a file are on one machine, and so have one clock.
+
     Args:
         path: The file; beside it lie `-wal` and `-shm` while it is open.
         timeout: Seconds to wait for another process that writes.
@@ -107,6 +113,9 @@ class SqliteBackend:
     Raises:
         StoreError: The file can't be opened, or is something else.
     """
+
+    durable = True
+    clock_skew = 0.0
 
     def __init__(self, path: str | Path, *, timeout: float = 30) -> None:
         self._path = str(path)
@@ -223,13 +232,15 @@ class SqliteBackend:
         ((moment,),) = await self._read(_NEXT_EXPIRY, ())
         return None if moment is None else _EPOCH + moment * _MILLISECOND
 
-    async def lapsed(self, now: datetime, *, limit: int) -> list[TaskRecord]:
-        moment = _since_epoch(now)
+    async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
+        last, row = -_NEVER, 0
+        while page := await self._read(_LEASES, (last, row)):
+            yield page
+            row, last = page[-1]
 
-        async def fetch(count: int) -> list[tuple[Any, ...]]:
-            return await self._read(_LAPSED, (moment, count))
-
-        return await first_legible(fetch, lambda row: self._record(row[3], row[:3]), limit)
+    async def leased(self, key: Hashable) -> TaskRecord | None:
+        rows = await self._read(_LEASED, (key,))
+        return self._record(rows[0][3], rows[0][:3]) if rows else None
 
     @asynccontextmanager
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
@@ -384,5 +395,5 @@ def _columns(record: TaskRecord) -> tuple[int, bool, int | None]:
     return (
         _NEVER if record.expires is None else _since_epoch(record.expires),
         record.live,
-        None if record.lease is None else _since_epoch(record.lease.until),
+        None if record.lease is None else record.lease.version,
     )
