@@ -322,6 +322,7 @@ class TaskRunner:
                     span.set_attribute("error.type", "tool_error")
                     span.set_status(StatusCode.ERROR)
                 if run.taken:
+                    self._count(tool, "cancelled")
                     return
                 status = await self._settle(run, status, write)
         finally:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskCancelled, TaskNotFound
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.in_thread import InThread
-from pmcp_lab.tasks.leases import check_held, in_phase
+from pmcp_lab.tasks.leases import check_held
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.questions import Answer, answered, check_askable, form, key_of, link, sampled, sampling
@@ -275,7 +275,7 @@ class StoredContext(TaskContext):
         def change(record: TaskRecord) -> TaskRecord:
             if record.status is not TaskStatus.INPUT_REQUIRED:
                 raise InvalidTransition(self._id, record.status, TaskStatus.WORKING)
-            return replace(record, status=TaskStatus.WORKING, message=None, lease=in_phase(record.lease, "running"))
+            return replace(record, status=TaskStatus.WORKING, message=None)
 
         with self._held():
             self._record = await self._store.change(self.owner, self._id, change)
@@ -352,9 +352,7 @@ class StoredContext(TaskContext):
         def change(record: TaskRecord) -> TaskRecord:
             kept = {key: asked for key, asked in record.questions.items() if key not in stale or key in record.answers}
             after = replace(record, questions=kept)
-            if after.open_questions or not record.live:
-                return after
-            return replace(after, status=TaskStatus.WORKING, lease=in_phase(record.lease, "running"))
+            return after if after.open_questions or not record.live else replace(after, status=TaskStatus.WORKING)
 
         self._record = await self._store.change(self.owner, self._id, change)
 

@@ -38,7 +38,7 @@ from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.moves import check_move, refusal
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
-from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, Phase, TaskRecord, expiry, new_task_id, succeed, truncated
+from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
 from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
@@ -196,7 +196,7 @@ class TaskStore:
             elif (message is not None or progress is not None) and not record.live:
                 raise refusal(record, record.status)
             granted = record.ttl if ttl is None else ttl
-            lease = record.lease if status is None else in_phase(record.lease, _phase(status))
+            lease = in_phase(record.lease, "asking") if status is TaskStatus.INPUT_REQUIRED else record.lease
             return replace(
                 record,
                 status=status or record.status,
@@ -349,9 +349,8 @@ class TaskStore:
             kept = {**record.answers, **news}
             kept = plain_json(kept, "the answers", self.limits.result_bytes, code=INVALID_PARAMS)
             after = replace(record, answers=kept)
-            if after.open_questions:
-                return after
-            return replace(after, status=TaskStatus.WORKING, message=None, lease=in_phase(after.lease, "running"))
+            # Whether its run is at work again is for that to say: it may be lost.
+            return after if after.open_questions else replace(after, status=TaskStatus.WORKING, message=None)
 
         return await self.change(owner, task_id, change)
 
@@ -408,6 +407,8 @@ class TaskStore:
                 if self._run is not None:
                     check_held(record, self._run)
                 changed = change(record)
+                if self._run is not None and changed is not record and changed.status is TaskStatus.WORKING:
+                    changed = replace(changed, lease=in_phase(changed.lease, "running"))
             except LabError:
                 if certain:
                     raise
@@ -480,10 +481,6 @@ def _check_fraction(value: object) -> None:
 def _check_count(what: str, value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise LabError(f"a {what} is a whole number of milliseconds, at least 0, not {value!r}", code=INVALID_PARAMS)
-
-
-def _phase(status: TaskStatus) -> Phase:
-    return "asking" if status is TaskStatus.INPUT_REQUIRED else "running"
 
 
 def _reports_error(result: Any) -> bool:

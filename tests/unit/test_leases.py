@@ -257,6 +257,8 @@ async def test_a_lease_tells_whether_its_run_waits_for_a_person(store: TaskStore
     await store.leases.heartbeat(ANN, task.task_id, "r#1")
     assert await phase() == "asking"
     await store.answer(ANN, task.task_id, {"q": 1})
+    assert await phase() == "asking", "that its run goes on is for that to say"
+    await run.update(ANN, task.task_id, progress=0.5)
     assert await phase() == "running"
     await run.update(ANN, task.task_id, status=TaskStatus.INPUT_REQUIRED)
     assert await phase() == "asking"
