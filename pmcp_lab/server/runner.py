@@ -141,7 +141,7 @@ class TaskRunner:
         name = here.new_run() if held is None else held.run
         run: Run | None = None
         try:
-            found = await patiently(lambda: self._claim(key, here, name, held, born), key[1])
+            found = self._fresh(born) or await patiently(lambda: self._claim(key, here, name, held), key[1])
             here.starting.discard(key)
             if found is not None:
                 record, tool = found
@@ -165,9 +165,16 @@ class TaskRunner:
                     del here.running[key]
                 run.over()
 
-    async def _claim(
-        self, key: TaskKey, here: Here, name: str, held: Lease | None, born: tuple[float, TaskRecord] | None
-    ) -> tuple[TaskRecord, Tool] | None:
+    def _fresh(self, born: tuple[float, TaskRecord] | None) -> tuple[TaskRecord, Tool] | None:
+        """A task that was made here just now, whose lease is its first run's from birth."""
+        # What other processes do to a task in its first moments is noticed when it begins to be watched.
+        if born is None or asyncio.get_running_loop().time() > born[0] + _WATCHED_AFTER:
+            return None
+        record = born[1]
+        tool = None if record.job is None else self._tools.get(record.job.tool)
+        return None if tool is None else (record, tool)
+
+    async def _claim(self, key: TaskKey, here: Here, name: str, held: Lease | None) -> tuple[TaskRecord, Tool] | None:
         """The task, once its lease is this run's.
 
         Args:
@@ -176,11 +183,7 @@ class TaskRunner:
         Raises:
             LeaseLost: Another run has it.
         """
-        # What other processes do to a task in its first moments is noticed when it begins to be watched.
-        if born is not None and asyncio.get_running_loop().time() < born[0] + _WATCHED_AFTER:
-            record = born[1]
-        else:
-            record = await self.store.get(*key)
+        record = await self.store.get(*key)
         if not record.live:
             return None
         wanted = "" if record.job is None else record.job.tool

@@ -52,6 +52,8 @@ def plain_json(value: Any, what: str, most: int, *, code: int = INTERNAL_ERROR) 
     Raises:
         LimitExceeded: It is not JSON, or too big.
     """
+    if type(value) is dict and not value:
+        return {}
     try:
         text = _COMPACT.encode(value)
         size = len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))

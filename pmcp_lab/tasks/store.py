@@ -398,8 +398,8 @@ class TaskStore:
         """
         # Where a read is a round trip, a writer that wrote last needs none: the swap tells if it is out of date. Only
         # what is certain may be refused.
-        recalled = self._recent.get((owner, task_id))
-        certain = recalled is None or recalled.expired(self._expiring())
+        recalled, now = self._recent.get((owner, task_id)), self.now()
+        certain = recalled is None or recalled.expired(now - self._skew)
         record = await self.get(owner, task_id) if recalled is None or certain else recalled
         expected = record.seq
         for attempt in range(_ATTEMPTS):
@@ -418,13 +418,14 @@ class TaskStore:
                     return record
                 record, certain = await self.get(owner, task_id), True
                 continue
-            now = max(self.now(), record.updated)
-            changed = succeed(changed, record, record.updated if silent else now)
+            if attempt:
+                now = self.now()
+            changed = succeed(changed, record, record.updated if silent else max(now, record.updated))
             try:
                 await self.backend.replace(changed, expected=record.seq)
             except Conflict as conflict:
                 self._recent.pop((owner, task_id), None)
-                if conflict.current is None or conflict.current.expired(self._expiring()):
+                if conflict.current is None or conflict.current.expired(now - self._skew):
                     raise TaskNotFound(task_id) from None
                 expected, record, certain = record.seq, conflict.current, True
                 # Full jitter: writers that collided once should not meet again.
