@@ -216,8 +216,11 @@ class TaskRunner:
             LeaseLost, InvalidTransition, TaskNotFound: Nothing is to be done: it lives, is over, or others did it.
             LabError: It can't be submitted; it stays lost, and is found again.
         """
-        here, lease = self.here, lost.lease
+        here, lease, key = self.here, lost.lease, (lost.owner, lost.task_id)
         assert lease is not None
+        if here.heartbeat.holds(key):
+            # Not lost but late: this process slept, or the storage was away.
+            raise LeaseLost(lost.task_id, "another run", here.name)
         ran = not lease.free and lease.phase != "queued"
         attempt = attempt_of(lost) + (ran and lease.phase == "running")
         if ran and (tool.policy.on_lost == "fail" or attempt > self._attempts):
@@ -246,8 +249,8 @@ class TaskRunner:
         if not run_here:
             await self.submit(record)
         elif record.lease is not None:
-            here.held[lost.owner, lost.task_id] = record.lease
-            here.heartbeat.hold((lost.owner, lost.task_id), name)
+            here.held[key] = record.lease
+            here.heartbeat.hold(key, name)
         return True
 
     async def _fail_lost(self, lost: TaskRecord, tool: Tool, lease: Lease) -> None:

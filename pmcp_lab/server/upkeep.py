@@ -57,13 +57,9 @@ class Upkeep:
 
     async def recover(self, record: TaskRecord) -> bool:
         """See `execution.recovery.Recover`."""
-        here, key = self._runner.here, (record.owner, record.task_id)
         tool = self._tools.get("" if record.job is None else record.job.tool)
         if tool is None:
             return any([await other(record) for other in self.others])
-        if here.heartbeat.holds(key):
-            # Not lost but late: this process slept, or the storage was away.
-            return True
         try:
             await self._runner.recover(record, tool)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:

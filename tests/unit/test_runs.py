@@ -291,6 +291,25 @@ async def test_a_consumer_waits_to_see_whether_the_run_before_it_lives(store: Ta
     assert consumer.published == [], "it is run here"
 
 
+async def test_a_message_that_comes_again_takes_nothing_from_a_run_of_the_same_process(store: TaskStore) -> None:
+    """One that waits for its turn, while its process was too late with a heartbeat."""
+    consumer = Consumer(store)
+    records = [await store.create(LOCAL, job=Job(tool="alone")) for _ in range(2)]
+    running = [asyncio.create_task(consumer.tasks.run_task(record.task_id)) for record in records]
+    await settled(lambda: len(consumer.tasks._runner.here.running) == 2)
+    heartbeat = consumer.tasks._runner.here.heartbeat
+
+    async def late(*_: Any) -> None:
+        """The storage takes no heartbeat."""
+
+    heartbeat._renew = late  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        await consumer.tasks.run_task(records[1].task_id)
+    consumer.go.set()
+    async with asyncio.timeout(10):
+        assert [record.status for record in await asyncio.gather(*running)] == [TaskStatus.COMPLETED] * 2
+
+
 async def test_what_nobody_takes_from_the_queue_is_submitted_again_and_again(store: TaskStore) -> None:
     lease = Lease(run=WAITING, seconds=0.1, version=1, phase="queued")
     record = await store.create(LOCAL, job=Job(tool="once"), lease=lease)
