@@ -313,6 +313,7 @@ class Tasks(Declarations):
         context: dict[str, Any] = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
         if tool.policy.client_result:
             context[compat.CLIENT_RESULT] = True
+        since = asyncio.get_running_loop().time()
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
             with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
@@ -323,14 +324,14 @@ class Tasks(Declarations):
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
                     lease=self._runner.birth_lease(tool),
                 )
-                await self._submit(record, prepared)
+                await self._submit(record, prepared, since)
         except LabError as error:
             raise as_mcp_error(error) from error
         return record
 
-    async def _submit(self, record: TaskRecord, prepared: Prepared) -> None:
+    async def _submit(self, record: TaskRecord, prepared: Prepared, since: float) -> None:
         try:
-            await self._runner.submit(record, prepared)
+            await self._runner.submit(record, prepared, since=since)
         except LabError as error:
             await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
             raise

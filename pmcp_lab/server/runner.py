@@ -101,20 +101,27 @@ class TaskRunner:
         turns = self.here.turns.get(tool.name)
         return turns is None or not turns.locked()
 
-    async def submit(self, record: TaskRecord, prepared: Prepared | None = None) -> None:
+    async def submit(self, record: TaskRecord, prepared: Prepared | None = None, *, since: float | None = None) -> None:
         """Have a task run that this process, or nobody, holds.
+
+        Args:
+            since: When this process began to write the record of a new task (the loop's time).
 
         Raises:
             LabError: The executor does not take it.
         """
         here, key = self.here, (record.owner, record.task_id)
         if self.in_process:
+            if here.heartbeat.holds(key):
+                # It took so long to hear that it is written that it was found lost, and is run.
+                return
             assert record.lease is not None
             here.waiting[key] = "" if record.job is None else record.job.tool
             here.held[key] = record.lease
             if prepared is not None:
                 here.prepared[key] = prepared
-                here.born[key] = (asyncio.get_running_loop().time(), record)
+            if since is not None:
+                here.born[key] = (since, record)
             here.heartbeat.hold(key, record.lease.run)
         try:
             await self.executor.submit(key)
@@ -134,6 +141,7 @@ class TaskRunner:
         here = self.here
         running = here.running.get(key)
         if key in here.starting or (running is not None and not running.taken):
+            self._drop_held(key, here)
             return
         here.starting.add(key)
         prepared, born, held = here.prepared.get(key), here.born.get(key), here.held.get(key)
@@ -168,11 +176,18 @@ class TaskRunner:
     def _fresh(self, born: tuple[float, TaskRecord] | None) -> tuple[TaskRecord, Tool] | None:
         """A task that was made here just now, whose lease is its first run's from birth."""
         # What other processes do to a task in its first moments is noticed when it begins to be watched.
-        if born is None or asyncio.get_running_loop().time() > born[0] + _WATCHED_AFTER:
+        if born is None or asyncio.get_running_loop().time() > born[0] + min(_WATCHED_AFTER, self.period / 2):
             return None
         record = born[1]
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return None if tool is None else (record, tool)
+
+    def _drop_held(self, key: TaskKey, here: Here) -> None:
+        """Let a lease that nobody will run be lost."""
+        held = here.held.get(key)
+        here.forget(key)
+        if held is not None:
+            here.heartbeat.drop(key, held.run)
 
     async def _claim(self, key: TaskKey, here: Here, name: str, held: Lease | None) -> tuple[TaskRecord, Tool] | None:
         """The task, once its lease is this run's.
@@ -243,6 +258,8 @@ class TaskRunner:
             )
 
         record = await self.store.leases.change_lost(lost, again, silent=attempt == attempt_of(lost))
+        if (before := here.running.get(key)) is not None:
+            before.lose()
         if ran:
             self._count(tool, "retried")
             logger.warning("task %s is run again, attempt %d", lost.task_id, attempt, extra=told(lost))

@@ -323,3 +323,29 @@ async def test_what_nobody_takes_from_the_queue_is_submitted_again_and_again(sto
     await asyncio.gather(*(consumer.tasks.run_task(message) for message in consumer.published))
     assert consumer.seen == [("starts", 1)]
     assert consumer.tasks.stats().total == Counts(completed=1)
+
+
+@pytest.mark.parametrize(("tool", "status"), [("step", "completed"), ("once", "failed")])
+async def test_a_task_that_was_found_lost_before_its_process_heard_that_it_is_written(
+    store: TaskStore, tool: str, status: str
+) -> None:
+    class Late(type(store.backend)):  # type: ignore[misc]
+        """The answer to a create takes longer than a lease."""
+
+        async def insert(self, record: TaskRecord, **options: Any) -> None:
+            await super().insert(record, **options)
+            await asyncio.sleep(4 * LEASE)
+
+    store.backend.__class__ = Late
+    process = Process(store)
+    async with modern(process.server) as peer:
+        task_id = await peer.task(tool)
+        # Longer than a lease that nobody renews.
+        await asyncio.sleep(3 * LEASE)
+        process.go.set()
+        done = await peer.until(task_id, status)
+    if tool == "step":
+        assert done["_meta"]["attempt"] == 2
+        assert process.seen == [("starts", 2)], "one run, which is kept"
+    else:
+        assert process.seen == []
