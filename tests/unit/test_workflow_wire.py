@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_lab.protocol import handoff as wire
-from pmcp_lab.protocol.handoff import NextCall, Recorded, StepState, StepStatus, WorkflowState
+from pmcp_lab.protocol.handoff import Action, Attempt, Ending, NextCall, Recorded, StepState, StepStatus, WorkflowState
 from tests.unit.test_protocol_wire import JSON
 
 NAMES = st.text(min_size=1, max_size=12)
@@ -25,6 +25,21 @@ STEPS = st.builds(
     execution=st.sampled_from(["auto", "server", "client", "manual"]),
     by=st.none() | st.sampled_from(["server", "client", "person"]),
     arguments=st.none() | ARGUMENTS,
+    answer=st.none() | ARGUMENTS,
+    reason=st.none() | NAMES,
+    undo=st.none() | NAMES,
+    undone=st.sampled_from([None, "undone", "failed"]),
+    attempts=st.lists(
+        st.builds(Attempt, started=NAMES, ended=st.none() | NAMES, outcome=st.none() | NAMES, by=st.none() | NAMES),
+        max_size=2,
+    ).map(tuple),
+)
+ENDINGS = st.builds(
+    Ending,
+    kind=st.sampled_from(["stopped", "skipped", "failed", "undone"]),
+    step=st.none() | NAMES,
+    reason=st.just("") | NAMES,
+    answer=st.none() | ARGUMENTS,
 )
 PAUSES: list[dict[str, Any]] = [
     {"type": "unresolvableParams", "blockedStep": "upload", "missingParam": "bucket", "suggestedTool": "put"},
@@ -39,7 +54,7 @@ PAUSES: list[dict[str, Any]] = [
     },
     {"type": "resourceError", "blockedStep": "notes", "uri": "docs://x", "error": "no such thing", "retryable": True},
     {"type": "clientStep", "blockedStep": "look", "suggestedTool": "look"},
-    {"type": "inputRequired", "blockedStep": "ask", "message": "Sure?"},
+    {"type": "inputRequired", "blockedStep": "ask", "message": "Sure?", "deadline": "2026-01-01T00:00:00.000Z"},
     {"type": "somethingNew", "blockedStep": "x"},
 ]
 CALLS = st.one_of(
@@ -64,6 +79,7 @@ STATES = st.builds(
     goal=st.none() | NAMES,
     pause=st.sampled_from([None, *map(wire.read_pause, PAUSES)]),
     calls=st.lists(CALLS, max_size=3).map(tuple),
+    ending=st.none() | ENDINGS,
     recorded=st.none()
     | st.builds(Recorded, step=NAMES, status=st.sampled_from(StepStatus))
     | st.builds(Recorded, extra=st.just(True))
@@ -87,13 +103,24 @@ def test_a_state_survives_the_wire(state: WorkflowState) -> None:
 def test_pmcp_finds_its_own_keys(state: WorkflowState) -> None:
     meta = wire.prompt_meta(state)
     assert (meta["task_id"], meta["task_status"]) == (state.task_id, state.status)
-    assert meta["steps"] == [{"name": step.name, "status": step.status.value} for step in state.steps]
+    # It has no word for what a person refused.
+    words = {step.name: "failed" if step.status == "refused" else step.status.value for step in state.steps}
+    assert all(each["status"] in ("pending", "completed", "failed", "skipped") for each in meta["steps"])
+    assert len(words) != len(state.steps) or meta["steps"] == [
+        {"name": name, "status": status} for name, status in words.items()
+    ]
     assert meta.get("pause_reason") == (None if state.pause is None else state.pause.raw)
 
 
 @given(STATES)
 def test_the_variables_of_a_task_say_the_same(state: WorkflowState) -> None:
-    progress = {"goal": state.goal, "name": state.name, "steps": [wire.encode_step(step) for step in state.steps]}
+    progress: dict[str, Any] = {
+        "goal": state.goal,
+        "name": state.name,
+        "steps": [wire.encode_step(step) for step in state.steps],
+    }
+    if state.ending is not None:
+        progress["ending"] = wire.encode_ending(state.ending)
     variables: dict[str, Any] = {wire.PROGRESS: progress, wire.CALLS: [wire.encode_call(call) for call in state.calls]}
     if state.pause is not None:
         variables[wire.PAUSE] = state.pause.raw
@@ -235,6 +262,41 @@ def test_every_encoding_of_a_result_is_read(stored: Any, value: Any, is_error: b
     # Once read, it is in the one encoding.
     again = wire.read_result(sent(result.raw))
     assert (again.value, again.is_error) == (value, is_error)
+
+
+@pytest.mark.parametrize("action", [Action(kind="skip", step="s", reason="why"), Action(kind="undo")])
+def test_an_action_is_read_as_it_was_meant(action: Action) -> None:
+    meta = sent(wire.action_meta("t", action))
+    assert wire.read_action(meta) == action
+    assert wire.read_continuation(meta) == ("t", None)
+
+
+@pytest.mark.parametrize("raw", [{"kind": "jump"}, "skip", 3, {}])
+def test_what_is_no_action_is_refused(raw: Any) -> None:
+    with pytest.raises(ValueError, match="told to skip or to undo"):
+        wire.read_action({wire.ACTION: raw})
+    assert wire.read_action({}) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "closed"),
+    [
+        ({}, True),
+        ({"status": "running"}, True),
+        ({"status": "refused", "answer": {"action": "decline"}}, True),
+        ({"status": "failed"}, True),
+        # Somebody agreed; what failed is the tool.
+        ({"status": "failed", "answer": {"action": "accept"}}, False),
+        ({"status": "completed", "answer": {"action": "accept"}}, False),
+        ({"status": "skipped"}, False),
+    ],
+)
+def test_a_wall_is_what_nobody_has_agreed_to(asked: dict[str, Any], closed: bool) -> None:
+    status = StepStatus(asked.get("status", "pending")) if asked.get("status") != "running" else StepStatus.PENDING
+    step = StepState(name="ask", execution="manual", status=status, answer=asked.get("answer"))
+    done = StepState(name="build", status=StepStatus.COMPLETED)
+    assert wire.wall([done, step, StepState(name="later", execution="manual")]) == ("ask" if closed else "later")
+    assert wire.wall([done]) is None
 
 
 def test_a_continuation_names_its_task_and_step() -> None:
