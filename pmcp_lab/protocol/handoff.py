@@ -171,6 +171,7 @@ def encode_step(step: StepState) -> dict[str, Any]:
             refused=True if step.status is StepStatus.REFUSED else None,
             answer=None if step.answer is None else dict(step.answer),
             reason=step.reason,
+            deadline=step.deadline,
             undo=step.undo,
             undone=step.undone,
             attempts=[
@@ -391,6 +392,7 @@ def _steps(listed: object, results: Mapping[str, StepResult] | None = None) -> t
                 arguments=dict(arguments) if isinstance(arguments, Mapping) else None,
                 answer=dict(answer) if isinstance(answer, Mapping) else None,
                 reason=as_text(raw.get("reason")),
+                deadline=as_text(raw.get("deadline")),
                 undo=as_text(raw.get("undo")),
                 undone=undone if undone in _UNDONE else None,
                 attempts=tuple(

@@ -113,6 +113,7 @@ class StepState:
         arguments: What its tool was called with, unless that is too big to say.
         answer: What a person said, as the response to an elicitation: only what decided something.
         reason: Why it was refused or skipped.
+        deadline: Of its question, see `PauseReason`.
         undo: The tool that takes it back.
         undone: What became of that.
         attempts: Oldest first, the last few.
@@ -128,6 +129,7 @@ class StepState:
     arguments: Mapping[str, Any] | None = None
     answer: Mapping[str, Any] | None = None
     reason: str | None = None
+    deadline: str | None = None
     undo: str | None = None
     undone: Undone | None = None
     attempts: tuple[Attempt, ...] = ()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -219,6 +219,15 @@ class Tasks(Declarations):
         return self._runner.stats()
 
     # --- for what stands on tasks ---
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While this process asks its own server something: a lifespan that ends meanwhile closes nothing."""
+        self._serving += 1
+        try:
+            yield
+        finally:
+            self._serving -= 1
 
     @property
     def lease(self) -> float:

@@ -156,7 +156,7 @@ class TaskMethods:
             return await self._store.cancel(owner, params.task_id)
         result = finished_by_client(await self._store.get(owner, params.task_id), params.result)
         try:
-            return await self._store.complete(owner, params.task_id, result)
+            return await self._store.complete(owner, params.task_id, result, message="its client has finished it")
         except LimitExceeded as error:
             # A result of the server's own that is too big is its fault; this one is the client's.
             raise LabError(error.message, code=INVALID_PARAMS) from error

@@ -13,6 +13,7 @@ from pmcp_lab.errors import LabError, VariableError, WorkflowInvalid, nearest
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.meta import check_variable_name
 from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.workflow.checking_decisions import Problem, of_decision
 from pmcp_lab.workflow.definition import (
     Constant,
     PromptArg,
@@ -25,11 +26,6 @@ from pmcp_lab.workflow.definition import (
 )
 from pmcp_lab.workflow.resolving import placeholders
 
-Problem = tuple[str, str]
-"""Where, and what."""
-
-_ANSWERS = frozenset({"string", "number", "integer", "boolean", "array"})
-
 
 @dataclass(frozen=True, slots=True)
 class ToolSchemas:
@@ -40,11 +36,14 @@ class ToolSchemas:
     description: str = ""
 
 
-def check(workflow: SequentialWorkflow, tools: Mapping[str, ToolSchemas] | None = None) -> None:
+def check(workflow: SequentialWorkflow, tools: Mapping[str, ToolSchemas] | None = None) -> list[Problem]:
     """Find everything that can be known before running.
 
     Args:
         tools: Those of the server, by name; None leaves out what depends on them.
+
+    Returns:
+        What is odd, and stops nothing.
 
     Raises:
         WorkflowInvalid: With every problem.
@@ -53,10 +52,14 @@ def check(workflow: SequentialWorkflow, tools: Mapping[str, ToolSchemas] | None 
     for position, step in enumerate(workflow.steps):
         where = f"step {step.name!r}" if step.name else f"step {position + 1}"
         problems += [(where + (f", {place}" if place else ""), what) for place, what in _of_step(workflow, step)]
+        problems += [(f"{where}, {place}", what) for place, what in of_decision(workflow, step)]
         if tools is not None and step.tool is not None:
             problems += [(f"{where}, {place}", what) for place, what in _of_tool(workflow, step, tools)]
+        if tools is not None and step.undo is not None:
+            problems += [(f"{where}, {place}", what) for place, what in _of_undo(workflow, step, tools)]
     if problems:
         raise WorkflowInvalid(workflow.name, list(dict.fromkeys(problems)))
+    return [(f"argument {name!r}", "no step uses it") for name in _unused(workflow)]
 
 
 def _of_workflow(workflow: SequentialWorkflow) -> Iterator[Problem]:
@@ -82,20 +85,26 @@ def _of_workflow(workflow: SequentialWorkflow) -> Iterator[Problem]:
     used = {name for text in workflow.instructions for name in placeholders(text)}
     for name in sorted(used - declared):
         yield "instructions", f"{{{name}}} is no argument of the prompt.{nearest(name, declared)}"
+
+
+def _unused(workflow: SequentialWorkflow) -> list[str]:
+    used = {name for text in workflow.instructions for name in placeholders(text)}
     for step in workflow.steps:
         used |= {name for text in _texts_of(step) for name in placeholders(text) if name not in step.values}
-        used |= {source.prompt for _, source in _sources(step) if isinstance(source, PromptArg)}
-    for name in declared - used:
-        yield f"argument {name!r}", "no step uses it"
+        used |= {source.prompt for _, source in sources_of(step) if isinstance(source, PromptArg)}
+    return [one.name for one in workflow.arguments if one.name not in used]
 
 
 def _of_step(workflow: SequentialWorkflow, step: Step) -> Iterator[Problem]:
     yield from _of_kind(step)
     before = workflow.steps[: workflow.steps.index(step)]
-    bound = {one.bind for one in before if one.bind is not None}
-    later = {one.bind for one in workflow.steps if one.bind is not None} - bound
+    earlier = {one.bind for one in before if one.bind is not None}
     declared = {one.name for one in workflow.arguments}
-    for place, source in _sources(step):
+    for place, source in sources_of(step):
+        # What takes a step back comes after it, and has what it gave.
+        own = {step.bind} if place.startswith("undo") and step.bind is not None else set[str]()
+        bound = earlier | own
+        later = {one.bind for one in workflow.steps if one.bind is not None} - bound
         match source:
             case PromptArg(prompt=name) if name not in declared:
                 yield place, f"{name!r} is no argument of the prompt.{nearest(name, declared)}"
@@ -142,23 +151,17 @@ def _of_kind(step: Step) -> Iterator[Problem]:
             yield "arguments", "a step that only reads resources cannot have tool arguments"
         if step.bind is not None:
             yield "bind", "a step that only reads resources cannot have output bindings"
-    if manual and step.question is None:
-        yield "question", "a manual step has to ask something"
     if manual and step.tool is None and step.arguments:
         yield "arguments", "there is no tool to take them"
-    if not manual and step.question is not None:
-        yield "question", "only a step with execution='manual' asks"
-    if not manual and step.answer:
-        yield "answer", "only a step with execution='manual' asks"
+    if step.tool is None:
+        if step.guarded:
+            yield "guarded", "there is no tool to be guarded"
+        if step.undo is not None:
+            yield "undo", "a step that calls no tool has done nothing that could be taken back"
     if step.retries and not step.retryable:
         yield "retries", "a step that is not retryable is never tried again; say retryable=True if it may run twice"
     if step.execution == "client" and (step.retries or step.timeout is not None):
         yield "execution", "the client runs this step: the server can neither repeat nor time it"
-    for name, schema in step.answer.items():
-        if schema.get("type") not in _ANSWERS and "enum" not in schema and "oneOf" not in schema:
-            yield f"answer {name!r}", f"{schema.get('type')!r} is no type of a form: {', '.join(sorted(_ANSWERS))}"
-        if name in step.arguments:
-            yield f"answer {name!r}", "is among the arguments too"
 
 
 def _of_tool(workflow: SequentialWorkflow, step: Step, tools: Mapping[str, ToolSchemas]) -> Iterator[Problem]:
@@ -166,32 +169,69 @@ def _of_tool(workflow: SequentialWorkflow, step: Step, tools: Mapping[str, ToolS
     if tool is None:
         yield "tool", f"the server has no tool {step.tool!r}.{nearest(step.tool or '', tools)}"
         return
-    properties = tool.input.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    closed = not tool.input.get("additionalProperties", False)
-    for name, source in step.arguments.items():
-        place = f"arguments {name!r}"
-        if name not in properties:
-            if closed:
-                yield place, f"tool {step.tool!r} takes no {name!r}.{nearest(name, properties)}"
-            continue
-        schema = properties[name]
-        if isinstance(source, Constant):
-            yield from ((place, what) for what in _misfits(tool.input, schema, source.constant))
-        else:
-            given = _types_of(workflow, source, tools)
-            wanted = json_types(tool.input, schema)
-            if given and wanted and not _fits(given, wanted):
-                yield place, f"tool {step.tool!r} wants {_or(wanted)}, and this is {_or(given)}"
-        if isinstance(source, StepOutput) and source.field is not None:
-            yield from ((place, what) for what in _no_field(workflow, source, tools))
+    yield from _of_arguments(workflow, step.tool or "", tool, step.arguments, "arguments", tools)
+    properties, closed = _takes(tool)
     for name, asked in step.answer.items():
+        if name not in properties and closed and name in step.proceed_if:
+            continue
         if name not in properties and closed:
             yield f"answer {name!r}", f"tool {step.tool!r} takes no {name!r}.{nearest(name, properties)}"
         elif name in properties:
             given, wanted = json_types({}, asked), json_types(tool.input, properties[name])
             if given and wanted and not _fits(given, wanted):
                 yield f"answer {name!r}", f"tool {step.tool!r} wants {_or(wanted)}, and this is {_or(given)}"
+
+
+def _of_undo(workflow: SequentialWorkflow, step: Step, tools: Mapping[str, ToolSchemas]) -> Iterator[Problem]:
+    assert step.undo is not None
+    tool = tools.get(step.undo.tool)
+    if tool is None:
+        yield "undo", f"the server has no tool {step.undo.tool!r}.{nearest(step.undo.tool, tools)}"
+        return
+    yield from _of_arguments(workflow, step.undo.tool, tool, step.undo.arguments, "undo", tools)
+    lacking = [name for name in tool.input.get("required") or [] if name not in step.undo.arguments]
+    if lacking:
+        yield "undo", f"tool {step.undo.tool!r} needs {', '.join(lacking)}, and nobody is there to add it"
+
+
+def _of_arguments(
+    workflow: SequentialWorkflow,
+    name: str,
+    tool: ToolSchemas,
+    arguments: Mapping[str, Sources],
+    where: str,
+    tools: Mapping[str, ToolSchemas],
+) -> Iterator[Problem]:
+    properties, closed = _takes(tool)
+    for argument, source in arguments.items():
+        place = f"{where} {argument!r}"
+        if argument not in properties:
+            if closed:
+                yield place, f"tool {name!r} takes no {argument!r}.{nearest(argument, properties)}"
+            continue
+        schema = properties[argument]
+        if isinstance(source, Constant):
+            yield from ((place, what) for what in _misfits(tool.input, schema, source.constant))
+        else:
+            given = _types_of(workflow, source, tools)
+            wanted = json_types(tool.input, schema)
+            if given and wanted and not _fits(given, wanted):
+                yield place, f"tool {name!r} wants {_or(wanted)}, and this is {_or(given)}"
+        if isinstance(source, StepOutput) and source.field is not None:
+            yield from ((place, what) for what in _no_field(workflow, source, tools))
+
+
+def _takes(tool: ToolSchemas) -> tuple[Mapping[str, Any], bool]:
+    """The arguments a tool names, and whether it takes no others."""
+    properties = tool.input.get("properties")
+    closed = not tool.input.get("additionalProperties", False)
+    return (properties if isinstance(properties, Mapping) else {}), closed
+
+
+def takes(tool: ToolSchemas, argument: str) -> bool:
+    """Whether a tool takes an argument of this name."""
+    properties, closed = _takes(tool)
+    return argument in properties or not closed
 
 
 def _misfits(root: Mapping[str, Any], schema: Any, value: Any) -> list[str]:
@@ -302,11 +342,13 @@ def _or(kinds: Iterable[str]) -> str:
     return " or ".join(sorted(kinds))
 
 
-def _sources(step: Step) -> Iterator[tuple[str, Sources]]:
+def sources_of(step: Step) -> Iterator[tuple[str, Sources]]:
     for name, source in step.arguments.items():
         yield f"arguments {name!r}", source
     for name, source in step.values.items():
         yield f"values {name!r}", source
+    for name, source in step.undo.arguments.items() if step.undo is not None else ():
+        yield f"undo {name!r}", source
 
 
 def _placed_texts(step: Step) -> Iterator[tuple[str, str]]:
@@ -315,7 +357,7 @@ def _placed_texts(step: Step) -> Iterator[tuple[str, str]]:
             yield place, text
     for uri in step.resources:
         yield "resources", uri
-    for place, source in _sources(step):
+    for place, source in sources_of(step):
         if isinstance(source, Template):
             yield place, source.template
 

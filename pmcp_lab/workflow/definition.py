@@ -61,12 +61,23 @@ class Template(_Model):
 
 Sources = PromptArg | StepOutput | Constant | TaskVariable | Template
 
-_KEYS = ("prompt", "output", "constant", "variable", "template")
+_SHAPES = tuple(
+    frozenset(keys)
+    for keys in (
+        {"prompt"},
+        {"output"},
+        {"output", "field"},
+        {"constant"},
+        {"variable"},
+        {"variable", "field"},
+        {"template"},
+    )
+)
 
 
 def _as_source(value: Any) -> Any:
-    """A plain value is a constant."""
-    named = isinstance(value, Mapping) and any(key in value for key in _KEYS)
+    """A plain value is a constant, and so is an object that only resembles a source."""
+    named = isinstance(value, Mapping) and value.keys() in _SHAPES
     return value if isinstance(value, Sources) or named else Constant(constant=value)
 
 
@@ -104,6 +115,34 @@ class Argument(_Model):
     type: ArgumentType = "string"
 
 
+No = Literal["stop", "skip", "fail"]
+
+
+class Undo(_Model):
+    """What takes a step back: a tool of the server, which may be called twice when a process ends in the middle.
+
+    Args:
+        arguments: As a step's; what the step itself gave is there too, by the step's `bind`.
+    """
+
+    tool: str
+    arguments: dict[str, Source] = Field(default_factory=dict)
+
+
+def _as_undo(value: Any) -> Any:
+    """A tool's name, or that and its arguments."""
+    if isinstance(value, str):
+        return {"tool": value}
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return {"tool": value[0], "arguments": value[1]}
+    return value
+
+
+def _as_condition(value: Any) -> Any:
+    """`"ok"` is short for `{"ok": True}`."""
+    return {value: True} if isinstance(value, str) else value
+
+
 def _as_fields(value: Any) -> Any:
     """`{"ok": "boolean"}` is short for `{"ok": {"type": "boolean"}}`."""
     if not isinstance(value, Mapping):
@@ -127,7 +166,19 @@ class Step(_Model):
         question: What a person is asked.
         answer: Fields of the answer, as JSON Schema of elicitation or just their type. Without a tool the answer is
             what the step gives; with one, the fields are arguments of the tool.
-        retryable: It may run twice.
+        proceed_if: What an answer has to say for the workflow to go on: the name of a boolean field that is true, or
+            fields with the value, or the list of values, each must have. Without it every accepted answer does.
+        on_no: What becomes of the workflow when a person declines, or the answer is not what `proceed_if` wants:
+            "stop" it there, "skip" the rest and be done, or "fail". Until a person has agreed, nobody does this step or
+            a later one.
+        within: How long a person has, such as "2d".
+        otherwise: What counts when nobody answered within that: "stop", "skip" or "fail", or an answer. A deadline is a
+            moment on the clock of the server that asked; the one that acts on it may be off by as much as their clocks
+            differ. An answer that comes late, and before a server has acted, counts.
+        guarded: Its tool runs in its turn and with its arguments, or not at all: every other call is refused, also
+            one that has nothing to do with a workflow.
+        undo: What takes it back when the workflow stops, fails, or is to be undone: a tool, or a tool and arguments.
+        retryable: It may run twice. When its process ends meanwhile, it is run again by itself.
         retries: How often it is tried once more at once.
         backoff: Seconds before the first of those; each further one waits twice as long.
         timeout: Seconds.
@@ -144,6 +195,12 @@ class Step(_Model):
     execution: Execution = "auto"
     question: str | None = None
     answer: Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_fields)] = Field(default_factory=dict)
+    proceed_if: Annotated[dict[str, Any], BeforeValidator(_as_condition)] = Field(default_factory=dict)
+    on_no: No = "stop"
+    within: str | None = None
+    otherwise: No | dict[str, Any] | None = None
+    guarded: bool = False
+    undo: Annotated[Undo, BeforeValidator(_as_undo)] | None = None
     retryable: bool = False
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     backoff: Annotated[float, Field(ge=0, le=3600)] = 0.5
@@ -253,7 +310,7 @@ def _invalid(
     return WorkflowInvalid(workflow, list(dict.fromkeys(problems)))
 
 
-_CLASSES = frozenset({"PromptArg", "StepOutput", "Constant", "TaskVariable", "Template"})
+_CLASSES = frozenset({"Undo", "PromptArg", "StepOutput", "Constant", "TaskVariable", "Template"})
 
 
 def _step_name(raw: Mapping[str, Any] | None, part: str) -> str:

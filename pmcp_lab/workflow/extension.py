@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+import warnings
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context as Context_
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.mcpserver import Context, MCPServer
@@ -25,20 +28,25 @@ from pmcp_lab.errors import (
     WorkflowInvalid,
     nearest,
 )
+from pmcp_lab.execution import TaskKey
 from pmcp_lab.protocol import handoff, meta
-from pmcp_lab.protocol.handoff import Recorded, StepStatus, WorkflowState, read_pause
+from pmcp_lab.protocol.handoff import WorkflowState
+from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.methods import as_mcp_error
 from pmcp_lab.server.request import ACTING_FOR, Request
-from pmcp_lab.tasks import LOCAL, Owner, TaskRecord
+from pmcp_lab.tasks import LOCAL, Limits, Owner, TaskRecord
+from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.workflow import record as kept
-from pmcp_lab.workflow.calling import Caller, stored, wire
+from pmcp_lab.workflow.answers import Answer, add_tool, answered, can_be_asked, check_responses, tool_name
+from pmcp_lab.workflow.calling import Caller, wire
 from pmcp_lab.workflow.checking import ToolSchemas, check
+from pmcp_lab.workflow.continuing import Said, go_on_with
 from pmcp_lab.workflow.definition import SequentialWorkflow
-from pmcp_lab.workflow.plan import Progress, failed, failure, step_for, unread
+from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.resolving import parse
 from pmcp_lab.workflow.run import Leader, Led
-from pmcp_lab.workflow.telling import messages
+from pmcp_lab.workflow.telling import answering, messages
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +62,12 @@ class _Exchange:
     chain: CallNext
     state: WorkflowState | None = None
 
+
+_AGAIN: ContextVar[bool] = ContextVar("pmcp_lab_workflow_again", default=True)
+"""Whether a workflow that is resumed tries again what may be."""
+
+_AFTER: Final = 0.01
+"""Seconds after a deadline, so that it has passed also when moments are rounded."""
 
 _EXCHANGE: ContextVar[_Exchange | None] = ContextVar("pmcp_lab_workflow_exchange", default=None)
 
@@ -72,19 +86,30 @@ class Workflows:
     Args:
         workflows: Each becomes a prompt of its name.
         tasks: What makes their tasks.
+        attempts: How often a server may end in the middle of a step that may run twice, for that to be run again by
+            itself.
+
+    An argument that no step uses is warned of.
 
     Raises:
         WorkflowInvalid: One can't run as it is written; all problems of all of them are named.
     """
 
-    def __init__(self, workflows: Iterable[SequentialWorkflow], tasks: Tasks) -> None:
+    def __init__(self, workflows: Iterable[SequentialWorkflow], tasks: Tasks, *, attempts: int = 3) -> None:
         listed = list(workflows)
         self._by_name = {one.name: one for one in listed}
-        _check_all(listed, None)
+        for where, what in _check_all(listed, None, tasks.store.limits):
+            warnings.warn(f"{where}: {what}", UserWarning, stacklevel=2)
         self._tasks = tasks
         self._leader = Leader(tasks)
+        self._attempts = attempts
+        self._answering = {one.name: name for one in listed if (name := tool_name(one)) is not None}
+        self._guarded = {step.tool: (one, step) for one in listed for step in one.steps if step.guarded and step.tool}
         self._server: MCPServer[Any] | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[TaskKey, asyncio.TimerHandle]] = (
+            WeakKeyDictionary()
+        )
 
     def attach(self, server: MCPServer[Any]) -> MCPServer[Any]:
         """Offer the workflows as prompts of this server, whose tools have been declared.
@@ -93,23 +118,34 @@ class Workflows:
 
         Raises:
             WorkflowInvalid: One does not fit the server's tools; all problems of all of them are named.
-            LabError: It is attached already, or the server has a prompt of that name.
+            LabError: It is attached already, or the server has a prompt of that name, or a tool of the name of one that
+                answers (`answer_<workflow>`).
         """
         if self._server is not None:
             raise LabError("these workflows are on a server already; make others for another one")
         tools, prompts = _now(_tools_of(server)), _now(server.list_prompts())
-        _check_all(self._by_name.values(), tools)
+        _check_all(
+            self._by_name.values(), {name: one for name, one in tools.items() if name not in _answer_tools(server)}
+        )
         for taken in {prompt.name for prompt in prompts} & self._by_name.keys():
             raise LabError(f"server {server.name!r} has a prompt {taken!r} already: give the workflow another name")
+        for name in self._answering.values():
+            if name in tools or list(self._answering.values()).count(name) > 1:
+                raise LabError(f"server {server.name!r} has a tool {name!r} already: give the workflow another name")
         self._server = server
         for workflow in self._by_name.values():
             server.add_prompt(self._prompt(workflow))
+            if workflow.name in self._answering:
+                add_tool(server, workflow, self._answering[workflow.name], self._answer(workflow))
         server.middleware.insert(0, self)
         self._tasks.recover_also(self._recover)
         return server
 
-    async def resume(self, task_id: str, *, owner: Owner = LOCAL) -> WorkflowState:
+    async def resume(self, task_id: str, *, owner: Owner = LOCAL, again: bool = True) -> WorkflowState:
         """Go on with a workflow, and try once more what may be tried again. For the server's own process.
+
+        Args:
+            again: Whether to try anything again.
 
         Steps run as requests that the server makes of itself, so without a client's credentials.
 
@@ -123,13 +159,15 @@ class Workflows:
         workflow = self._of(await self._tasks.store.get(owner, task_id))
         if self._server is None:
             raise LabError("these workflows are on no server yet: call workflows.attach(server) before")
-        acting = ACTING_FOR.set(owner)
+        acting, trying = ACTING_FOR.set(owner), _AGAIN.set(again)
         try:
-            async with Client(self._server) as client:
-                named: Any = handoff.continuation_meta(task_id)
-                result = await client.get_prompt(workflow.name, meta=named)
+            with self._tasks.kept_open():
+                async with Client(self._server) as client:
+                    named: Any = handoff.continuation_meta(task_id)
+                    result = await client.get_prompt(workflow.name, meta=named)
         finally:
             ACTING_FOR.reset(acting)
+            _AGAIN.reset(trying)
         state = handoff.read_prompt(wire(result))
         assert state is not None
         return state
@@ -143,14 +181,19 @@ class Workflows:
                 return self._described(await call_next(ctx))
             case "prompts/get" if params.get("name") in self._by_name:
                 return await self._get(ctx, call_next)
+            case "tools/call" if params.get("name") in self._answering.values():
+                return await self._get(ctx, call_next)
             case "tools/call" | "resources/read":
                 named = handoff.read_continuation(params.get("_meta"))
-                return await call_next(ctx) if named is None else await self._continue(ctx, call_next, *named)
+                if named is not None:
+                    return await self._continue(ctx, call_next, *named)
+                return await self._pass_on(ctx, call_next)
             case "tasks/cancel":
                 result = await call_next(ctx)
                 self._leader.stop((self._tasks.owner_of(ctx), str(params.get("taskId"))))
                 return result
             case "tasks/update":
+                await self._check_answers(ctx, params)
                 result = await call_next(ctx)
                 self._wake(ctx, call_next, str(params.get("taskId")))
                 return result
@@ -173,7 +216,8 @@ class Workflows:
         finally:
             _EXCHANGE.reset(token)
         if exchange.state is not None:
-            result["_meta"] = {**(result.get("_meta") or {}), **handoff.prompt_meta(exchange.state)}
+            said = handoff.prompt_meta if ctx.method == "prompts/get" else handoff.call_meta
+            result["_meta"] = {**(result.get("_meta") or {}), **said(exchange.state)}
         return result
 
     async def _set_variables(self, ctx: Request, call_next: CallNext, params: Mapping[str, Any]) -> HandlerResult:
@@ -220,7 +264,14 @@ class Workflows:
     async def _run(
         self, workflow: SequentialWorkflow, arguments: Mapping[str, str], exchange: _Exchange
     ) -> list[Message]:
-        ctx, named = exchange.ctx, handoff.read_continuation((exchange.ctx.params or {}).get("_meta"))
+        ctx, meta = exchange.ctx, (exchange.ctx.params or {}).get("_meta")
+        named = handoff.read_continuation(meta)
+        try:
+            action = handoff.read_action(meta)
+        except ValueError as error:
+            raise LabError(str(error), code=INVALID_PARAMS) from None
+        if action is not None and named is None:
+            raise LabError(f"to {action.kind}, name the workflow's task", code=INVALID_PARAMS)
         _check_arguments(workflow, arguments, complete=named is None)
         owner, tools = self._tasks.owner_of(ctx), await self._tools()
         caller = Caller(ctx, exchange.chain, self._tasks, owner)
@@ -228,87 +279,117 @@ class Workflows:
             led = await self._leader.begin(owner, workflow, arguments, ctx.protocol_version, tools, caller)
         else:
             record = await self._tasks.store.get(owner, named[0])
-            led = await self._leader.resume(record, workflow, arguments, tools, caller)
+            led = await self._leader.resume(
+                record, workflow, arguments, tools, caller, action=action, again=_AGAIN.get()
+            )
+        self._told(led, ctx)
         exchange.state = led.state()
         return messages(led.progress, led.calls, tools, led.record.status, led.read)
+
+    def _told(self, led: Led, ctx: Request) -> None:
+        """What is said to this client, and when to look at the workflow again."""
+        workflow, record = led.progress.workflow, led.record
+        if record.live and workflow.name in self._answering and not can_be_asked(ctx):
+            led.calls = answering(led.calls, led.progress, record.task_id, self._answering[workflow.name])
+        self._look_after((record.owner, record.task_id), led.progress if record.live else None)
+
+    # --- answers ---
+
+    def _answer(self, workflow: SequentialWorkflow) -> Answer:
+        async def answer(task_id: str, step: str, response: Mapping[str, Any]) -> str:
+            exchange = _EXCHANGE.get()
+            if exchange is None:
+                raise MCPError(INTERNAL_ERROR, f"workflow {workflow.name!r} is only answered by a client's request")
+            ctx, owner = exchange.ctx, self._tasks.owner_of(exchange.ctx)
+            caller = Caller(ctx, exchange.chain, self._tasks, owner)
+            try:
+                record, tools = await self._tasks.store.get(owner, task_id), await self._tools()
+                if record.method != workflow.name:
+                    raise LabError(f"task {task_id} is none of workflow {workflow.name!r}", code=INVALID_PARAMS)
+                led = await self._leader.note(
+                    record, workflow, lambda found: answered(found, step, response), tools, caller, must=True
+                )
+            except InvalidTransition as error:
+                raise MCPError(INVALID_PARAMS, f"the workflow is over: its task was {error.current}") from error
+            except LabError as error:
+                raise as_mcp_error(error) from error
+            self._told(led, ctx)
+            exchange.state = led.state()
+            said = messages(led.progress, led.calls, tools, led.record.status, led.read)
+            return getattr(said[-1].content, "text", "")
+
+        return answer
+
+    async def _check_answers(self, ctx: Request, params: Mapping[str, Any]) -> None:
+        """Refuse an answer that does not fit its form, before it is recorded."""
+        responses = params.get("inputResponses")
+        try:
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx), str(params.get("taskId")))
+            workflow = self._by_name.get(record.method)
+            if workflow is not None and record.live and isinstance(responses, Mapping):
+                check_responses(kept.load(record, workflow), responses)
+        except TaskNotFound:
+            # What comes next says so.
+            return
+        except LabError as error:
+            raise as_mcp_error(error) from error
 
     # --- continuation ---
 
     async def _continue(self, ctx: Request, call_next: CallNext, task_id: str, step: str | None) -> HandlerResult:
-        """Serve the call as ever, record what came of it, and go on."""
-        params = ctx.params or {}
-        about: dict[str, Any] = (
-            {"tool": str(params.get("name"))} if ctx.method == "tools/call" else {"uri": str(params.get("uri"))}
-        )
         owner = self._tasks.owner_of(ctx)
-        caller = Caller(ctx, call_next, self._tasks, owner)
         try:
             record = await self._tasks.store.get(owner, task_id)
-            led = Led(record, kept.load(record, self._of(record)))
-            caller.session.done, caller.session.total = led.progress.settled, len(led.progress.states)
-        except LabError as error:
-            return _with(wire(await call_next(ctx)), _refusal(task_id, error.message))
-        try:
-            # The tool runs without a task of its own, so that its result is there to be recorded.
-            result = wire(await call_next(replace(ctx, session=caller.session)))  # type: ignore[arg-type]
-        except MCPError as error:
-            state = await self._note(led, failed(error.message), caller, step=step, **about)
-            data = (
-                error.data if isinstance(error.data, Mapping) else ({} if error.data is None else {"data": error.data})
+            if record.method not in self._by_name and self._known_elsewhere(record):
+                return await self._pass_on(ctx, call_next)
+            workflow, tools = self._of(record), await self._tools()
+            result, led, recorded = await go_on_with(
+                ctx,
+                call_next,
+                record,
+                workflow,
+                Said.of(ctx, step),
+                tasks=self._tasks,
+                leader=self._leader,
+                tools=tools,
+                guarded=self._guarded.keys(),
+                caller=Caller(ctx, call_next, self._tasks, owner),
             )
-            raise MCPError(error.code, error.message, _with(dict(data), state)) from error
-        return _with(
-            result, await self._note(led, result, caller, step=step, **about, arguments=params.get("arguments"))
-        )
-
-    async def _note(
-        self,
-        led: Led,
-        result: Mapping[str, Any],
-        caller: Caller,
-        *,
-        tool: str | None = None,
-        uri: str | None = None,
-        step: str | None = None,
-        arguments: Any = None,
-    ) -> WorkflowState:
-        """Record a result for the step that wants it; what is said of that."""
-        if "taskId" in result or isinstance(result.get("task"), Mapping):
-            return led.state(recorded=Recorded(refused=f"tool {tool!r} runs as a task of its own: call it without one"))
-        record, workflow, store = led.record, led.progress.workflow, self._tasks.store
-        shown = dict(arguments) if isinstance(arguments, Mapping) else {}
-        recorded = Recorded()
-
-        def apply(found: Progress) -> Progress:
-            nonlocal recorded
-            one = step_for(found, tool=tool, uri=uri, step=step)
-            if one is None:
-                recorded = Recorded(refused="no open step wants this any more")
-                return found
-            if uri is not None:
-                after = _with_read(found, one.name, uri, result)
-            else:
-                after = found.finished(one.name, stored(result), "client").with_step(one.name, arguments=shown)
-            status = after.state(one.name).status
-            recorded = Recorded(step=one.name, status=status)
-            return after if status is not StepStatus.FAILED else replace(after, pause=read_pause(failure(one, after)))
-
-        try:
-            if step_for(led.progress, tool=tool, uri=uri, step=step) is not None:
-                led = await self._leader.note(record, workflow, apply, await self._tools(), caller)
-                if recorded.refused is None:
-                    return led.state(recorded=recorded)
-            if not record.live:
-                raise InvalidTransition(record.task_id, record.status, "working")
-            if tool is None or result.get("isError") is True:
-                return led.state(recorded=Recorded(refused=f"no open step wants {tool or uri!r}"))
-            key = (record.owner, record.task_id)
-            await store.change(*key, lambda found: kept.with_extra(found, tool, stored(result), store.limits))
-            return led.state(recorded=Recorded(extra=True))
-        except InvalidTransition as error:
-            return led.state(recorded=Recorded(refused=f"the workflow is over: it is {error.current}"))
         except LabError as error:
-            return led.state(recorded=Recorded(refused=error.message))
+            raise as_mcp_error(error) from error
+        self._told(led, ctx)
+        state = led.state(recorded=recorded)
+        raw = wire(result)
+        return {**raw, "_meta": {**(raw.get("_meta") or {}), **handoff.call_meta(state)}}
+
+    @property
+    def answer_tools(self) -> tuple[str, ...]:
+        """The tools by which clients that can't be asked answer."""
+        return tuple(self._answering.values())
+
+    async def _pass_on(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        """What has nothing to do with these workflows, unless it is a tool of theirs that is guarded."""
+        tool = (ctx.params or {}).get("name") if ctx.method == "tools/call" else None
+        if tool in self._guarded:
+            raise MCPError(INVALID_PARAMS, self._out_of_turn(str(tool)))
+        return await call_next(ctx)
+
+    def _known_elsewhere(self, record: TaskRecord) -> bool:
+        """Whether a task is of other workflows on the same server."""
+        others = [] if self._server is None else [each for each in self._server.middleware if each is not self]
+        return any(record.method in each.names for each in others if isinstance(each, Workflows))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the workflows."""
+        return tuple(self._by_name)
+
+    def _out_of_turn(self, tool: str) -> str:
+        workflow, step = self._guarded[tool]
+        return (
+            f"tool {tool!r} runs only as step {step.name!r} of workflow {workflow.name!r}, when it is its turn: "
+            "get that prompt, and name its task in the call"
+        )
 
     # --- going on by itself ---
 
@@ -322,7 +403,9 @@ class Workflows:
             record = await self._tasks.store.get(owner, task_id)
             if record.method in self._by_name:
                 caller = Caller(ctx, chain, self._tasks, owner, detached=True)
-                await self._leader.go_on(record, self._of(record), await self._tools(), caller)
+                led = await self._leader.go_on(record, self._of(record), await self._tools(), caller)
+                if led is not None:
+                    self._told(led, ctx)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             logger.debug("workflow task %s was not gone on with: %s", task_id, error)
         except (LabError, MCPError) as error:
@@ -342,21 +425,54 @@ class Workflows:
         except (LabError, MCPError) as error:
             logger.debug("task %s is not waited for: %s", task_id, error)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None], *, context: Context_ | None = None) -> None:
+        task = asyncio.create_task(work, context=context)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def _recover(self, record: TaskRecord) -> bool:
-        """Let go of a workflow whose process ended. Nobody acts in a client's name without it: it asks to go on."""
-        workflow = self._by_name.get(record.method)
+        """Let go of a workflow whose process ended, and go on in its owner's name where that may be."""
+        workflow, key = self._by_name.get(record.method), (record.owner, record.task_id)
         if workflow is None:
             return False
+        if record.lease is not None and record.lease.free:
+            # It waits for a deadline. Its timer runs from now on; it need not be looked at soon.
+            self._look_after(key, kept.load(record, workflow))
+            return False
         try:
-            await self._leader.settle(record, workflow)
+            if await self._leader.settle(record, workflow, self._attempts):
+                logger.warning("workflow task %s goes on by itself: its process ended", record.task_id)
+                self._spawn(self._by_itself(key, again=True), context=Context_())
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             logger.debug("workflow task %s was not lost: %s", record.task_id, error)
         return True
+
+    async def _by_itself(self, key: TaskKey, *, again: bool) -> None:
+        owner, task_id = key
+        try:
+            await self.resume(task_id, owner=owner, again=again)
+        except (InvalidTransition, LeaseLost, TaskNotFound) as error:
+            logger.debug("workflow task %s was not gone on with: %s", task_id, error)
+        except (LabError, MCPError) as error:
+            logger.warning("workflow task %s can't go on by itself: %s", task_id, error)
+
+    def _look_after(self, key: TaskKey, progress: Progress | None) -> None:
+        """Act when the deadline of an open question has passed; None for a task that is over."""
+        loop, store = asyncio.get_running_loop(), self._tasks.store
+        timers = self._deadlines.setdefault(loop, {})
+        if (timer := timers.pop(key, None)) is not None:
+            timer.cancel()
+        pause = None if progress is None else progress.pause
+        moment = None if pause is None else from_timestamp(pause.deadline)
+        if moment is None:
+            return
+        left = (moment - store.now()).total_seconds() + store.backend.clock_skew
+
+        def due() -> None:
+            timers.pop(key, None)
+            self._spawn(self._by_itself(key, again=False), context=Context_())
+
+        timers[key] = loop.call_later(max(left, 0) + _AFTER, due, context=Context_())
 
     def _of(self, record: TaskRecord) -> SequentialWorkflow:
         workflow = self._by_name.get(record.method)
@@ -369,13 +485,18 @@ class Workflows:
         return await _tools_of(self._server)
 
 
-def _check_all(workflows: Iterable[SequentialWorkflow], tools: Mapping[str, ToolSchemas] | None) -> None:
-    listed, found = list(workflows), list[WorkflowInvalid]()
+def _check_all(
+    workflows: Iterable[SequentialWorkflow], tools: Mapping[str, ToolSchemas] | None, limits: Limits | None = None
+) -> list[tuple[str, str]]:
+    """What is odd about them; raises `WorkflowInvalid` for what is wrong."""
+    listed, found, odd = list(workflows), list[WorkflowInvalid](), list[tuple[str, str]]()
     for workflow in listed:
         if workflow.name == _NOT_A_NAME or [one.name for one in listed].count(workflow.name) > 1:
             found.append(WorkflowInvalid(workflow.name, [("name", "is taken")]))
         try:
-            check(workflow, tools)
+            odd += [(f"workflow {workflow.name!r}, {where}", what) for where, what in check(workflow, tools)]
+            if limits is not None and (late := list(_too_late(workflow, limits))):
+                found.append(WorkflowInvalid(workflow.name, late))
         except WorkflowInvalid as error:
             found.append(error)
     if len(found) == 1:
@@ -383,6 +504,20 @@ def _check_all(workflows: Iterable[SequentialWorkflow], tools: Mapping[str, Tool
     if found:
         names = ", ".join(dict.fromkeys(error.workflow for error in found))
         raise WorkflowInvalid(names, [(f"{e.workflow}, {where}", what) for e in found for where, what in e.problems])
+    return odd
+
+
+def _too_late(workflow: SequentialWorkflow, limits: Limits) -> Iterator[tuple[str, str]]:
+    """Deadlines that a task does not live to see."""
+    ttl = limits.default_ttl if workflow.ttl is None else milliseconds(workflow.ttl)
+    for step in workflow.steps:
+        within = milliseconds(step.within) or 0
+        if ttl is not None and within >= ttl:
+            kept_for = f"{ttl / 1000:g} s"
+            yield (
+                f"step {step.name!r}, within",
+                f"the task is kept for {kept_for} only: give the workflow a longer ttl=",
+            )
 
 
 def _check_arguments(workflow: SequentialWorkflow, given: Mapping[str, str], *, complete: bool) -> None:
@@ -421,25 +556,9 @@ def _description(workflow: SequentialWorkflow) -> dict[str, Any]:
     return {"_meta": {handoff.WORKFLOW: {"steps": steps}}} | ({"arguments": arguments} if arguments else {})
 
 
-def _with_read(found: Progress, step: str, uri: str, result: Mapping[str, Any]) -> Progress:
-    """With one more of a step's resources; it is done when all are read."""
-    one = found.workflow.steps[found.positions[step]]
-    if result.get("isError") is True:
-        return found.finished(step, result, "client")
-    before = found.results.get(step)
-    blocks = [] if before is None or before.is_error else list(before.raw.get("content") or ())
-    contents = result.get("contents")
-    blocks += [{"type": "resource", "resource": {**each, "uri": uri}} for each in contents or ()]
-    after = found.finished(step, {"content": blocks, "isError": False}, "client")
-    return after if not unread(one, after) else after.with_step(step, status=StepStatus.PENDING)
-
-
-def _refusal(task_id: str, why: str) -> WorkflowState:
-    return WorkflowState(task_id=task_id, status="unknown", recorded=Recorded(refused=why))
-
-
-def _with(result: dict[str, Any], state: WorkflowState) -> dict[str, Any]:
-    return {**result, "_meta": {**(result.get("_meta") or {}), **handoff.call_meta(state)}}
+def _answer_tools(server: MCPServer[Any]) -> set[str]:
+    """Tools by which people answer: no step calls one."""
+    return {name for each in server.middleware if isinstance(each, Workflows) for name in each.answer_tools}
 
 
 async def _tools_of(server: MCPServer[Any]) -> dict[str, ToolSchemas]:

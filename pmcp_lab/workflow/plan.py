@@ -9,103 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
-from pmcp_lab.protocol.handoff import WORKFLOW, PauseReason, StepResult, StepState, StepStatus, read_pause, read_result
-from pmcp_lab.workflow.checking import ToolSchemas
-from pmcp_lab.workflow.definition import SequentialWorkflow, Step
+from pmcp_lab.protocol.handoff import WORKFLOW, Ending, EndingKind, StepResult, StepState, StepStatus, read_pause
+from pmcp_lab.workflow.asking import Dismissed, asking, open_question, question, response_to
+from pmcp_lab.workflow.checking import ToolSchemas, takes
+from pmcp_lab.workflow.deciding import content_of, objection
+from pmcp_lab.workflow.definition import No, SequentialWorkflow, Sources, Step
+from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.resolving import (
     Absent,
-    Scope,
     Unresolved,
     fill,
     placeholders,
     texts,
-    told,
     value,
 )
 
-OPEN = frozenset({StepStatus.PENDING, StepStatus.FAILED, StepStatus.SKIPPED})
-"""How a step stands that a client may still do."""
+UNDO_ATTEMPTS: Final = 3
+"""How often taking a step back is tried."""
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a workflow is.
-
-    Args:
-        workflow: What it does.
-        states: One per step, in order.
-        results: By step, of those that have one.
-        pause: Why it stands.
-        arguments: Of the prompt.
-        variables: Of the task, without the workflow's own.
-        questions: Keys of what a person was asked.
-        answers: Responses to those, by key.
-        positions: Of the steps, by name.
-    """
-
-    workflow: SequentialWorkflow
-    states: tuple[StepState, ...]
-    results: Mapping[str, StepResult] = field(default_factory=dict)
-    pause: PauseReason | None = None
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    questions: frozenset[str] = frozenset()
-    answers: Mapping[str, Any] = field(default_factory=dict)
-    positions: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.positions:
-            object.__setattr__(self, "positions", {step.name: at for at, step in enumerate(self.workflow.steps)})
-
-    def state(self, step: str) -> StepState:
-        return self.states[self.positions[step]]
-
-    @cached_property
-    def scope(self) -> Scope:
-        """What steps take their values from."""
-        outputs = {}
-        for step, state in zip(self.workflow.steps, self.states, strict=True):
-            result = self.results.get(step.name)
-            if step.bind is not None and state.status is StepStatus.COMPLETED and result is not None:
-                outputs[step.bind] = result.value
-        return Scope(self.workflow, self.arguments, outputs, self.variables)
-
-    @property
-    def running(self) -> Step | None:
-        """The step somebody is at."""
-        return next((s for s, state in zip(self.workflow.steps, self.states, strict=True) if state.running), None)
-
-    @cached_property
-    def settled(self) -> int:
-        """How many steps need nothing more."""
-        return sum(
-            state.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)
-            or (state.status is StepStatus.FAILED and step.optional)
-            for step, state in zip(self.workflow.steps, self.states, strict=True)
-        )
-
-    def with_step(self, step: str, *, more: Mapping[str, Any] | None = None, **changes: Any) -> Progress:
-        """With another state of a step, and `more` about the whole."""
-        at = self.positions[step]
-        states = (*self.states[:at], replace(self.states[at], **changes), *self.states[at + 1 :])
-        return replace(self, states=states, **(more or {}))
-
-    def paused(self, reason: Mapping[str, Any] | None) -> Progress:
-        return replace(self, pause=read_pause(reason))
-
-    def finished(self, step: str, raw: Mapping[str, Any], by: str) -> Progress:
-        """With a step's result; one that says `isError` has failed."""
-        result = read_result(raw)
-        status = StepStatus.FAILED if result.is_error else StepStatus.COMPLETED
-        results = {**self.results, step: result}
-        return self.with_step(step, more={"results": results}, status=status, running=False, by=by)
-
+_ENDINGS: Final[Mapping[No, EndingKind]] = {"stop": "stopped", "skip": "skipped", "fail": "failed"}
 
 # --- what comes next ---
 
@@ -129,16 +56,25 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Call the tool that takes this step back."""
+
+    step: Step
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing more the server can do; `Progress.pause` says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Every step is settled."""
+    """Every step is settled, or `Progress.ending` says why it ends before that."""
 
 
-Move = Run | Ask | Wait | Done
+Move = Run | Ask | TakeBack | Wait | Done
 
 
 class _Blocked(Exception):
@@ -152,7 +88,15 @@ class _Blocked(Exception):
 
 def start(workflow: SequentialWorkflow, arguments: Mapping[str, str]) -> Progress:
     """A workflow before its first step."""
-    states = tuple(StepState(name=one.name, tool=one.tool, execution=one.execution) for one in workflow.steps)
+    states = tuple(
+        StepState(
+            name=one.name,
+            tool=one.tool,
+            execution=one.execution,
+            undo=None if one.undo is None else one.undo.tool,
+        )
+        for one in workflow.steps
+    )
     return Progress(workflow, states, arguments=dict(arguments))
 
 
@@ -160,11 +104,14 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
     """Go to where something has to be done.
 
     Args:
-        again: Somebody asked to try once more: failed steps that may run again do.
+        again: Somebody asked to try once more: failed steps that may run again do, and a question that was dismissed
+            is asked again.
     """
+    if progress.ending is not None:
+        return _ending(progress)
     for step in progress.workflow.steps:
         state = progress.state(step.name)
-        if state.status in (StepStatus.COMPLETED, StepStatus.SKIPPED):
+        if state.settled:
             continue
         if state.status is StepStatus.FAILED:
             if step.optional:
@@ -173,47 +120,77 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
                 kept = progress.pause if progress.pause is not None and progress.pause.step == step.name else None
                 return replace(progress, pause=kept or read_pause(failure(step, progress))), Wait()
         try:
-            progress, move = _attempt(progress, step, tools)
+            progress, move = _attempt(progress, step, tools, again=again)
         except _Blocked as blocked:
             if not (step.optional and blocked.for_want):
                 return progress.paused(blocked.reason), Wait()
             progress = progress.with_step(step.name, status=StepStatus.SKIPPED, running=False)
             continue
+        if progress.ending is not None:
+            return _ending(progress)
         if isinstance(move, Run):
             shown = dict(move.arguments) if step.tool is not None else None
             begun = {"status": StepStatus.PENDING, "running": True, "by": None, "arguments": shown}
+            begun["attempts"] = progress.begun(step.name, "server")
             return progress.with_step(step.name, more={"pause": None}, **begun), move
         if isinstance(move, Ask):
-            reason = {"type": "inputRequired", "blockedStep": step.name, "question": move.key}
-            text = str(move.request["params"]["message"])
-            return progress.paused(_said(reason, f"Step {step.name!r} waits for an answer: {text}")), move
+            return asking(progress, step, move.key, move.request), move
         if progress.state(step.name).status is StepStatus.FAILED and not step.optional:
             return progress.paused(failure(step, progress)), Wait()
     return (progress if progress.pause is None else replace(progress, pause=None)), Done()
 
 
-def step_for(
-    progress: Progress, *, tool: str | None = None, uri: str | None = None, step: str | None = None
-) -> Step | None:
-    """The open step that a client's call of a tool, or its reading of a resource, does.
+def _ending(progress: Progress) -> tuple[Progress, Move]:
+    """What is still to be taken back before it ends."""
+    assert progress.ending is not None
+    if progress.ending.kind != "skipped":
+        for step in reversed(progress.workflow.steps):
+            state = progress.state(step.name)
+            if step.undo is None or state.status is not StepStatus.COMPLETED or state.undone is not None:
+                continue
+            tried = [one for one in state.attempts if one.by == "undo"]
+            if len(tried) >= UNDO_ATTEMPTS:
+                why = "its process ended each time it was taken back"
+                progress = progress.with_step(step.name, undone="failed", running=False, reason=why)
+                continue
+            try:
+                arguments = _values(progress, step, step.undo.arguments)
+            except Unresolved as error:
+                progress = progress.with_step(step.name, undone="failed", reason=f"it can't be taken back: {error}")
+                continue
+            begun = {"running": True, "attempts": progress.begun(step.name, "undo")}
+            return progress.with_step(step.name, more={"pause": None}, **begun), TakeBack(
+                step, step.undo.tool, arguments
+            )
+    return replace(progress, pause=None), Done()
 
-    Where the workflow stands comes first, then the steps in order, then what was skipped.
+
+def taken_back(progress: Progress, step: str, error: str | None) -> Progress:
+    """With what became of taking a step back.
 
     Args:
-        step: Only this one.
+        error: Why it was not.
     """
-    pause = progress.pause
-    first = () if pause is None else (pause.step, pause.producer)
+    outcome = "undone" if error is None else "undo failed"
+    changes: dict[str, Any] = {"running": False, "attempts": progress.ended(step, outcome, "undo")}
+    if error is None:
+        changes["undone"] = "undone"
+    elif sum(one.by == "undo" for one in changes["attempts"]) >= UNDO_ATTEMPTS:
+        changes |= {"undone": "failed", "reason": f"it was not taken back: {error}"}
+    return progress.with_step(step, **changes)
 
-    def rank(one: Step) -> tuple[bool, bool]:
-        return one.name not in first, progress.state(one.name).status is StepStatus.SKIPPED
 
-    found = []
-    for one, state in zip(progress.workflow.steps, progress.states, strict=True):
-        wanted = one.tool == tool if tool is not None else one.only_reads and uri in unread(one, progress)
-        if wanted and state.status in OPEN and not state.running and one.execution != "server":
-            found.append(one)
-    return next((one for one in sorted(found, key=rank) if step in (None, one.name)), None)
+def skipped(progress: Progress, step: str, reason: str) -> Progress:
+    """With a step that a person left out."""
+    return progress.with_step(
+        step,
+        more={"pause": None},
+        status=StepStatus.SKIPPED,
+        running=False,
+        by="person",
+        reason=reason,
+        attempts=progress.ended(step, "skipped", "person"),
+    )
 
 
 def may_run_again(step: Step, progress: Progress) -> bool:
@@ -221,7 +198,8 @@ def may_run_again(step: Step, progress: Progress) -> bool:
     result = progress.results.get(step.name)
     if step.retryable or step.only_reads or (result is not None and _unreadable(result) is not None):
         return True
-    return step.execution == "manual" and _declined(step, progress)
+    # Nobody has agreed yet, so nothing was called.
+    return step.execution == "manual" and progress.state(step.name).answer is None
 
 
 def interrupted(progress: Progress, why: str) -> Progress:
@@ -229,7 +207,11 @@ def interrupted(progress: Progress, why: str) -> Progress:
     step = progress.running
     if step is None:
         return progress
-    after = progress.finished(step.name, failed(why), "server")
+    if progress.ending is not None:
+        # What takes a step back may be called twice.
+        ended = progress.ended(step.name, "interrupted", "undo")
+        return progress.with_step(step.name, running=False, attempts=ended)
+    after = progress.finished(step.name, failed(why), "server", "interrupted")
     return after.paused(failure(step, after) | ({} if step.only_reads else {"interrupted": True}))
 
 
@@ -245,7 +227,9 @@ def failure(step: Step, progress: Progress) -> dict[str, Any]:
     return reason | {"retryable": may_run_again(step, progress)} | _tool(step)
 
 
-def _attempt(progress: Progress, step: Step, tools: Mapping[str, ToolSchemas]) -> tuple[Progress, Move | None]:
+def _attempt(
+    progress: Progress, step: Step, tools: Mapping[str, ToolSchemas], *, again: bool
+) -> tuple[Progress, Move | None]:
     """What the step takes; None when it needed nothing but what is there."""
     if step.execution == "client":
         raise _Blocked({"type": "clientStep", "blockedStep": step.name} | _tool(step), for_want=False)
@@ -254,21 +238,56 @@ def _attempt(progress: Progress, step: Step, tools: Mapping[str, ToolSchemas]) -
         return progress, Run(step, {}, tuple(unread(step, progress)))
     arguments = _arguments(progress, step)
     if step.execution == "manual":
-        key, asked = question_key(step, progress)
-        response = progress.answers.get(key) if asked else None
+        try:
+            response, by = response_to(progress, step, again=again)
+        except Dismissed as dismissed:
+            raise _Blocked(dismissed.reason, for_want=False) from None
         if response is None:
             _check_fit(step, arguments, tools, besides=step.answer)
+            key, _ = open_question(step, progress)
             return progress, Ask(step, key, question(step, progress))
-        problem = _problem_with(step, response)
-        if problem is not None:
-            return progress.finished(step.name, failed(problem), "person"), None
-        content = response.get("content") or {}
+        if not isinstance(response, Mapping):
+            return refused(progress, step, response, f"nobody answered within {step.within}", None, "server"), None
+        against = objection(step, response)
+        if against is not None:
+            return refused(progress, step, step.on_no, against, response, by), None
+        content = content_of(step, response)
+        agreed = {"action": "accept", "content": content}
         if step.tool is None:
-            raw = {"content": [_text(_line(content))], "structuredContent": dict(content), "isError": False}
-            return progress.finished(step.name, raw, "person"), None
-        arguments |= {name: content[name] for name in step.answer if name in content}
+            raw = {"content": [_text(_line(content))], "structuredContent": content, "isError": False}
+            return progress.finished(step.name, raw, by, answer=agreed), None
+        if progress.state(step.name).answer is None:
+            attempts = progress.ended(step.name, "completed", by)
+            progress = progress.with_step(step.name, answer=agreed, attempts=attempts)
+        arguments |= _answered(step, content, tools)
     _check_fit(step, arguments, tools)
     return progress, Run(step, arguments, uris)
+
+
+def _answered(step: Step, content: Mapping[str, Any], tools: Mapping[str, ToolSchemas]) -> dict[str, Any]:
+    """What of an answer the step's tool takes."""
+    tool = tools.get(step.tool or "")
+    return {
+        name: given
+        for name, given in content.items()
+        if name in step.answer and (name not in step.proceed_if or tool is None or takes(tool, name))
+    }
+
+
+def refused(
+    progress: Progress, step: Step, no: No, reason: str, response: Mapping[str, Any] | None, by: str
+) -> Progress:
+    """With a person's no, or that of a deadline, and what that means to the workflow."""
+    content = dict((response or {}).get("content") or {})
+    raw = {"content": [_text(reason)], "isError": False} | ({"structuredContent": content} if content else {})
+    answer = None if response is None else {"action": response["action"]} | ({"content": content} if content else {})
+    after = progress.finished(step.name, raw, by, status=StepStatus.REFUSED, answer=answer, reason=reason)
+    if no == "skip":
+        for later in progress.workflow.steps[progress.positions[step.name] + 1 :]:
+            if not after.state(later.name).settled:
+                why = f"step {step.name} was refused"
+                after = after.with_step(later.name, status=StepStatus.SKIPPED, running=False, reason=why)
+    return replace(after, ending=Ending(kind=_ENDINGS[no], step=step.name, reason=reason, answer=answer))
 
 
 def uris_of(step: Step, progress: Progress) -> list[str]:
@@ -296,14 +315,21 @@ def unread(step: Step, progress: Progress) -> list[str]:
 
 
 def _arguments(progress: Progress, step: Step) -> dict[str, Any]:
-    found = {}
+    found = dict[str, Any]()
     for name, source in step.arguments.items():
         try:
-            found[name] = value(source, step, progress.scope)
-        except Absent:
-            continue
+            found |= _values(progress, step, {name: source})
         except Unresolved as error:
             raise _blocked_by(progress, step, name, error) from None
+    return found
+
+
+def _values(progress: Progress, step: Step, sources: Mapping[str, Sources]) -> dict[str, Any]:
+    """Raises `Unresolved` where one is not there."""
+    found = {}
+    for name, source in sources.items():
+        with suppress(Absent):
+            found[name] = value(source, step, progress.scope)
     return found
 
 
@@ -367,45 +393,6 @@ def _unreadable(result: StepResult) -> str | None:
     about = (result.raw.get("_meta") or {}).get(WORKFLOW)
     uri = about.get("uri") if isinstance(about, Mapping) and result.is_error else None
     return uri if isinstance(uri, str) else None
-
-
-# --- questions ---
-
-
-def question_key(step: Step, progress: Progress) -> tuple[str, bool]:
-    """The key of the step's question, and whether that was asked. One that was refused is asked anew under another."""
-    asked = sum(key.rpartition("#")[0] == step.name for key in progress.questions)
-    key = f"{step.name}#{asked}"
-    refused = key in progress.answers and _problem_with(step, progress.answers[key]) is not None
-    if asked == 0 or (refused and progress.state(step.name).status is StepStatus.FAILED):
-        return f"{step.name}#{asked + 1}", False
-    return key, True
-
-
-def _declined(step: Step, progress: Progress) -> bool:
-    keys = [key for key in progress.questions if key.rpartition("#")[0] == step.name]
-    responses = [progress.answers[key] for key in keys if key in progress.answers]
-    return bool(responses) and all(_problem_with(step, response) is not None for response in responses)
-
-
-def question(step: Step, progress: Progress) -> dict[str, Any]:
-    """What a manual step asks."""
-    required = [name for name, schema in step.answer.items() if "default" not in schema]
-    schema = {"type": "object", "properties": step.answer} | ({"required": required} if required else {})
-    message = told(step.question or "", step, progress.scope)
-    return {"method": "elicitation/create", "params": {"mode": "form", "message": message, "requestedSchema": schema}}
-
-
-def _problem_with(step: Step, response: Any) -> str | None:
-    """Why an answer is no go-ahead; None when it is."""
-    action = response.get("action") if isinstance(response, Mapping) else None
-    if action != "accept":
-        return "the person declined" if action == "decline" else "the question was dismissed"
-    schema = {"type": "object", "properties": step.answer}
-    content = response.get("content")
-    for error in Draft202012Validator(schema).iter_errors(content if content is not None else {}):
-        return f"the answer does not fit its form: {'.'.join(map(str, error.absolute_path)) or 'it is no object'}"
-    return None
 
 
 def _read(given: Any) -> Any:

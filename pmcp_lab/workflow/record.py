@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -21,10 +22,14 @@ from pmcp_lab.tasks import Job, Limits, TaskRecord
 from pmcp_lab.tasks.json_value import compact_json, plain_json
 from pmcp_lab.tasks.variables import merge
 from pmcp_lab.workflow.definition import SequentialWorkflow
-from pmcp_lab.workflow.plan import Progress
+from pmcp_lab.workflow.progress import Progress
+from pmcp_lab.workflow.telling import ended
 
 KEPT = "kept"
 """Key of `Job.context`: results by step that no variable holds."""
+
+WORKFLOW_FAILED = -32000
+"""Code of the error of a workflow that a person, or a deadline, let fail."""
 
 _SHOWN = 2_048
 """Bytes of a step's arguments that are said in its progress, and of a result that is small."""
@@ -36,8 +41,13 @@ def job(workflow: SequentialWorkflow, arguments: Mapping[str, str], protocol: st
     return Job(tool=f"workflow {workflow.name}", arguments=dict(arguments), context=context)
 
 
-def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
+def load(
+    record: TaskRecord, workflow: SequentialWorkflow, now: datetime | None = None, skew: timedelta = timedelta()
+) -> Progress:
     """How far the task's workflow is.
+
+    Args:
+        now, skew: See `Progress`.
 
     Raises:
         TaskError: It was begun with other steps than the workflow has now, or is no task of this workflow.
@@ -59,7 +69,13 @@ def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
         workflow,
         tuple(
             # The definition says who does a step; what is recorded says how it stands.
-            replace(states[step.name], result=None, tool=step.tool, execution=step.execution)
+            replace(
+                states[step.name],
+                result=None,
+                tool=step.tool,
+                execution=step.execution,
+                undo=None if step.undo is None else step.undo.tool,
+            )
             for step in workflow.steps
         ),
         results=results,
@@ -68,6 +84,9 @@ def load(record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
         variables={name: held for name, held in record.variables.items() if not name.startswith(handoff.VARIABLES)},
         questions=frozenset(record.questions),
         answers=record.answers,
+        ending=found.ending,
+        now=now,
+        skew=skew,
     )
 
 
@@ -85,6 +104,7 @@ def variables_of(progress: Progress, calls: tuple[NextCall, ...], steps: list[An
             "name": workflow.name,
             "steps": steps or [handoff.encode_step(shown(state)) for state in progress.states],
             "schemaVersion": handoff.SCHEMA_VERSION,
+            **({} if progress.ending is None else {"ending": handoff.encode_ending(progress.ending)}),
         }
     }
     if progress.pause is not None:
@@ -147,16 +167,27 @@ def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Li
 
 
 def finished(progress: Progress, limits: Limits) -> dict[str, Any]:
-    """What changes in the record when the last step is done: completed, with what its steps gave."""
+    """What changes in the record when nothing is left to be done: how it ended, with what its steps gave."""
     done = sum(state.status is StepStatus.COMPLETED for state in progress.states)
     facts: dict[str, Any] = {"completed": True, "steps_completed": done}
     outputs = dict(progress.scope.outputs)
     line = f"Workflow {progress.workflow.name} is complete: {done} of {len(progress.states)} steps."
+    if (ending := progress.ending) is not None:
+        line = ended(progress)
+        about = handoff.encode_ending(ending)
+        facts |= {"completed": ending.kind == "skipped", about.pop("kind"): about}
+        for name, what in (("taken_back", "undone"), ("not_taken_back", "failed")):
+            steps = [state.name for state in reversed(progress.states) if state.undone == what]
+            facts |= {name: steps} if steps else {}
+        if ending.kind == "failed":
+            error = {"code": WORKFLOW_FAILED, "message": line, "data": facts}
+            return {"status": TaskStatus.FAILED, "message": line, "error": error, "lease": None}
     try:
         result = plain_json(_result(line, facts | {"outputs": outputs}), "the result", limits.result_bytes)
     except LimitExceeded:
         result = _result(line, facts)
-    return {"status": TaskStatus.COMPLETED, "message": line, "progress": 1.0, "result": result, "lease": None}
+    share = 1.0 if facts["completed"] else progress.settled / len(progress.states)
+    return {"status": TaskStatus.COMPLETED, "message": line, "progress": share, "result": result, "lease": None}
 
 
 def state_of(record: TaskRecord, progress: Progress, calls: tuple[NextCall, ...], **more: Any) -> WorkflowState:
@@ -170,6 +201,7 @@ def state_of(record: TaskRecord, progress: Progress, calls: tuple[NextCall, ...]
         steps=tuple(shown(state) for state in progress.states),
         pause=progress.pause if live else None,
         calls=calls if live else (),
+        ending=progress.ending,
         **more,
     )
 

@@ -143,7 +143,7 @@ def placeholders(text: str) -> list[str]:
 
 
 def texts(step: Step, scope: Scope, text: str) -> dict[str, str]:
-    """Values, as text, of the names in a text.
+    """Values, as text, of the names in a text. An optional argument that was not given is empty text.
 
     Raises:
         Unresolved: One is not there.
@@ -154,7 +154,7 @@ def texts(step: Step, scope: Scope, text: str) -> dict[str, str]:
         try:
             found[name] = as_text(value(source, step, scope))
         except Absent:
-            raise Unresolved(f"the prompt argument {name!r} was not given") from None
+            found[name] = ""
     return found
 
 

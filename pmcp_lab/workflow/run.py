@@ -8,34 +8,60 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import anyio
-from mcp.shared.exceptions import MCPError
 from msgspec import structs
 
-from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, LimitExceeded, TaskNotFound
+from pmcp_lab.errors import (
+    INVALID_PARAMS,
+    InvalidTransition,
+    LabError,
+    LeaseLost,
+    LimitExceeded,
+    TaskNotFound,
+)
 from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.protocol.handoff import NextCall, WorkflowState
+from pmcp_lab.protocol.handoff import Action, Attempt, NextCall, StepStatus, WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.here import process_name
-from pmcp_lab.tasks import Lease, Owner, TaskRecord
-from pmcp_lab.tasks.leases import holds, leased
+from pmcp_lab.tasks import WAITING, Lease, Owner, TaskRecord
+from pmcp_lab.tasks.leases import AT_ONCE, holds, leased
 from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow.acting import acted
+from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.calling import Caller
 from pmcp_lab.workflow.checking import ToolSchemas
+from pmcp_lab.workflow.deciding import CLOSED
 from pmcp_lab.workflow.definition import SequentialWorkflow
-from pmcp_lab.workflow.plan import Ask, Done, Move, Progress, Run, Wait, advance, failed, interrupted, start, unreadable
-from pmcp_lab.workflow.telling import next_calls
+from pmcp_lab.workflow.matching import is_open
+from pmcp_lab.workflow.performing import perform, take_back
+from pmcp_lab.workflow.plan import (
+    Ask,
+    Done,
+    Move,
+    Run,
+    TakeBack,
+    Wait,
+    advance,
+    failed,
+    interrupted,
+    may_run_again,
+    start,
+    taken_back,
+)
+from pmcp_lab.workflow.progress import KEPT_ATTEMPTS, Progress
+from pmcp_lab.workflow.telling import ended, next_calls
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +127,7 @@ class Leader:
         Raises:
             LabError: The task can't be made.
         """
-        fresh = start(workflow, arguments)
+        fresh = replace(start(workflow, arguments), now=self._store.now())
         progress, decided = advance(fresh, tools)
         move = decided if isinstance(decided, Run) else None
         if move is None:
@@ -129,25 +155,32 @@ class Leader:
         arguments: Mapping[str, str],
         tools: Tools,
         caller: Caller,
+        *,
+        action: Action | None = None,
+        again: bool = True,
     ) -> Led:
         """Go on, and try once more what may be; waits for whoever leads it now.
 
         Args:
             arguments: Of the prompt, where it was begun without them.
+            action: What a person wants done first.
+            again: See `advance`.
 
         Raises:
-            LabError: The task is none of this workflow, or is gone.
+            LabError: The task is none of this workflow, or is gone, or the action can't be done.
         """
         key = (record.owner, record.task_id)
         led = Led(record, kept.load(record, workflow))
 
         def more(found: Progress) -> Progress:
-            return replace(found, arguments={**arguments, **found.arguments})
+            found = replace(found, arguments={**arguments, **found.arguments})
+            return found if action is None else acted(found, action)
 
         lost: Lease | None = None
         while led.record.live:
             try:
-                led = await self._decide(key, led, tools, more, again=True, must=True, lost=lost)
+                again = again and action is None
+                led = await self._decide(key, led, tools, more, again=again, must=True, lost=lost)
                 return await self._lead(led, tools, caller)
             except LeaseLost:
                 lost = await self._wait_for_lease(key)
@@ -155,12 +188,16 @@ class Leader:
                 logger.debug("task %s was over before it was resumed: %s", key[1], error)
             current = await self._store.get(*key)
             led = Led(current, kept.load(current, workflow))
+        if action is not None:
+            why = f". {ended(led.progress)}" if led.progress.ending is not None else ""
+            over = f"the workflow is over: its task was {led.record.status}{why}"
+            raise LabError(over, code=INVALID_PARAMS)
         return led
 
     async def go_on(self, record: TaskRecord, workflow: SequentialWorkflow, tools: Tools, caller: Caller) -> Led | None:
         """Go on where something that was waited for has come; None when nothing has."""
-        progress = kept.load(record, workflow)
-        if record.lease is not None or not record.live:
+        progress = self._load(record, workflow)
+        if (record.lease is not None and not record.lease.free) or not record.live:
             return None
         after, move = advance(progress, tools)
         if isinstance(move, Wait | Ask) and after.pause == progress.pause:
@@ -169,37 +206,123 @@ class Leader:
         return await self._lead(led, tools, caller)
 
     async def note(
-        self, record: TaskRecord, workflow: SequentialWorkflow, apply: Apply, tools: Tools, caller: Caller
+        self,
+        record: TaskRecord,
+        workflow: SequentialWorkflow,
+        apply: Apply,
+        tools: Tools,
+        caller: Caller,
+        *,
+        must: bool = False,
     ) -> Led:
         """Record what a client did, and go on from there unless somebody else does.
+
+        Args:
+            must: Nothing is recorded while somebody else leads: raise `LeaseLost` instead.
 
         Raises:
             LabError: The task is over or gone, or what was done can't be kept.
         """
         led = Led(record, kept.load(record, workflow))
         key = (record.owner, record.task_id)
-        led = await self._decide(key, led, tools, apply)
+        led = await self._decide(key, led, tools, apply, must=must)
         return await self._lead(led, tools, caller)
 
-    async def settle(self, lost: TaskRecord, workflow: SequentialWorkflow) -> None:
+    async def do(
+        self,
+        led: Led,
+        step: str,
+        arguments: Mapping[str, Any],
+        call: Callable[[], Awaitable[Mapping[str, Any]]],
+        tools: Tools,
+        caller: Caller,
+    ) -> Led:
+        """Do a step with a call of its client's that nobody else makes meanwhile, and go on from there.
+
+        Raises:
+            LeaseLost: The step is not open any more, or somebody leads.
+            LabError: The task is over or gone, or what was done can't be kept.
+        """
+        key, workflow, run = (led.record.owner, led.record.task_id), led.progress.workflow, self._new_run()
+
+        def take(record: TaskRecord) -> TaskRecord:
+            before = self._load(record, workflow)
+            if not record.live:
+                raise refusal(record, TaskStatus.WORKING)
+            one = workflow.steps[before.positions[step]]
+            if (record.lease is not None and not record.lease.free) or not is_open(one, before):
+                raise LeaseLost(key[1], self._name, "another request")
+            begun = before.begun(step, "client")
+            more = {"pause": None}
+            after = before.with_step(step, more=more, status=StepStatus.PENDING, running=True, attempts=begun)
+            changes = kept.written(record, before, after, (), self._store.limits)
+            return structs.replace(record, lease=leased(record, run, self._tasks.lease).lease, **changes)
+
+        record = await self._store.change(*key, take)
+        taken = Led(record, self._load(record, workflow), run=run)
+        here = self._here
+        scope = here.leading[key] = anyio.CancelScope()
+        here.heartbeat.hold(key, run)
+        try:
+            with scope:
+                raw = await call()
+
+                def finish(found: Progress) -> Progress:
+                    if not found.state(step).running:
+                        return found
+                    return found.finished(step, raw, "client", arguments=dict(arguments))
+
+                taken = await patiently(lambda: self._decide(key, taken, tools, finish), key[1])
+        except BaseException:
+            await self._let_go(taken, run)
+            raise
+        finally:
+            if here.leading.get(key) is scope:
+                del here.leading[key]
+            here.heartbeat.drop(key, run)
+        if scope.cancelled_caught:
+            raise refusal(await self._store.get(*key), TaskStatus.WORKING)
+        return await self._lead(taken, tools, caller)
+
+    async def settle(self, lost: TaskRecord, workflow: SequentialWorkflow, attempts: int) -> bool:
         """Let go of a task whose leader is lost: what ran has failed, and says how it stands.
 
         Args:
             lost: As it was while its lease stayed the same for as long as it was to be believed.
+            attempts: How often a process may end during a step for that to be run again by itself.
+
+        Returns:
+            Whether it can go on by itself: what ran may run twice.
 
         Raises:
             LabError: It is over or gone, or is led after all.
         """
         if (lost.owner, lost.task_id) in self._here.leading:
-            return
-        await self._store.leases.change_lost(lost, lambda found: self._left(found, workflow, ENDED))
+            return False
+        left = await self._store.leases.change_lost(lost, lambda found: self._left(found, workflow, ENDED))
+        progress = kept.load(left, workflow)
+        if progress.ending is not None or progress.pause is None:
+            return True
+        if not (progress.pause.interrupted or progress.pause.kind == "resourceError"):
+            return False
+        step = progress.workflow.steps[progress.positions[progress.pause.step]]
+        cut = 0
+        for one in reversed(progress.state(step.name).attempts):
+            if one.outcome != "interrupted":
+                break
+            cut += 1
+        return cut < attempts and may_run_again(step, progress)
 
     def _left(self, found: TaskRecord, workflow: SequentialWorkflow, why: str) -> TaskRecord:
         """The task as nobody leads it any more."""
-        before = kept.load(found, workflow)
+        before = self._load(found, workflow)
         after = interrupted(before, why)
         changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
         return structs.replace(found, lease=None, message=self._message(None, after), **changes)
+
+    def _load(self, record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
+        skew = timedelta(seconds=self._store.backend.clock_skew)
+        return kept.load(record, workflow, self._store.now(), skew)
 
     def stop(self, key: TaskKey) -> None:
         """Stop leading a task that is over."""
@@ -238,9 +361,11 @@ class Leader:
             if not record.live:
                 raise refusal(record, TaskStatus.WORKING)
             lease = record.lease
-            held = not mine and lease is not None and (lease != lost or key in self._here.leading)
+            led_by_another = lease is not None and not lease.free and (lease != lost or key in self._here.leading)
+            held = not mine and led_by_another
             # What this leader wrote last it need not read.
-            before = led.progress if mine and record is led.record else kept.load(record, workflow)
+            known = mine and record is led.record
+            before = replace(led.progress, now=self._store.now()) if known else self._load(record, workflow)
             if held:
                 if must:
                     raise LeaseLost(key[1], self._name, "another request")
@@ -255,7 +380,7 @@ class Leader:
             )
 
         decided.record = await store.change(*key, change)
-        decided.run = fresh if isinstance(decided.move, Run) else ""
+        decided.run = fresh if isinstance(decided.move, Run | TakeBack) else ""
         return decided
 
     def _moved(self, record: TaskRecord, progress: Progress, move: Move | None, run: str) -> dict[str, Any]:
@@ -268,19 +393,28 @@ class Leader:
                 "status": TaskStatus.INPUT_REQUIRED if isinstance(move, Ask) else TaskStatus.WORKING,
                 "message": self._message(move, progress),
                 "progress": max(done, record.progress or 0.0),
-                "lease": self._lease(record, run) if isinstance(move, Run) else None,
+                "lease": self._lease(record, run)
+                if isinstance(move, Run | TakeBack)
+                else _looked_after(record, progress),
             }
         asked = {move.key: move.request} if isinstance(move, Ask) else {}
-        if asked or record.open_questions:
+        news = {key: given for key, given in progress.answers.items() if key not in record.answers}
+        if asked or news or record.open_questions:
             # What is asked no more is closed: a key is never used for another question.
-            closed = {key: {"action": "cancel"} for key in record.open_questions if key not in asked}
-            changes["questions"] = {**record.questions, **asked}
-            changes["answers"] = {**record.answers, **closed}
+            closed = {key: CLOSED for key in record.open_questions if key not in asked}
+            unasked = {key: self._question(key, progress) for key in news if key not in record.questions}
+            changes["questions"] = {**record.questions, **unasked, **asked}
+            changes["answers"] = {**record.answers, **closed, **news}
         return changes
+
+    def _question(self, key: str, progress: Progress) -> Mapping[str, Any]:
+        return question(progress.workflow.steps[progress.positions[key.rpartition("#")[0]]], progress)
 
     def _message(self, move: Move | None, progress: Progress) -> str | None:
         if isinstance(move, Run):
             return f"step {progress.positions[move.step.name] + 1} of {len(progress.states)}: {move.step.name}"
+        if isinstance(move, TakeBack):
+            return f"taking back step {progress.positions[move.step.name] + 1}: {move.step.name}"
         if isinstance(move, Ask):
             return str(move.request["params"]["message"])
         return None if progress.pause is None else progress.pause.message
@@ -295,7 +429,7 @@ class Leader:
     # --- leading ---
 
     async def _lead(self, led: Led, tools: Tools, caller: Caller) -> Led:
-        if not isinstance(led.move, Run):
+        if not isinstance(led.move, Run | TakeBack):
             await self._told(led, caller)
             return led
         here, key = self._here, (led.record.owner, led.record.task_id)
@@ -304,8 +438,11 @@ class Leader:
         here.heartbeat.hold(key, run)
         try:
             with scope:
-                while isinstance(led.move, Run):
-                    led = await self._step(led, led.move, tools, caller)
+                while isinstance(led.move, Run | TakeBack):
+                    if isinstance(led.move, Run):
+                        led = await self._step(led, led.move, tools, caller)
+                    else:
+                        led = await self._take_back(led, led.move, tools, caller)
         except asyncio.CancelledError:
             await self._let_go(led, run)
             raise
@@ -319,7 +456,7 @@ class Leader:
             if here.leading.get(key) is scope:
                 del here.leading[key]
             here.heartbeat.drop(key, run)
-        if isinstance(led.move, Run):
+        if isinstance(led.move, Run | TakeBack):
             with anyio.CancelScope(shield=True):
                 record = await self._store.get(*key)
             led = Led(record, kept.load(record, led.progress.workflow), ran=led.ran, read=led.read)
@@ -335,15 +472,26 @@ class Leader:
         step, progress, key = move.step, led.progress, (led.record.owner, led.record.task_id)
         caller.session.done, caller.session.total = progress.settled, len(progress.states)
         await caller.session.report(progress.settled, self._message(move, progress))
-        raw, read = await self._perform(move, progress, caller)
+        raw, read, failures = await perform(move, progress, caller, self._store.now)
         led.ran.append(step.name)
         if read:
             led.read[step.name] = read
 
         def finish(result: Mapping[str, Any]) -> Apply:
             def apply(found: Progress) -> Progress:
-                if not found.state(step.name).running:
+                state = found.state(step.name)
+                if not state.running:
                     return found
+                if failures and state.attempts:
+                    first, *more = failures
+                    began = replace(first, started=state.attempts[-1].started)
+                    tried = (
+                        *state.attempts[:-1],
+                        began,
+                        *more,
+                        Attempt(started=more[-1].ended if more else began.ended),
+                    )
+                    found = found.with_step(step.name, attempts=tried[-KEPT_ATTEMPTS:])
                 return found.finished(step.name, result, "server")
 
             return apply
@@ -354,47 +502,18 @@ class Leader:
             refused = finish(failed(f"its result can't be kept: {error.message}"))
             return await self._decide(key, led, tools, refused)
 
-    async def _perform(
-        self, move: Run, progress: Progress, caller: Caller
-    ) -> tuple[Mapping[str, Any], list[tuple[str, str]]]:
-        step, read = move.step, list[tuple[str, str]]()
-        raw: Mapping[str, Any] = {}
-        for attempt in range(step.retries + 1):
-            if attempt:
-                await anyio.sleep(step.backoff * 2 ** (attempt - 1))
-            read.clear()
-            try:
-                with nullcontext() if step.timeout is None else anyio.fail_after(step.timeout):
-                    raw = await self._once(move, progress, caller, read)
-            except TimeoutError:
-                raw = failed(f"it took longer than {step.timeout:g} s")
-            except MCPError as error:
-                # The same each time.
-                raw = failed(error.message)
-                break
-            if raw.get("isError") is not True:
-                break
-        return raw, read
+    async def _take_back(self, led: Led, move: TakeBack, tools: Tools, caller: Caller) -> Led:
+        step, key = move.step, (led.record.owner, led.record.task_id)
+        tried = sum(one.by == "undo" for one in led.progress.state(step.name).attempts) - 1
+        await caller.session.report(led.progress.settled, self._message(move, led.progress))
+        if tried > 0:
+            await anyio.sleep(step.backoff * 2 ** (tried - 1))
+        error = await take_back(move, caller)
 
-    async def _once(
-        self, move: Run, progress: Progress, caller: Caller, read: list[tuple[str, str]]
-    ) -> Mapping[str, Any]:
-        step, blocks = move.step, list[dict[str, Any]]()
-        for uri in move.resources:
-            try:
-                contents = await caller.read(uri)
-            except MCPError as error:
-                return unreadable(uri, error.message)
-            for each in contents:
-                # Of a list of contents behind one URI each has one of its own; the step knows the one it asked for.
-                blocks.append({"type": "resource", "resource": {**each, "uri": uri}})
-                read.append((uri, str(each.get("text", f"[{each.get('mimeType', 'binary')}]"))))
-        if step.tool is not None:
-            return await caller.call(step.tool, move.arguments)
-        before = progress.results.get(step.name)
-        earlier = [] if before is None or before.is_error else list(before.raw.get("content") or ())
-        read.clear()
-        return {"content": [*earlier, *blocks], "isError": False}
+        def apply(found: Progress) -> Progress:
+            return taken_back(found, step.name, error) if found.state(step.name).running else found
+
+        return await patiently(lambda: self._decide(key, led, tools, apply), key[1])
 
     async def _let_go(self, led: Led, run: str) -> None:
         with anyio.CancelScope(shield=True), suppress(LabError):
@@ -405,7 +524,7 @@ class Leader:
         """Until nobody leads the task, or whoever did is not believed to live any more: its lease then."""
         while True:
             record = await self._store.get(*key)
-            if record.lease is None or not record.live:
+            if record.lease is None or record.lease.free or not record.live:
                 return None
             lost = await self._store.leases.watch_until_lost(record)
             if lost is not None and key not in self._here.leading:
@@ -420,6 +539,13 @@ class Leader:
             beat = Heartbeat(self._store, self._tasks.lease_period, lambda key, *_: self.stop(key), alone=alone)
             here = self._loops[loop] = _Here(beat)
         return here
+
+
+def _looked_after(record: TaskRecord, progress: Progress) -> Lease | None:
+    """What has a task that waits for a deadline found by servers that are started meanwhile."""
+    if progress.pause is None or progress.pause.deadline is None:
+        return None
+    return record.lease if record.lease is not None and record.lease.free else leased(record, WAITING, AT_ONCE).lease
 
 
 def _run_of(record: TaskRecord) -> str:

@@ -12,32 +12,41 @@ from mcp.server.mcpserver.prompts.base import AssistantMessage, Message, UserMes
 
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.handoff import TO_CONTINUE, NextCall, StepStatus, text_of
+from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.definition import SequentialWorkflow, Step
-from pmcp_lab.workflow.plan import Progress, failure, question, question_key, unread
-from pmcp_lab.workflow.resolving import Absent, Unresolved, fill, stand_in, told, value
+from pmcp_lab.workflow.matching import known_arguments
+from pmcp_lab.workflow.plan import failure, may_run_again, unread
+from pmcp_lab.workflow.progress import Progress
+from pmcp_lab.workflow.resolving import fill, told
 
 MOST: Final = 20_000
 """Characters of one result that are told; a program finds all of it in the task."""
 
 
 def next_calls(progress: Progress, tools: Mapping[str, ToolSchemas]) -> tuple[NextCall, ...]:
-    """What the client can do, in the order of the steps; nothing while the workflow goes on by itself."""
+    """What the client can do, in the order of the steps; nothing while the workflow goes on by itself.
+
+    What a person has yet to agree to ends the list.
+    """
     pause = progress.pause
-    if pause is None or pause.step not in progress.positions:
+    if pause is None or pause.step not in progress.positions or progress.ending is not None:
         return ()
     workflow, found = progress.workflow, list[NextCall]()
     stands = progress.positions[pause.step]
     step = workflow.steps[stands]
+    if not _repeatable(step, progress):
+        return ()
     if pause.kind == "inputRequired":
-        key, _ = question_key(step, progress)
-        found.append(NextCall(kind="answer", target=key, step=step.name, request=question(step, progress)))
+        key = pause.raw.get("question")
+        if isinstance(key, str):
+            found.append(NextCall(kind="answer", target=key, step=step.name, request=question(step, progress)))
     if pause.producer is not None:
         found += _calls_of(workflow.steps[progress.positions[pause.producer]], progress, tools)
     variable = pause.raw.get("variable")
     if isinstance(variable, str):
         found.append(NextCall(kind="variable", target=variable, step=step.name, guidance=_guidance(step, progress)))
-    for one in workflow.steps[stands:]:
+    for one in workflow.steps[stands : progress.wall]:
         if progress.state(one.name).status is StepStatus.PENDING or one is step:
             found += _calls_of(one, progress, tools)
     if pause.retryable:
@@ -45,35 +54,57 @@ def next_calls(progress: Progress, tools: Mapping[str, ToolSchemas]) -> tuple[Ne
     return tuple(found)
 
 
+def answering(calls: tuple[NextCall, ...], progress: Progress, task_id: str, tool: str) -> tuple[NextCall, ...]:
+    """The calls for a client that can't be asked: it has a tool for the answer."""
+    pause = progress.pause
+    if pause is None or pause.kind != "inputRequired" or progress.ending is not None:
+        return calls
+    step = progress.workflow.steps[progress.positions[pause.step]]
+    asked = question(step, progress)
+    schema = json.dumps(asked["params"]["requestedSchema"], ensure_ascii=False, separators=(",", ":"))
+    guidance = (
+        f"A person has to decide this: put the question to them and pass on what they say, never decide it yourself. "
+        f"The question is: {asked['params']['message']} The action is accept or decline"
+        + (f", and with accept the content has to fit {schema}" if step.answer else "")
+    )
+    call = NextCall(
+        kind="call",
+        target=tool,
+        step=step.name,
+        arguments={"task_id": task_id, "step": step.name},
+        missing=("action", "content") if step.answer else ("action",),
+        guidance=guidance,
+        request=asked,
+    )
+    return (
+        *(each for each in calls if each.kind == "answer"),
+        call,
+        *(each for each in calls if each.kind != "answer"),
+    )
+
+
+def _repeatable(step: Step, progress: Progress) -> bool:
+    """Whether a step can be done, as far as what came of it before goes."""
+    return progress.state(step.name).status is not StepStatus.FAILED or may_run_again(step, progress)
+
+
 def _calls_of(step: Step, progress: Progress, tools: Mapping[str, ToolSchemas]) -> list[NextCall]:
-    if step.execution == "server":
+    if step.execution == "server" or progress.positions[step.name] >= progress.wall:
+        return []
+    if not _repeatable(step, progress) or (step.guarded and not progress.in_turn(step.name)):
         return []
     guidance = _guidance(step, progress)
     if step.tool is None:
         uris = unread(step, progress) if step.only_reads else []
         return [NextCall(kind="read", target=uri, step=step.name, guidance=guidance) for uri in uris]
-    arguments, missing = {}, []
-    for name, source in step.arguments.items():
-        try:
-            arguments[name] = value(source, step, progress.scope)
-        except Absent:
-            continue
-        except Unresolved:
-            arguments[name] = stand_in(source, step, progress.scope)
-            missing.append(name)
-    tool = tools.get(step.tool)
-    required = [] if tool is None else tool.input.get("required") or []
-    missing += [name for name in required if name not in arguments]
-    pause = progress.pause
-    if pause is not None and pause.step == step.name and pause.kind == "schemaMismatch":
-        missing += [name for name in pause.missing if name not in missing]
+    arguments, unknown, lacking = known_arguments(step, progress, tools)
     return [
         NextCall(
             kind="call",
             target=step.tool,
             step=step.name,
             arguments=arguments,
-            missing=tuple(missing),
+            missing=(*unknown, *lacking),
             guidance=guidance,
         )
     ]
@@ -100,17 +131,38 @@ def messages(
         read: By step, the URI and the text of what was read for its tool just now.
     """
     workflow = progress.workflow
-    found = [_user(fill(text, progress.arguments)) for text in workflow.instructions]
+    given = {one.name: "" for one in workflow.arguments if not one.required} | dict(progress.arguments)
+    found = [_user(fill(text, given)) for text in workflow.instructions]
     found += [_user(_intent(progress)), _assistant(_plan(workflow, tools))]
     for step in workflow.steps:
         found += _of_step(step, progress, read.get(step.name, []))
     if not status.terminal and progress.pause is not None:
         found.append(_assistant(_handoff(progress, calls)))
-    elif status is TaskStatus.COMPLETED:
+    elif status.terminal and progress.ending is not None:
+        found.append(_assistant(ended(progress)))
+    elif status is TaskStatus.COMPLETED and progress.settled == len(progress.states):
         found.append(_assistant(f"The workflow {workflow.name} is complete: every step is done."))
     elif status.terminal:
         found.append(_assistant(f"The workflow {workflow.name} is over: its task was {status}."))
     return found
+
+
+def ended(progress: Progress) -> str:
+    """Why the workflow ended before its last step, and what became of what it had done."""
+    ending = progress.ending
+    assert ending is not None
+    where = "" if ending.step is None else f" at step {ending.step}"
+    how = {
+        "stopped": f"was stopped{where}",
+        "skipped": f"was done{where}, and the rest was skipped",
+        "failed": f"failed{where}",
+        "undone": "was ended to be undone",
+    }[ending.kind]
+    said = f"Workflow {progress.workflow.name} {how}" + (f": {ending.reason}." if ending.reason else ".")
+    for what, status in (("Taken back", "undone"), ("NOT taken back, look after it", "failed")):
+        names = [state.name for state in reversed(progress.states) if state.undone == status]
+        said += f" {what}: {', '.join(names)}." if names else ""
+    return said
 
 
 def _intent(progress: Progress) -> str:
@@ -145,7 +197,10 @@ def _of_step(step: Step, progress: Progress, read: list[tuple[str, str]]) -> lis
     for uri, text in read:
         found.append(_user(f"Resource content from {uri}:\n{_short(text)}"))
     if state.status is StepStatus.SKIPPED:
-        found.append(_assistant(f"Step '{step.name}' is skipped: what it needs is not there."))
+        why = state.reason or "what it needs is not there"
+        who = " by a person" if state.by == "person" else ""
+        found.append(_assistant(f"Step '{step.name}' is skipped{who}: {why}."))
+        return found
     if result is None or state.running:
         return found
     if step.only_reads:
@@ -157,6 +212,8 @@ def _of_step(step: Step, progress: Progress, read: list[tuple[str, str]]) -> lis
                 )
         if state.status is StepStatus.FAILED:
             found.append(_user(f"Error fetching resource {failure(step, progress)['uri']}: {result.text}"))
+    elif state.status is StepStatus.REFUSED:
+        found.append(_user(f"Answer to '{told(step.question or '', step, progress.scope)}': no ({result.text})"))
     elif step.tool is None:
         found.append(_user(f"Answer to '{told(step.question or '', step, progress.scope)}': {result.text}"))
     else:
@@ -168,6 +225,9 @@ def _of_step(step: Step, progress: Progress, read: list[tuple[str, str]]) -> lis
             value = result.value
             text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
             found.append(_user(f"Tool result:\n{_short(text)}"))
+    if state.undone is not None:
+        what = "is taken back" if state.undone == "undone" else f"could not be taken back: {state.reason}"
+        found.append(_assistant(f"Step '{step.name}' {what}."))
     return found
 
 
@@ -175,16 +235,29 @@ def _handoff(progress: Progress, calls: tuple[NextCall, ...]) -> str:
     pause = progress.pause
     assert pause is not None
     said = pause.message
+    shown = [
+        call for call in calls if call.kind != "answer" or not any(one.request for one in calls if one.kind == "call")
+    ]
+    if pause.deadline is not None:
+        said += f" It decides itself at {pause.deadline}."
     if pause.interrupted:
         said += " Nobody knows whether it took effect: look before it is done once more."
     elif pause.retryable:
         said += " It can be retried."
     lines = []
-    for number, call in enumerate(calls, 1):
+    for number, call in enumerate(shown, 1):
         lines.append(f"{number}. {_line(call)}")
         if call.guidance is not None:
             lines.append(f"   Note: {' '.join(call.guidance.split())}")
-    how = f"{TO_CONTINUE}, in this order:" if lines else f"{TO_CONTINUE}, its server has to be looked after."
+    if lines:
+        how = f"{TO_CONTINUE}, in this order:"
+    elif progress.state(pause.step).status is StepStatus.FAILED:
+        how = (
+            f"{TO_CONTINUE}, a person has to look after step {pause.step!r}, which may not be repeated. "
+            "They can skip it with a reason, or do it with a call that names the step."
+        )
+    else:
+        how = f"{TO_CONTINUE}, its server has to be looked after."
     return f"{said}\n\n{how}\n\n" + "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ElicitResult
 
 from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import WorkflowState
+from pmcp_lab.protocol.handoff import Action, WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, TaskRecord
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, template
@@ -64,9 +64,13 @@ class Visitor:
         self.told: list[tuple[float, float | None, str | None]] = []
         """Progress."""
 
-    async def get(self, arguments: dict[str, str] | None = None, *, task: str | None = None) -> WorkflowState:
+    async def get(
+        self, arguments: dict[str, str] | None = None, *, task: str | None = None, action: Action | None = None
+    ) -> WorkflowState:
         """The prompt: begins a workflow, or resumes one."""
         meta: Any = {} if task is None else handoff.continuation_meta(task)
+        if task is not None and action is not None:
+            meta = handoff.action_meta(task, action)
         meta["progress_token"] = "p"
         result = await self.client.get_prompt(self.name, arguments or {}, meta=meta)
         self.texts = [message.content.text for message in result.messages]

@@ -11,10 +11,10 @@ from mcp.shared.exceptions import MCPError
 
 from pmcp_lab.errors import LabError, TaskNotFound
 from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Recorded, StepStatus
+from pmcp_lab.protocol.handoff import Action, Recorded, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, resolve_owner
-from pmcp_lab.workflow import SequentialWorkflow, from_step, prompt_arg
+from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg
 from tests.unit.flow import MODES, Flow, Shop, release, statuses
 
 LATER = {"file": from_step("artifact", "file.path")}
@@ -32,19 +32,19 @@ async def test_a_failure_is_recorded_and_so_is_the_success_after_it(shop: Shop, 
     async with flow.visitor(mode) as visitor:
         begun = await visitor.get({"version": "1"})
         shop.broken["upload"] = 1
-        state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
+        state = await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
         assert state.recorded == Recorded(step="upload", status=StepStatus.FAILED)
         assert state.pause is not None
         assert (state.pause.kind, state.pause.retryable) == ("toolError", True)
         variables = (await flow.record(begun)).variables
         assert variables["_workflow.result.upload"]["isError"] is True
-        state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
+        state = await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
     assert state.recorded == Recorded(step="upload", status=StepStatus.COMPLETED)
     # The server went on with what was left, and that was the end.
     assert (state.status, state.ran, shop.ran[-1]) == ("completed", ("announce",), "announce")
     variables = (await flow.record(begun)).variables
     assert "_workflow.pause_reason" not in variables
-    assert handoff.read_result(variables["_workflow.result.upload"]).value == "b/f"
+    assert handoff.read_result(variables["_workflow.result.upload"]).value == "b/1.zip"
     assert {step["name"]: step.get("by") for step in variables["_workflow.progress"]["steps"]} == {
         "build": "server",
         "upload": "client",
@@ -60,7 +60,7 @@ async def test_a_call_that_is_refused_as_a_request_is_recorded_too(shop: Shop) -
     async with flow.visitor() as visitor:
         begun = await visitor.get({"version": "1"})
         with pytest.raises(MCPError, match="no such bucket") as refused:
-            await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
+            await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
     assert refused.value.code == -32050
     assert refused.value.data["bucket"] == "b"
     state = handoff.read_error(refused.value.data)
@@ -105,7 +105,7 @@ async def test_a_step_of_the_servers_own_is_not_done_by_a_client(shop: Shop) -> 
     async with flow.visitor() as visitor:
         begun = await visitor.get({"version": "1"})
         assert [call.target for call in begun.calls if call.step == "upload"] == []
-        state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
+        state = await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
     assert state.recorded == Recorded(extra=True)
     assert statuses(state)[1] == "pending"
 
@@ -141,10 +141,11 @@ async def test_resources_are_read_by_the_client_one_by_one(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_call_for_no_workflow_runs_and_says_that_nothing_was_recorded(mode: str) -> None:
-    tasks = Tasks("memory://")
+async def test_a_call_for_no_workflow_is_refused_before_it_runs(mode: str) -> None:
+    tasks, ran = Tasks("memory://"), list[int]()
 
     def work() -> int:
+        ran.append(1)
         return 1
 
     flow = Flow(SequentialWorkflow("w", "W").step("a", "work", execution="client"), work, tasks=tasks)
@@ -154,15 +155,30 @@ async def test_a_call_for_no_workflow_runs_and_says_that_nothing_was_recorded(mo
         for task_id, why in (
             ("nope", "not found"),
             (foreign.task_id, "not found"),
-            (plain_task.task_id, "no workflow's"),
+            (plain_task.task_id, "no workflow's|none of workflow"),
         ):
-            state = await visitor.call("work", task=task_id)
-            assert state.recorded is not None
-            assert why in str(state.recorded.refused)
-            with pytest.raises(MCPError) as refused:
-                await visitor.get(task=task_id)
-            assert refused.value.code == -32602
+            for go in (visitor.call("work", task=task_id), visitor.get(task=task_id)):
+                with pytest.raises(MCPError, match=why) as refused:
+                    await go
+                assert refused.value.code == -32602
+    assert ran == []
     assert (await tasks.store.get(LOCAL, plain_task.task_id)).variables == {}
+
+
+async def test_two_sets_of_workflows_on_a_server_know_their_own() -> None:
+    def work() -> int:
+        return 1
+
+    flow = Flow(SequentialWorkflow("w", "W").step("a", "work", execution="client"), work)
+    Workflows([SequentialWorkflow("v", "V").step("a", "work", execution="client")], flow.tasks).attach(flow.server)
+    async with flow.visitor() as visitor:
+        for name in ("w", "v"):
+            visitor.name = name
+            begun = await visitor.get()
+            assert (await visitor.call("work", task=begun.task_id)).status == "completed"
+        other = await flow.tasks.store.create(LOCAL)
+        with pytest.raises(MCPError, match="no workflow's"):
+            await visitor.call("work", task=other.task_id)
 
 
 async def test_a_workflow_that_is_over_stays_so(shop: Shop) -> None:
@@ -172,18 +188,23 @@ async def test_a_workflow_that_is_over_stays_so(shop: Shop) -> None:
         await visitor.about("tasks/cancel", finished.task_id, result={"uploaded": "by hand"})
         record = await flow.record(finished)
         assert (record.status, record.result["structuredContent"]) == ("completed", {"uploaded": "by hand"})
+        # What it waited for before is told no more.
+        assert record.message == "its client has finished it"
         cancelled = await visitor.get({"version": "1"})
         await visitor.about("tasks/cancel", cancelled.task_id)
         assert (await flow.record(cancelled)).status == "cancelled"
         for begun in (finished, cancelled):
-            ran = list(shop.ran)
-            state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
-            assert state.recorded is not None
-            assert "is over" in str(state.recorded.refused)
-            assert shop.ran == [*ran, "upload"]
+            ran, before = list(shop.ran), (await flow.record(begun)).variables
+            for step in (None, "upload"):
+                with pytest.raises(MCPError, match="the workflow is over") as refused:
+                    await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id, step=step)
+                assert refused.value.code == -32602
             again = await visitor.get(task=begun.task_id)
             assert (again.calls, again.pause) == ((), None)
-            assert shop.ran == [*ran, "upload"]
+            with pytest.raises(MCPError, match="the workflow is over"):
+                await visitor.get(task=begun.task_id, action=Action(kind="undo"))
+            assert shop.ran == ran
+            assert (await flow.record(begun)).variables == before
 
 
 async def test_a_workflow_that_was_rewritten_is_not_gone_on_with(shop: Shop) -> None:
@@ -246,7 +267,9 @@ async def test_two_continuations_of_the_last_open_step_let_the_rest_run_once(sho
         for _ in range(5):
             shop.ran.clear()
             begun = await visitor.get({"version": "1"})
-            calls = [visitor.call("upload", {"file": "f", "bucket": each}, task=begun.task_id) for each in ("a", "b")]
+            calls = [
+                visitor.call("upload", {"file": "1.zip", "bucket": each}, task=begun.task_id) for each in ("a", "b")
+            ]
             await asyncio.gather(*calls)
             assert (await flow.record(begun)).status == "completed"
             assert shop.ran.count("announce") == 1
@@ -332,8 +355,8 @@ async def test_a_task_that_pmcp_began_is_gone_on_with(shop: Shop) -> None:
     old = await flow.tasks.store.create(LOCAL, method="release", variables=variables)
     async with flow.visitor() as visitor:
         state = await visitor.get({"version": "1"}, task=old.task_id)
-        assert state.calls[0].arguments == {"file": "old.zip"}
-        state = await visitor.call("upload", {"file": "old.zip", "bucket": "b"}, task=old.task_id)
+        assert state.calls == ()
+        state = await visitor.call("upload", {"file": "old.zip", "bucket": "b"}, task=old.task_id, step="upload")
         assert state.recorded == Recorded(step="upload", status=StepStatus.COMPLETED)
         # PMCP keeps no arguments: who goes on says them again.
         assert state.pause is not None

@@ -38,6 +38,7 @@ steps:
       copies: {prompt: copies}
       flags: [fast, {prompt: raw}]
     bind: artifact
+    undo: {tool: remove, arguments: {path: {output: artifact, field: path}}}
     retryable: true
     retries: 2
     timeout: 60
@@ -46,6 +47,10 @@ steps:
     question: Publish {version}?
     answer: {ok: boolean, where: {type: string, enum: [team, world]}}
     bind: said
+    proceed_if: {ok: true, where: [team, world]}
+    on_no: skip
+    within: 30m
+    otherwise: {ok: false, where: team}
   - name: upload
     tool: upload
     arguments:
@@ -56,6 +61,7 @@ steps:
     values:
       size: {output: artifact, field: size}
     guidance: Ask {where}
+    guarded: true
     optional: true
 """.replace("Ask {where}", "Ask for {version}")
 
@@ -72,6 +78,7 @@ def fluent() -> SequentialWorkflow:
             "build",
             {"version": prompt_arg("version"), "copies": prompt_arg("copies"), "flags": ["fast", {"prompt": "raw"}]},
             bind="artifact",
+            undo=("remove", {"path": from_step("artifact", "path")}),
             retryable=True,
             retries=2,
             timeout=60,
@@ -82,6 +89,10 @@ def fluent() -> SequentialWorkflow:
             question="Publish {version}?",
             answer={"ok": "boolean", "where": {"type": "string", "enum": ["team", "world"]}},
             bind="said",
+            proceed_if={"ok": True, "where": ["team", "world"]},
+            on_no="skip",
+            within="30m",
+            otherwise={"ok": False, "where": "team"},
         )
         .step(
             "upload",
@@ -94,6 +105,7 @@ def fluent() -> SequentialWorkflow:
             },
             values={"size": from_step("artifact", "size")},
             guidance="Ask for {version}",
+            guarded=True,
             optional=True,
         )
     )
@@ -139,11 +151,14 @@ def flow(**step: Any) -> SequentialWorkflow:
     return SequentialWorkflow("w", "W").step("first", "make", {"n": 1}, bind="made").step("s", **step)
 
 
+def manual(**step: Any) -> SequentialWorkflow:
+    return flow(execution="manual", question="Sure?", **step)
+
+
 WRONG: list[tuple[SequentialWorkflow, str, str]] = [
     (SequentialWorkflow("w"), "steps", "there are none"),
     (flow(tool="make").step("s", "make"), "step 's'", "2 of that name"),
     (flow(tool="make", bind="made"), "binding 'made'", "2 of that name"),
-    (flow(tool="make").argument("a"), "argument 'a'", "no step uses it"),
     (flow(tool="make").argument("a").argument("a"), "argument 'a'", "2 of that name"),
     (flow(tool="mkae"), "step 's', tool", "no tool 'mkae'. Did you mean 'make'"),
     (flow(tool="make", arguments={"m": 1}), "step 's', arguments 'm'", "takes no 'm'"),
@@ -166,6 +181,56 @@ WRONG: list[tuple[SequentialWorkflow, str, str]] = [
     (flow(resources=["nowhere"]), "step 's', resources", "no URI"),
     (flow(resources=["x://{who}"]), "step 's', resources", "neither an argument"),
     (flow(execution="manual"), "step 's', question", "has to ask"),
+    *(
+        (flow(tool="make", **{name: given}), f"step 's', {name}", "only a step with execution='manual' asks")
+        for name, given in (
+            ("proceed_if", "ok"),
+            ("on_no", "fail"),
+            ("within", "1h"),
+            ("otherwise", "stop"),
+        )
+    ),
+    (manual(answer={"ok": "boolean"}), "step 's', answer 'ok'", "nothing reads it"),
+    (
+        manual(answer={"ok": "boolean"}, bind="said").step("t", "make", {"n": from_step("said", "n")}),
+        "step 's', answer 'ok'",
+        "nothing reads it",
+    ),
+    (manual(proceed_if="ok"), "step 's', proceed_if", "the answer has no 'ok'"),
+    (manual(answer={"ok": "boolean"}, proceed_if={"ok": "yes"}), "step 's', proceed_if", "'ok' is never 'yes'"),
+    (
+        manual(answer={"to": {"type": "string", "enum": ["a"]}}, proceed_if={"to": ["a", "b"]}),
+        "step 's', proceed_if",
+        "'to' is never 'b'",
+    ),
+    (manual(answer={"to": "string"}, proceed_if={"to": []}), "step 's', proceed_if", "no value of 'to' would do"),
+    (manual(within="1h"), "step 's', within", "has no outcome"),
+    (manual(within="soon", otherwise="stop"), "step 's', within", "not a duration"),
+    (manual(within="0s", otherwise="stop"), "step 's', within", "within no time"),
+    (manual(otherwise="stop"), "step 's', otherwise", "say within="),
+    (
+        manual(answer={"ok": "boolean"}, proceed_if="ok", within="1h", otherwise={"ok": "yes"}),
+        "step 's', otherwise",
+        "does not fit the form of the answer: ok: 'yes'",
+    ),
+    (
+        manual(answer={"ok": "boolean"}, proceed_if="ok", within="1h", otherwise={}),
+        "step 's', otherwise",
+        "'ok' is a required property",
+    ),
+    (manual(optional=True), "step 's', optional", "nothing goes past a person"),
+    (manual(guarded=True), "step 's', guarded", "no tool to be guarded"),
+    (manual(undo="make"), "step 's', undo", "has done nothing"),
+    (flow(tool="make", undo="mkae"), "step 's', undo", "no tool 'mkae'. Did you mean 'make'"),
+    (flow(tool="make", undo="make"), "step 's', undo", "needs n"),
+    (flow(tool="make", undo=("make", {"n": 1, "m": 2})), "step 's', undo 'm'", "takes no 'm'"),
+    (flow(tool="make", undo=("make", {"n": from_step("made", "path")})), "step 's', undo 'n'", "this is string"),
+    (flow(tool="make", undo=("make", {"n": from_step("gone")})), "step 's', undo 'n'", "no step binds 'gone'"),
+    (
+        flow(tool="make", undo=("make", {"n": from_step("later")})).step("t", "count", bind="later"),
+        "step 's', undo 'n'",
+        "bound by this step or a later",
+    ),
     (flow(tool="make", question="?"), "step 's', question", "only a step with"),
     (flow(execution="manual", question="?", answer={"a": "object"}), "step 's', answer 'a'", "no type of a form"),
     (
@@ -198,11 +263,53 @@ def test_everything_is_found_at_once() -> None:
     )
     with pytest.raises(WorkflowInvalid) as refused:
         check(workflow, TOOLS)
-    assert len(refused.value.problems) == 8
+    assert len(refused.value.problems) == 7
     other = SequentialWorkflow("v")
     with pytest.raises(WorkflowInvalid, match="workflow 'w, v' has") as both:
         Workflows([workflow, other], Tasks("memory://"))
     assert {where.split(",")[0] for where, _ in both.value.problems} == {"w", "v"}
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        manual(answer={"ok": "boolean"}, proceed_if="ok"),
+        manual(answer={"ok": "boolean"}, bind="said").step("t", "open", {"n": from_step("said", "ok")}),
+        manual(answer={"ok": "boolean"}, bind="said").step("t", "open", {"n": from_step("said")}),
+        manual(answer={"ok": "boolean"}, bind="said").step(
+            "t", "make", {"n": 1}, guidance="{ok}", values={"ok": from_step("said", "ok")}
+        ),
+        manual(tool="open", answer={"ok": "boolean"}),
+        # What only decides need not be one of the tool's arguments.
+        manual(tool="make", answer={"ok": "boolean", "n": "integer"}, proceed_if="ok"),
+        # What a step gave is there when it is taken back.
+        flow(tool="make", bind="own", undo=("make", {"n": from_step("own", "parts.0")})),
+    ],
+)
+def test_an_answer_that_something_reads_is_no_problem(used: SequentialWorkflow) -> None:
+    assert check(used, TOOLS) == []
+
+
+def test_an_argument_that_nothing_uses_is_only_warned_of() -> None:
+    workflow = flow(tool="make").argument("spare")
+    assert check(workflow, TOOLS) == [("argument 'spare'", "no step uses it")]
+    with pytest.warns(UserWarning, match="workflow 'w', argument 'spare': no step uses it"):
+        Workflows([workflow], Tasks("memory://"))
+
+
+def test_a_deadline_lies_within_the_life_of_its_task() -> None:
+    late = manual(within="2d", otherwise="stop")
+    with pytest.raises(WorkflowInvalid, match=r"step 's', within: the task is kept for 3600 s only"):
+        Workflows([late], Tasks("memory://"))
+    Workflows([late.model_copy(update={"ttl": "3d"})], Tasks("memory://"))
+
+
+@pytest.mark.parametrize(
+    "value", [{"template": "{x}", "title": "t"}, {"output": "x", "title": "y"}, {"prompt": "a", "field": "b"}, {}]
+)
+def test_an_object_that_only_resembles_a_source_is_a_constant(value: dict[str, Any]) -> None:
+    step = flow(tool="open", arguments={"cfg": value}).steps[1]
+    assert step.arguments["cfg"] == constant(value)
 
 
 def test_what_can_not_be_known_is_no_problem() -> None:
@@ -249,10 +356,10 @@ def test_text_is_filled_in_one_pass() -> None:
     assert value(template("{a} {b} {n}"), STEP, SCOPE) == "{b} {a} {a} 3"
     assert value(template("{size}"), STEP, SCOPE) == '[{"x":1},null]'
     assert value(constant("{a}"), STEP, SCOPE) == "{a}"
-    assert told("{a} {o} {unknown}", STEP, SCOPE) == "{b} {a} {o} {unknown}"
+    # An optional argument that was not given is nothing.
+    assert told("{a} {o} {unknown}", STEP, SCOPE) == "{b} {a}  {unknown}"
+    assert value(template("{o}!"), STEP, SCOPE) == "!"
     assert value(template('{"n": 1}'), STEP, SCOPE) == '{"n": 1}'
-    with pytest.raises(Unresolved, match="'o' was not given"):
-        value(template("{o}"), STEP, SCOPE)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,3}", fullmatch=True), st.text(), max_size=4))

@@ -91,7 +91,7 @@ def releasing(gate: asyncio.Event | None = None) -> MCPServer[Any]:
         .argument("version", "What to release")
         .step("build", "build", {"version": prompt_arg("version")}, bind="artifact", retryable=True)
         .step("upload", "upload", {"file": from_step("artifact", "file")}, guidance="Ask which bucket it is.")
-        .step("approve", execution="manual", question="Publish {version}?", answer={"ok": "boolean"})
+        .step("approve", execution="manual", question="Publish {version}?", answer={"ok": "boolean"}, proceed_if="ok")
         .step("tag", "announce", {"text": task_variable("tag")})
         .step("announce", "announce", {"text": template("{version} is out")})
     )

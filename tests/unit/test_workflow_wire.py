@@ -27,6 +27,7 @@ STEPS = st.builds(
     arguments=st.none() | ARGUMENTS,
     answer=st.none() | ARGUMENTS,
     reason=st.none() | NAMES,
+    deadline=st.none() | NAMES,
     undo=st.none() | NAMES,
     undone=st.sampled_from([None, "undone", "failed"]),
     attempts=st.lists(
