@@ -22,6 +22,7 @@ from pmcp_lab.client.task import Task
 from pmcp_lab.client.task_list import TaskList
 from pmcp_lab.client.task_set import TaskSet
 from pmcp_lab.client.workflow import WorkflowRun
+from pmcp_lab.client.workflow_runs import Workflows
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
 from pmcp_lab.protocol.ui import AppGrants
@@ -42,6 +43,7 @@ class Server(Primitives):
         super().__init__()
         self.app_grants = AppGrants()
         self._tasks = TaskList(self)
+        self._workflows = Workflows(self)
 
     # --- what it is ---
 
@@ -73,6 +75,11 @@ class Server(Primitives):
         """
         self._tasks.recall()
         return self._tasks
+
+    @property
+    def workflows(self) -> Workflows:
+        """What its workflows do: `server.workflows.runs` are those that wait for something."""
+        return self._workflows
 
     # --- what it does ---
 
@@ -216,6 +223,7 @@ class Server(Primitives):
             prompt.check(given)
         run = WorkflowRun(self, name, given)
         run.start(task_id)
+        self.workflows.note(run)
         return run
 
     def attach(self, task_id: str) -> Task:

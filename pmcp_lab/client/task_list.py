@@ -138,13 +138,13 @@ class TaskList(Sequence[Task]):
         return self
 
     async def _list(self) -> None:
-        states = await self._listed()
+        states = await self.listed()
         await self._named()
         for state in sorted(states, key=lambda state: state.created_at):
             self._adopt(state)
 
-    async def _listed(self) -> list[TaskState]:
-        """All pages."""
+    async def listed(self) -> list[TaskState]:
+        """What the server lists, all pages. On the loop."""
         found: list[TaskState] = []
         seen: set[str | None] = set()
         cursor: str | None = None
@@ -182,7 +182,7 @@ class TaskList(Sequence[Task]):
             return
         listed: dict[str, TaskState] = {}
         if peer.lists_tasks and len(wanted) > AT_ONCE:
-            listed = {state.task_id: state for state in await self._listed()}
+            listed = {state.task_id: state for state in await self.listed()}
         gone: set[str] = set()
         slots = asyncio.Semaphore(AT_ONCE)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -21,16 +22,20 @@ from pmcp_lab.client.task import Task
 from pmcp_lab.errors import InvalidArguments, LabError, NotAWorkflow, PeerError, TaskError, ToolError, nearest
 from pmcp_lab.protocol.handoff import (
     CALLS,
+    Action,
+    Ending,
     NextCall,
     PauseReason,
     StepState,
     StepStatus,
     WorkflowState,
+    action_meta,
     continuation_meta,
     read_call,
     read_error,
     read_prompt,
     read_task,
+    wall,
 )
 
 if TYPE_CHECKING:
@@ -109,22 +114,39 @@ class WorkflowRun:
         return self._state.calls if self._state and not self.done() else ()
 
     @property
+    def ending(self) -> Ending | None:
+        """Why it ended, or ends, before its last step: somebody said no, nobody answered in time, it was undone."""
+        return self._state.ending if self._state else None
+
+    @property
     def df(self) -> Any:
-        """The steps as a pandas DataFrame: step, tool, status, by, arguments, value."""
+        """The steps as a pandas DataFrame.
+
+        Columns: step, tool, status, by, arguments, value, reason (why it was refused or skipped), started and ended (of
+        the last attempt), attempts (each with `started`, `ended`, `outcome` and `by`).
+        """
         import pandas as pd
 
         rows = [
             (
                 step.name,
                 step.tool,
-                "running" if step.running else step.status.value,
+                status_of(step),
                 step.by,
                 None if step.arguments is None else dict(step.arguments),
                 None if step.result is None else step.result.value,
+                step.reason,
+                step.attempts[-1].started if step.attempts else None,
+                step.attempts[-1].ended if step.attempts else None,
+                [dataclasses.asdict(attempt) for attempt in step.attempts],
             )
             for step in self.steps
         ]
-        return pd.DataFrame(rows, columns=["step", "tool", "status", "by", "arguments", "value"])
+        columns = ["step", "tool", "status", "by", "arguments", "value", "reason", "started", "ended", "attempts"]
+        frame = pd.DataFrame(rows, columns=columns)
+        for column in ("started", "ended"):
+            frame[column] = pd.to_datetime(frame[column], utc=True, errors="coerce")
+        return frame
 
     def done(self) -> bool:
         """Whether it ended, in whatever way."""
@@ -177,16 +199,61 @@ class WorkflowRun:
         return self.make(self.calls[0], {**(arguments or {}), **named})
 
     def call_step(self, step: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> ToolResult | None:
-        """Do one step, whether or not it is its turn. Arguments, result and errors are those of `next`."""
+        """Do one step, whether or not it is its turn. Arguments, result and errors are those of `next`.
+
+        Raises:
+            TaskError: A person has yet to agree to it, or to a step before it.
+        """
         self.land()
         known = {each.name: each for each in self.steps}
         if step not in known:
             raise InvalidArguments(f"{self._name} has no step {step!r}.{nearest(step, known)}")
         call = next((each for each in self.calls if each.step == step and each.kind != "resume"), None)
         tool = known[step].tool
+        closed = wall(self.steps)
+        order = list(known)
+        if closed is not None and order.index(step) >= order.index(closed) and not (call and step == closed):
+            raise TaskError(f"{self._name}: {self._why_closed(step, known[closed])}", self.id or "")
         if call is None and tool is None:
             raise TaskError(f"{self._name}: step {step!r} is not the client's to do", self.id or "")
         return self.make(call or NextCall(kind="call", target=str(tool), step=step), {**(arguments or {}), **named})
+
+    def _why_closed(self, step: str, asked: StepState) -> str:
+        if asked.status is StepStatus.REFUSED:
+            return f"step {step!r} is not to be done: step {asked.name!r} was refused ({asked.reason})"
+        if step == asked.name:
+            return f"step {step!r} asks a person: answer it"
+        return f"step {step!r} is not to be done yet: a person has to agree at step {asked.name!r} first"
+
+    def skip(self, reason: str, *, step: str | None = None) -> WorkflowRun:
+        """Leave out the step where it stands, for a reason that is recorded. A question is answered, never skipped.
+
+        Args:
+            step: That step, to be sure; None takes the one where it stands.
+
+        Raises:
+            TaskError: It stands nowhere that can be skipped.
+            PeerError: The server refused.
+        """
+        self.land()
+        at = step or (self._state.skippable if self._state else None)
+        if at is None:
+            raise TaskError(f"{self._name} stands at no step that can be skipped: it is {self.status}", self.id or "")
+        return self._act(Action(kind="skip", step=at, reason=reason), "skipping")
+
+    def undo(self, reason: str = "") -> WorkflowRun:
+        """Have the server take back what was done, the last step first, as far as the steps say how; that ends it.
+
+        Raises:
+            PeerError: The server refused: it is over, or there is nothing to be taken back.
+        """
+        self.land()
+        return self._act(Action(kind="undo", reason=reason), "taking back")
+
+    def _act(self, action: Action, doing: str) -> WorkflowRun:
+        self._depart(self._get(self._task.id, action), doing)
+        self.land()
+        return self
 
     def answer(self, content: Mapping[str, Any] | None = None, *, action: str = "accept") -> None:
         """Answer what it asks. Arguments and errors are those of `Task.answer`."""
@@ -311,9 +378,15 @@ class WorkflowRun:
         left, state = self._left, self._state
         return left is not None and state is not None and (left.pause, left.calls) == (state.pause, state.calls)
 
-    async def _get(self, task_id: str | None) -> None:
+    async def take_up(self, state: WorkflowState) -> None:
+        """Be the handle of a workflow that somebody began, without going on with it. On the loop."""
+        await self._take(state)
+
+    async def _get(self, task_id: str | None, action: Action | None = None) -> None:
         texts = {name: each if isinstance(each, str) else json.dumps(each) for name, each in self.arguments.items()}
         meta = None if task_id is None else continuation_meta(task_id)
+        if task_id is not None and action is not None:
+            meta = action_meta(task_id, action)
         raw = await self.server.connection.ask(
             lambda peer: peer.get_prompt(self.name, texts, meta=meta, on_progress=self._progressed)
         )
@@ -447,6 +520,9 @@ class WorkflowRun:
     def __repr__(self) -> str:
         done = self._state.done if self._state else 0
         text = f"<Workflow {self._name} {self.status}, {done} of {len(self.steps)} steps"
+        if self.ending is not None:
+            at = f" at {self.ending.step}" if self.ending.step else ""
+            return text + f": {self.ending.kind}{at}" + (f" ({self.ending.reason})>" if self.ending.reason else ">")
         return text + (f": {self.pause.message}>" if self.pause else ">")
 
     def _ipython_display_(self) -> None:
@@ -455,3 +531,10 @@ class WorkflowRun:
             print(repr(self))  # noqa: T201 - what IPython does with an object that has no view
         else:
             shown.workflow(self)._ipython_display_()
+
+
+def status_of(step: StepState) -> str:
+    """How a step stands, in a word or two."""
+    if step.undone is not None:
+        return "undone" if step.undone == "undone" else "undo failed"
+    return "running" if step.running else step.status.value

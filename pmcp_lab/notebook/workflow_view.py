@@ -11,10 +11,12 @@ from typing import Any
 import traitlets as t
 
 from pmcp_lab.client import Task, WorkflowRun
+from pmcp_lab.client.workflow import status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget
-from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState
+from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState, ending_text
+from pmcp_lab.protocol.task import from_timestamp
 
 TEXT_LIMIT = 20_000
 """Characters of a result, or of what the prompt said, that are sent to a view; more is cut."""
@@ -64,7 +66,17 @@ class WorkflowView(CardWidget):
             "doing": run.doing,
             "trouble": run.trouble or (task.trouble if task is not None else None),
             "steps": [_step(step) for step in run.steps],
-            "pause": None if pause is None else {"kind": pause.kind, "step": pause.step, "message": pause.message},
+            "pause": None
+            if pause is None
+            else {
+                "kind": pause.kind,
+                "step": pause.step,
+                "message": pause.message,
+                "deadline": _milliseconds(pause.deadline),
+            },
+            "ending": None if run.ending is None else {"kind": run.ending.kind, "message": _ending(run)},
+            "skippable": run.state.skippable if pause is not None and run.state is not None else None,
+            "undoable": any(step.undo and step.undone is None and step.status == "completed" for step in run.steps),
             "calls": [self._call(call) for call in run.calls],
             "said": _cut(run.messages.text, TEXT_LIMIT),
             "started": task.started if task is not None else None,
@@ -97,6 +109,12 @@ class WorkflowView(CardWidget):
                 entered = content.get("content")
                 filled = dict(entered) if isinstance(entered, Mapping) else {}
                 self._start(view, key, lambda: self._make(call, filled))
+            case "skip":
+                entered = content.get("content")
+                reason = str(entered.get("reason") or "") if isinstance(entered, Mapping) else ""
+                self._start(view, key, lambda: self._skip(str(content.get("step") or ""), reason))
+            case "undo":
+                self._start(view, key, run.undo)
             case "finish":
                 self._start(view, key, run.finish)
             case "cancel":
@@ -116,6 +134,12 @@ class WorkflowView(CardWidget):
         except LabError as error:
             wrong = {"": error.message}
         self.post({"kind": "made", "to": view, "call": key, "problems": wrong})
+
+    def _skip(self, step: str, reason: str) -> dict[str, str]:
+        if not reason.strip():
+            return {"reason": "Required."}
+        self.run.skip(reason, step=step)
+        return {}
 
     def _make(self, call: NextCall | None, filled: dict[str, Any]) -> dict[str, str]:
         if call is None:
@@ -158,14 +182,25 @@ def _step(step: StepState) -> dict[str, Any]:
     return {
         "name": step.name,
         "tool": step.tool,
-        "status": "running" if step.running else step.status.value,
+        "status": status_of(step),
         "execution": step.execution,
         "by": step.by,
         "arguments": None if step.arguments is None else _cut(_pretty(step.arguments), TEXT_LIMIT),
-        "line": "" if result is None else _cut(" ".join(_text(result).split()), LINE),
+        "line": _cut(" ".join((step.reason or ("" if result is None else _text(result))).split()), LINE),
+        # What was asked, left out or taken back is no try of the step.
+        "tries": sum(one.by in ("server", "client") for one in step.attempts),
         "result": None if result is None else _cut(_text(result), TEXT_LIMIT),
         "failed": result is not None and result.is_error,
     }
+
+
+def _ending(run: WorkflowRun) -> str:
+    return "" if run.ending is None else ending_text(run.name, run.ending, run.steps)
+
+
+def _milliseconds(moment: str | None) -> int | None:
+    found = from_timestamp(moment)
+    return None if found is None else int(found.timestamp() * 1000)
 
 
 def _text(result: StepResult) -> str:
@@ -190,5 +225,6 @@ def static_workflow(run: WorkflowRun) -> str:
         cells = (step["name"], step["tool"] or "", step["status"], step["line"])
         rows.append("<tr>" + "".join(f"<td align='left'>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
     told = f"<p>Workflow <b>{html.escape(run.name)}</b>: {html.escape(run.status.replace('_', ' '))}</p>"
-    why = f"<p>{html.escape(run.pause.message)}</p>" if run.pause is not None else ""
+    said = _ending(run) if run.ending is not None else "" if run.pause is None else run.pause.message
+    why = f"<p>{html.escape(said)}</p>" if said else ""
     return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{why}"

@@ -47,6 +47,7 @@ from pmcp_lab.protocol.workflow_state import (
     StepStatus,
     Undone,
     WorkflowState,
+    ending_text,
     text_of,
     wall,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "StepStatus",
     "Undone",
     "WorkflowState",
+    "ending_text",
     "text_of",
     "wall",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -172,6 +172,22 @@ class Ending:
     step: str | None = None
     reason: str = ""
     answer: Mapping[str, Any] | None = None
+
+
+def ending_text(name: str, ending: Ending, steps: Sequence[StepState]) -> str:
+    """Why a workflow ended before its last step, and what became of what it had done: for people."""
+    where = "" if ending.step is None else f" at step {ending.step}"
+    how = {
+        "stopped": f"was stopped{where}",
+        "skipped": f"was done{where}, and the rest was skipped",
+        "failed": f"failed{where}",
+        "undone": "was ended to be undone",
+    }[ending.kind]
+    said = f"Workflow {name} {how}" + (f": {ending.reason}." if ending.reason else ".")
+    for what, undone in (("Taken back", "undone"), ("NOT taken back, look after it", "failed")):
+        names = [step.name for step in reversed(steps) if step.undone == undone]
+        said += f" {what}: {', '.join(names)}." if names else ""
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,9 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
             progress, move = _attempt(progress, step, tools, again=again)
         except _Blocked as blocked:
             if not (step.optional and blocked.for_want):
+                if state.status is StepStatus.FAILED:
+                    # It is to be tried again, as soon as it can be.
+                    progress = progress.with_step(step.name, status=StepStatus.PENDING)
                 return progress.paused(blocked.reason), Wait()
             progress = progress.with_step(step.name, status=StepStatus.SKIPPED, running=False)
             continue

@@ -11,7 +11,7 @@ from typing import Final
 from mcp.server.mcpserver.prompts.base import AssistantMessage, Message, UserMessage
 
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.protocol.handoff import TO_CONTINUE, NextCall, StepStatus, text_of
+from pmcp_lab.protocol.handoff import TO_CONTINUE, NextCall, StepStatus, ending_text, text_of
 from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.definition import SequentialWorkflow, Step
@@ -91,7 +91,9 @@ def _repeatable(step: Step, progress: Progress) -> bool:
 def _calls_of(step: Step, progress: Progress, tools: Mapping[str, ToolSchemas]) -> list[NextCall]:
     if step.execution == "server" or progress.positions[step.name] >= progress.wall:
         return []
-    if not _repeatable(step, progress) or (step.guarded and not progress.in_turn(step.name)):
+    state = progress.state(step.name)
+    left_out = state.status is StepStatus.SKIPPED and state.by == "person"
+    if left_out or not _repeatable(step, progress) or (step.guarded and not progress.in_turn(step.name)):
         return []
     guidance = _guidance(step, progress)
     if step.tool is None:
@@ -149,20 +151,8 @@ def messages(
 
 def ended(progress: Progress) -> str:
     """Why the workflow ended before its last step, and what became of what it had done."""
-    ending = progress.ending
-    assert ending is not None
-    where = "" if ending.step is None else f" at step {ending.step}"
-    how = {
-        "stopped": f"was stopped{where}",
-        "skipped": f"was done{where}, and the rest was skipped",
-        "failed": f"failed{where}",
-        "undone": "was ended to be undone",
-    }[ending.kind]
-    said = f"Workflow {progress.workflow.name} {how}" + (f": {ending.reason}." if ending.reason else ".")
-    for what, status in (("Taken back", "undone"), ("NOT taken back, look after it", "failed")):
-        names = [state.name for state in reversed(progress.states) if state.undone == status]
-        said += f" {what}: {', '.join(names)}." if names else ""
-    return said
+    assert progress.ending is not None
+    return ending_text(progress.workflow.name, progress.ending, progress.states)
 
 
 def _intent(progress: Progress) -> str:

@@ -114,8 +114,13 @@ class WorkflowMachine(RuleBasedStateMachine):
             self.runner.run(self._leave())
             self.runner.close()
 
-    @initialize(shape=shapes, failing=st.dictionaries(st.integers(0, 5), st.integers(1, 2), max_size=3))
-    def begin(self, shape: Shape, failing: dict[int, int]) -> None:
+    @initialize(
+        shape=shapes,
+        failing=st.dictionaries(st.integers(0, 5), st.integers(1, 2), max_size=3),
+        cut=st.none() | st.integers(0, 3),
+        crash=st.booleans(),
+    )
+    def begin(self, shape: Shape, failing: dict[int, int], cut: int | None, crash: bool) -> None:
         async def do(step: int, who: str) -> int:
             self.allowed(step)
             if who != CLIENT:
@@ -148,7 +153,10 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.shape, self.failing = shape, dict(failing)
         store = TaskStore(MemoryBackend(), Limits(max_ttl=None), clock=lambda: datetime.now(UTC) + self.later)
         self.flow = Flow(written(shape), work, must, guard, back, tasks=Tasks(store, lease=0.5))
-        self.go(lambda visitor: visitor.get())
+        if cut is None:
+            self.go(lambda visitor: visitor.get())
+        else:
+            self.go(lambda visitor: self.leave(visitor, None, cut, crash=crash))
 
     def allowed(self, step: int) -> None:
         for number, (kind, *_) in enumerate(self.shape[:step]):
@@ -411,29 +419,30 @@ class WorkflowMachine(RuleBasedStateMachine):
     @rule(crash=st.booleans(), step=st.integers(0, 5))
     def interrupt(self, crash: bool, step: int) -> None:
         """Resume, and leave in the middle of a step; when it is a crash, nothing is written any more."""
-        task, store = self.seen.task_id, self.flow.tasks.store
+        task = self.seen.task_id
+        self.go(lambda visitor: self.leave(visitor, task, step, crash=crash))
 
-        async def leave(visitor: Visitor) -> None:
-            self.held, self.entered = step, asyncio.Event()
-            resuming = asyncio.create_task(visitor.get(task=task))
-            entering = asyncio.create_task(self.entered.wait())
-            await asyncio.wait([resuming, entering], return_when=asyncio.FIRST_COMPLETED)
-            entering.cancel()
-            before = await store.get(LOCAL, task)
-            resuming.cancel()
-            await asyncio.wait([resuming])
-            self.held = None
-            async with store.watch(LOCAL, task) as feed:
-                async for after in feed:
-                    if after.lease is None or after.lease.free:
-                        break
-            if crash and before.lease is not None and not before.lease.free:
-                # As the store would be if the process had ended there.
-                self.note("a crash")
-                gone = replace(before.lease, seconds=0.05)
-                await store.change(LOCAL, task, lambda found: replace(before, lease=gone, seq=found.seq))
-
-        self.go(leave)
+    async def leave(self, visitor: Visitor, task: str | None, step: int, *, crash: bool) -> None:
+        store = self.flow.tasks.store
+        self.held, self.entered = step, asyncio.Event()
+        getting = asyncio.create_task(visitor.get(task=task))
+        entering = asyncio.create_task(self.entered.wait())
+        await asyncio.wait([getting, entering], return_when=asyncio.FIRST_COMPLETED)
+        entering.cancel()
+        before = (await store.list(LOCAL)).records[0]
+        getting.cancel()
+        await asyncio.wait([getting])
+        self.held = None
+        async with store.watch(LOCAL, before.task_id) as feed:
+            async for after in feed:
+                if after.lease is None or after.lease.free:
+                    break
+        if crash and before.lease is not None and not before.lease.free:
+            # As the store would be if the process had ended there, and another one goes on.
+            self.note("a crash")
+            gone = replace(before.lease, seconds=0.05)
+            await store.change(LOCAL, before.task_id, lambda found: replace(before, lease=gone, seq=found.seq))
+            await visitor.get(task=before.task_id)
 
     # --- what must hold ---
 

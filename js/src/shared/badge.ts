@@ -29,13 +29,14 @@ export class Badge {
     this.node.append(icon, this.#text);
   }
 
-  set(status: string): boolean {
-    if (status === this.#status) return false;
-    this.#status = status;
+  /** `label`: a word that says more than the status. */
+  set(status: string, label?: string): boolean {
+    if (`${status} ${label}` === this.#status) return false;
+    this.#status = `${status} ${label}`;
     const known = knownStatus(status);
     this.node.dataset.status = known;
     this.#path.setAttribute("d", SHAPES[known]);
-    setText(this.#text, statusLabel(known));
+    setText(this.#text, label ?? statusLabel(known));
     return true;
   }
 }

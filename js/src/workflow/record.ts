@@ -6,12 +6,13 @@ import type { Asked } from "../task-card/record";
 export interface Step {
   name: string;
   tool: string | null;
-  /** pending, running, completed, failed or skipped. */
+  /** pending, running, completed, failed, skipped, refused, undone or undo failed. */
   status: string;
   execution: string;
   by: string | null;
   arguments: string | null;
   line: string;
+  tries: number;
   result: string | null;
   failed: boolean;
 }
@@ -35,7 +36,11 @@ export interface Workflow {
   doing: string | null;
   trouble: string | null;
   steps: Step[];
-  pause: { kind: string; step: string; message: string } | null;
+  pause: { kind: string; step: string; message: string; deadline: number | null } | null;
+  ending: { kind: "stopped" | "skipped" | "failed" | "undone"; message: string } | null;
+  /** The step that a person may leave out. */
+  skippable: string | null;
+  undoable: boolean;
   calls: Call[];
   said: string;
   started: number | null;
@@ -64,7 +69,9 @@ export class WorkflowRecord implements Sink {
 }
 
 /** What a step is to be done with, in a word or two; empty for one that the server does by itself. */
-export function duty({ execution, by }: Step): string {
+export function duty({ execution, by, status }: Step): string {
+  if (status === "refused") return by === "person" ? "a person said no" : "nobody answered in time";
+  if (status === "skipped" && by === "person") return "left out by a person";
   if (by === "person") return "answered by a person";
   if (by === "client") return "done from here";
   if (execution === "manual") return "asks a person";

@@ -38,14 +38,14 @@ class StepView {
 
   show(step: Step, waits: boolean): void {
     const status = waits && step.status === "pending" ? "waits" : step.status;
-    setAttribute(this.node, "data-status", status);
+    setAttribute(this.node, "data-status", status.replace(" ", "-"));
     setAttribute(this.node, "aria-current", waits || status === "running" ? "step" : null);
     setText(this.#name, step.name);
     setText(this.#tool, step.tool ?? "");
     setText(this.#duty, duty(step));
     this.#tool.hidden = step.tool === null || step.tool === step.name;
     this.#duty.hidden = duty(step) === "";
-    setText(this.#status, status);
+    setText(this.#status, step.tries > 1 ? `${status} · ${step.tries} times` : status);
     setText(this.#line, step.line);
     this.#line.hidden = step.line === "";
     setText(this.#given, step.arguments ?? "");

@@ -10,6 +10,7 @@ import { followTheme } from "../shared/theme";
 import { Questions } from "../task-card/questions";
 import { Calls } from "./calls";
 import type { Workflow, WorkflowRecord } from "./record";
+import { Skip } from "./skip";
 import { Track } from "./steps";
 
 export interface WorkflowContext extends RenderContext {
@@ -18,6 +19,14 @@ export interface WorkflowContext extends RenderContext {
 }
 
 const OVER = ["completed", "failed", "cancelled"];
+
+/** How one that ended early looks: its task is completed, and that is not the point. */
+const ENDINGS = {
+  stopped: "cancelled",
+  undone: "cancelled",
+  skipped: "completed",
+  failed: "failed",
+};
 
 /** One mounted view of a workflow. */
 export class WorkflowView {
@@ -30,6 +39,8 @@ export class WorkflowView {
   readonly #elapsed = element("span", "pmcp-card-elapsed");
   readonly #finish: HTMLButtonElement;
   readonly #cancel: HTMLButtonElement;
+  readonly #undo: HTMLButtonElement;
+  readonly #skip = new Skip();
   readonly #goal = element("p", "pmcp-hint pmcp-flow-goal");
   readonly #doing = element("p", "pmcp-flow-doing");
   readonly #pause = element("div", "pmcp-bar");
@@ -50,9 +61,10 @@ export class WorkflowView {
     this.#context = context;
     this.#finish = this.#button("Finish", "End it as completed, whatever steps are open", "finish");
     this.#cancel = this.#button("Cancel", "Give it up", "cancel");
+    this.#undo = this.#button("Undo", "Take back what was done, and end it", "undo");
     const name = element("div", "pmcp-card-name", this.#name, this.#server, this.#id);
     const header = element("header", "pmcp-card-header", this.#badge.node, name, this.#link);
-    header.append(this.#elapsed, this.#finish, this.#cancel);
+    header.append(this.#elapsed, this.#undo, this.#finish, this.#cancel);
     for (const node of [this.#pause, this.#trouble, this.#doing, this.#link])
       node.setAttribute("role", "status");
     this.#pause.dataset.tone = "info";
@@ -60,7 +72,7 @@ export class WorkflowView {
     this.#said.append(element("summary", "", "What the server says"), this.#text);
     const flow = element("div", "pmcp-flow-body", this.#goal, this.#track.node, this.#doing);
     const body = element("div", "pmcp-card-body", flow, this.#pause, this.#trouble);
-    body.append(this.#questions.node, this.#calls.node, this.#said);
+    body.append(this.#questions.node, this.#calls.node, this.#skip.node, this.#said);
     this.#root.append(header, body, this.#questions.news);
     this.#root.tabIndex = -1;
     followTheme(this.#root, signal);
@@ -74,6 +86,7 @@ export class WorkflowView {
     });
     this.#questions.connect(this.#channel);
     this.#calls.connect(this.#channel);
+    this.#skip.connect(this.#channel);
     this.#settle();
     feed.attach(this.#channel, () => this.#schedule(), signal);
     this.#paint();
@@ -99,8 +112,9 @@ export class WorkflowView {
     if (message.kind !== "made") return;
     this.#channel.settle();
     this.#calls.receive(message);
+    this.#skip.receive(message);
     const problems = (message.problems ?? {}) as Record<string, string>;
-    const own = message.call === "finish" || message.call === "cancel";
+    const own = ["finish", "cancel", "undo"].includes(String(message.call));
     this.#wrong = own ? (problems[""] ?? "") : "";
     this.#schedule();
   }
@@ -109,6 +123,7 @@ export class WorkflowView {
     const { link } = this.#channel;
     this.#questions.dead = link === "static";
     this.#calls.dead = link === "static";
+    this.#skip.dead = link === "static";
     setText(this.#link, linkText(link));
     this.#link.hidden = linkText(link) === "";
     this.#schedule();
@@ -127,7 +142,10 @@ export class WorkflowView {
     const over = OVER.includes(shown.status);
     this.#root.setAttribute("aria-label", `Workflow ${shown.name}`);
     this.#root.dataset.status = shown.status;
-    this.#badge.set(shown.status === "starting" ? "working" : shown.status);
+    const ending = over && shown.status !== "cancelled" ? shown.ending : null;
+    const word = ending?.kind === "skipped" ? undefined : ending?.kind;
+    const status = ending ? ENDINGS[ending.kind] : shown.status;
+    this.#badge.set(status === "starting" ? "working" : status, word);
     setText(this.#name, shown.name);
     setText(this.#server, shown.server);
     setText(this.#id, shown.taskId ?? "");
@@ -137,17 +155,22 @@ export class WorkflowView {
     this.#track.show(shown.steps, shown.pause?.step ?? null);
     setText(this.#doing, shown.doing ? `${shown.doing}…` : "");
     this.#doing.hidden = shown.doing === null;
-    setText(this.#pause, shown.pause?.message ?? "");
-    this.#pause.hidden = shown.pause === null;
+    const until = shown.pause?.deadline;
+    const decides = until ? ` It decides itself at ${new Date(until).toLocaleString()}.` : "";
+    const why = shown.ending?.message ?? (shown.pause ? shown.pause.message + decides : "");
+    setText(this.#pause, why);
+    this.#pause.hidden = why === "";
+    this.#pause.dataset.tone = shown.ending && shown.ending.kind !== "skipped" ? "warning" : "info";
     const trouble = shown.trouble ?? this.#wrong;
     setText(this.#trouble, trouble);
     this.#trouble.hidden = trouble === "";
     this.#questions.show(questions);
     this.#calls.show(shown.doing ? [] : shown.calls, questions.length > 0);
+    this.#skip.show(shown.doing ? null : shown.skippable);
     setText(this.#text, shown.said);
     this.#said.hidden = shown.said === "";
-    for (const node of [this.#finish, this.#cancel]) {
-      node.hidden = over || shown.taskId === null;
+    for (const node of [this.#finish, this.#cancel, this.#undo]) {
+      node.hidden = over || shown.taskId === null || (node === this.#undo && !shown.undoable);
       setAttribute(node, "aria-disabled", this.#channel.link === "static" ? "true" : null);
     }
     this.#tick(shown);
