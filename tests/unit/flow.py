@@ -10,7 +10,7 @@ import anyio
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ElicitResult
+from mcp_types import CallToolRequest, CallToolRequestParams, ElicitResult
 
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import Action, WorkflowState
@@ -97,12 +97,28 @@ class Visitor:
         assert state is not None
         return state
 
+    async def raw_call(self, tool: str, arguments: dict[str, Any], **params: Any) -> None:
+        """A `tools/call` with whatever its parameters can be, as a task for example."""
+        request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments, **params))
+        await self.client.session.send_request(request, Body)
+
     async def about(self, method: str, task: str, **params: Any) -> dict[str, Any]:
         request = TaskRequest(method=method, params={"taskId": task, **params})
         return plain(await self.client.session.send_request(request, Body))  # type: ignore[arg-type]
 
     async def task(self, task: str) -> dict[str, Any]:
         return await self.about("tasks/get", task)
+
+
+async def over(visitor: Visitor, task: str) -> WorkflowState:
+    """The workflow once it has ended."""
+    with anyio.fail_after(10):
+        while True:
+            raw = await visitor.task(task)
+            state = handoff.read_task(task, raw["status"], raw["_meta"])
+            if state is not None and state.status in ("completed", "failed", "cancelled"):
+                return state
+            await anyio.sleep(0.005)
 
 
 async def accepts(context: Any, params: Any) -> ElicitResult:

@@ -43,6 +43,7 @@ async def test_legacy_generation(transport: str) -> None:
         tools = {tool["name"]: tool for tool in (await peer.call("tools/list"))["tools"]}
         assert {name: tool.get("execution") for name, tool in tools.items()} == {
             "add": None,
+            "answer_sales_report": None,
             "train": {"taskSupport": "optional"},
             "publish": {"taskSupport": "optional"},
             "flaky": {"taskSupport": "optional"},
