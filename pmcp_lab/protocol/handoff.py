@@ -162,26 +162,27 @@ def call_meta(state: WorkflowState) -> dict[str, Any]:
 
 def encode_step(step: StepState) -> dict[str, Any]:
     """One step, as in the progress variable; its result is not part of it."""
-    return {
-        **_set(name=step.name, tool=step.tool),
-        "status": _pmcp(step.status).value,
-        **_set(
-            running=step.running or None,
-            execution=None if step.execution == "auto" else step.execution,
-            by=step.by,
-            arguments=None if step.arguments is None else dict(step.arguments),
-            refused=True if step.status is StepStatus.REFUSED else None,
-            answer=None if step.answer is None else dict(step.answer),
-            reason=step.reason,
-            deadline=step.deadline,
-            undo=step.undo,
-            undone=step.undone,
-            attempts=[
-                _set(started=one.started, ended=one.ended, outcome=one.outcome, by=one.by) for one in step.attempts
-            ]
-            or None,
-        ),
-    }
+    raw: dict[str, Any] = {"name": step.name}
+    if step.tool is not None:
+        raw["tool"] = step.tool
+    raw["status"] = _pmcp(step.status).value
+    if step.running:
+        raw["running"] = True
+    if step.execution != "auto":
+        raw["execution"] = step.execution
+    if step.status is StepStatus.REFUSED:
+        raw["refused"] = True
+    for name in ("by", "reason", "deadline", "undo", "undone"):
+        if (value := getattr(step, name)) is not None:
+            raw[name] = value
+    for name in ("arguments", "answer"):
+        if (given := getattr(step, name)) is not None:
+            raw[name] = dict(given)
+    if step.attempts:
+        raw["attempts"] = [
+            _set(started=one.started, ended=one.ended, outcome=one.outcome, by=one.by) for one in step.attempts
+        ]
+    return raw
 
 
 def encode_ending(ending: Ending) -> dict[str, Any]:

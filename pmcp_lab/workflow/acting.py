@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pmcp_lab.errors import INVALID_PARAMS, LabError, nearest
 from pmcp_lab.protocol.handoff import Action, Ending, StepStatus
 from pmcp_lab.workflow.plan import skipped
@@ -23,7 +21,7 @@ def acted(progress: Progress, action: Action) -> Progress:
     if action.kind == "undo":
         if not any(state.undo and state.status is StepStatus.COMPLETED for state in progress.states):
             raise LabError(f"{name} has done nothing that can be taken back", code=INVALID_PARAMS)
-        return replace(progress, ending=Ending(kind="undone", reason=action.reason))
+        return progress.but(ending=Ending(kind="undone", reason=action.reason))
     step, where = action.step or "", progress.pause
     if step not in progress.positions:
         raise LabError(f"{name} has no step {step!r}.{nearest(step, progress.positions)}", code=INVALID_PARAMS)

@@ -175,7 +175,7 @@ async def _note(
             after = found.finished(one.name, stored(result), "client", arguments=dict(said.arguments or {}))
         status = after.state(one.name).status
         recorded = Recorded(step=one.name, status=status)
-        return after if status is not StepStatus.FAILED else replace(after, pause=read_pause(failure(one, after)))
+        return after if status is not StepStatus.FAILED else after.but(pause=read_pause(failure(one, after)))
 
     try:
         if step is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -109,8 +109,8 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
     """
     if progress.ending is not None:
         return _ending(progress)
-    for step in progress.workflow.steps:
-        state = progress.state(step.name)
+    for at, step in enumerate(progress.workflow.steps):
+        state = progress.states[at]
         if state.settled:
             continue
         if state.status is StepStatus.FAILED:
@@ -118,7 +118,7 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
                 continue
             if not (again and may_run_again(step, progress)):
                 kept = progress.pause if progress.pause is not None and progress.pause.step == step.name else None
-                return replace(progress, pause=kept or read_pause(failure(step, progress))), Wait()
+                return progress.but(pause=kept or read_pause(failure(step, progress))), Wait()
         try:
             progress, move = _attempt(progress, step, tools, again=again)
         except _Blocked as blocked:
@@ -140,7 +140,7 @@ def advance(progress: Progress, tools: Mapping[str, ToolSchemas], *, again: bool
             return asking(progress, step, move.key, move.request), move
         if progress.state(step.name).status is StepStatus.FAILED and not step.optional:
             return progress.paused(failure(step, progress)), Wait()
-    return (progress if progress.pause is None else replace(progress, pause=None)), Done()
+    return (progress if progress.pause is None else progress.but(pause=None)), Done()
 
 
 def _ending(progress: Progress) -> tuple[Progress, Move]:
@@ -165,7 +165,7 @@ def _ending(progress: Progress) -> tuple[Progress, Move]:
             return progress.with_step(step.name, more={"pause": None}, **begun), TakeBack(
                 step, step.undo.tool, arguments
             )
-    return replace(progress, pause=None), Done()
+    return progress.but(pause=None), Done()
 
 
 def taken_back(progress: Progress, step: str, error: str | None) -> Progress:
@@ -290,7 +290,7 @@ def refused(
             if not after.state(later.name).settled:
                 why = f"step {step.name} was refused"
                 after = after.with_step(later.name, status=StepStatus.SKIPPED, running=False, reason=why)
-    return replace(after, ending=Ending(kind=_ENDINGS[no], step=step.name, reason=reason, answer=answer))
+    return after.but(ending=Ending(kind=_ENDINGS[no], step=step.name, reason=reason, answer=answer))
 
 
 def uris_of(step: Step, progress: Progress) -> list[str]:

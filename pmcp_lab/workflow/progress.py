@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,10 @@ from pmcp_lab.workflow.resolving import Scope
 
 KEPT_ATTEMPTS = 10
 """Attempts of a step that are remembered, the last."""
+
+
+_DERIVED = ("scope", "settled", "wall")
+"""What is made of the fields, once it is wanted."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class Progress:
         if not self.positions:
             object.__setattr__(self, "positions", {step.name: at for at, step in enumerate(self.workflow.steps)})
 
+    def but(self, **changes: Any) -> Progress:
+        """With other values of these fields: `dataclasses.replace`, which takes most of a step's time."""
+        other = object.__new__(Progress)
+        other.__dict__.update(self.__dict__)
+        for name in _DERIVED if "now" not in changes else (*_DERIVED, "moment"):
+            other.__dict__.pop(name, None)
+        other.__dict__.update(changes)
+        return other
+
     def state(self, step: str) -> StepState:
         return self.states[self.positions[step]]
 
@@ -92,15 +105,15 @@ class Progress:
     def with_step(self, step: str, *, more: Mapping[str, Any] | None = None, **changes: Any) -> Progress:
         """With another state of a step, and `more` about the whole."""
         at = self.positions[step]
-        states = (*self.states[:at], replace(self.states[at], **changes), *self.states[at + 1 :])
-        return replace(self, states=states, **(more or {}))
+        states = (*self.states[:at], self.states[at].but(**changes), *self.states[at + 1 :])
+        return self.but(states=states, **(more or {}))
 
     def paused(self, reason: Mapping[str, Any] | None) -> Progress:
-        return replace(self, pause=read_pause(reason))
+        return self.but(pause=read_pause(reason))
 
     def asked(self, responses: Mapping[str, Any]) -> Progress:
         """With these responses to questions, by key; whether they were asked before or not."""
-        return replace(self, questions=self.questions | responses.keys(), answers={**self.answers, **responses})
+        return self.but(questions=self.questions | responses.keys(), answers={**self.answers, **responses})
 
     def finished(self, step: str, raw: Mapping[str, Any], by: str, outcome: str | None = None, **more: Any) -> Progress:
         """With a step's result; one that says `isError` has failed.
@@ -127,10 +140,10 @@ class Progress:
         """The step's attempts, the last of which ends now; nobody may have said that it began."""
         attempts = self.state(step).attempts
         if attempts and attempts[-1].ended is None:
-            return (*attempts[:-1], replace(attempts[-1], ended=self.moment, outcome=outcome, by=by))
+            return (*attempts[:-1], Attempt(started=attempts[-1].started, ended=self.moment, outcome=outcome, by=by))
         return (*attempts, Attempt(ended=self.moment, outcome=outcome, by=by))[-KEPT_ATTEMPTS:]
 
-    @property
+    @cached_property
     def moment(self) -> str | None:
         """The present, as it is written."""
         return None if self.now is None else to_timestamp(self.now)

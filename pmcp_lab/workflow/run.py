@@ -127,7 +127,7 @@ class Leader:
         Raises:
             LabError: The task can't be made.
         """
-        fresh = replace(start(workflow, arguments), now=self._store.now())
+        fresh = start(workflow, arguments).but(now=self._store.now())
         progress, decided = advance(fresh, tools)
         move = decided if isinstance(decided, Run) else None
         if move is None:
@@ -173,7 +173,7 @@ class Leader:
         led = Led(record, kept.load(record, workflow))
 
         def more(found: Progress) -> Progress:
-            found = replace(found, arguments={**arguments, **found.arguments})
+            found = found.but(arguments={**arguments, **found.arguments})
             return found if action is None else acted(found, action)
 
         lost: Lease | None = None
@@ -365,7 +365,7 @@ class Leader:
             held = not mine and led_by_another
             # What this leader wrote last it need not read.
             known = mine and record is led.record
-            before = replace(led.progress, now=self._store.now()) if known else self._load(record, workflow)
+            before = led.progress.but(now=self._store.now()) if known else self._load(record, workflow)
             if held:
                 if must:
                     raise LeaseLost(key[1], self._name, "another request")
