@@ -313,13 +313,15 @@ class WorkflowState:
 
     @property
     def skippable(self) -> str | None:
-        """The step that a person may skip: where it stands, unless a person is to decide there."""
+        """The step that a person may skip: where it stands, unless a person has yet to decide there."""
         if self.pause is None:
             return None
         steps = {step.name: step for step in self.steps}
         for name in (self.pause.producer, self.pause.step):
             step = steps.get(name or "")
-            if step is not None and step.execution != "manual" and not step.running and not step.settled:
+            if step is None or step.running or step.settled:
+                continue
+            if step.execution != "manual" or (step.answer is not None and step.status is not StepStatus.REFUSED):
                 return step.name
         return None
 

@@ -28,7 +28,7 @@ def acted(progress: Progress, action: Action) -> Progress:
     if not action.reason.strip():
         raise LabError(f"step {step!r} is skipped for a reason: give one", code=INVALID_PARAMS)
     state = progress.state(step)
-    if state.execution == "manual":
+    if state.execution == "manual" and state.answer is None:
         raise LabError(f"step {step!r} asks a person: it is answered, not skipped", code=INVALID_PARAMS)
     if state.settled:
         raise LabError(f"step {step!r} is over: it is {state.status}", code=INVALID_PARAMS)
