@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import dataclasses
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -19,6 +18,7 @@ from pmcp_lab.client.prompts import Messages
 from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.task import Task
+from pmcp_lab.client.workflow_steps import steps_frame, why_closed
 from pmcp_lab.errors import InvalidArguments, LabError, NotAWorkflow, PeerError, TaskError, ToolError, nearest
 from pmcp_lab.protocol.handoff import (
     CALLS,
@@ -120,33 +120,8 @@ class WorkflowRun:
 
     @property
     def df(self) -> Any:
-        """The steps as a pandas DataFrame.
-
-        Columns: step, tool, status, by, arguments, value, reason (why it was refused or skipped), started and ended (of
-        the last attempt), attempts (each with `started`, `ended`, `outcome` and `by`).
-        """
-        import pandas as pd
-
-        rows = [
-            (
-                step.name,
-                step.tool,
-                status_of(step),
-                step.by,
-                None if step.arguments is None else dict(step.arguments),
-                None if step.result is None else step.result.value,
-                step.reason,
-                step.attempts[-1].started if step.attempts else None,
-                step.attempts[-1].ended if step.attempts else None,
-                [dataclasses.asdict(attempt) for attempt in step.attempts],
-            )
-            for step in self.steps
-        ]
-        columns = ["step", "tool", "status", "by", "arguments", "value", "reason", "started", "ended", "attempts"]
-        frame = pd.DataFrame(rows, columns=columns)
-        for column in ("started", "ended"):
-            frame[column] = pd.to_datetime(frame[column], utc=True, errors="coerce")
-        return frame
+        """The steps as a pandas DataFrame: see `steps_frame`."""
+        return steps_frame(self.steps)
 
     def done(self) -> bool:
         """Whether it ended, in whatever way."""
@@ -213,23 +188,13 @@ class WorkflowRun:
         closed = wall(self.steps)
         order = list(known)
         if closed is not None and order.index(step) >= order.index(closed) and not (call and step == closed):
-            raise TaskError(f"{self._name}: {self._why_closed(step, known[closed])}", self.id or "")
+            raise TaskError(f"{self._name}: {why_closed(step, known[closed])}", self.id or "")
         if call is None and tool is None:
             raise TaskError(f"{self._name}: step {step!r} is not the client's to do", self.id or "")
         return self.make(call or NextCall(kind="call", target=str(tool), step=step), {**(arguments or {}), **named})
 
-    def _why_closed(self, step: str, asked: StepState) -> str:
-        if asked.status is StepStatus.REFUSED:
-            return f"step {step!r} is not to be done: step {asked.name!r} was refused ({asked.reason})"
-        if step == asked.name:
-            return f"step {step!r} asks a person: answer it"
-        return f"step {step!r} is not to be done yet: a person has to agree at step {asked.name!r} first"
-
     def skip(self, reason: str, *, step: str | None = None) -> WorkflowRun:
         """Leave out the step where it stands, for a reason that is recorded. A question is answered, never skipped.
-
-        Args:
-            step: That step, to be sure; None takes the one where it stands.
 
         Raises:
             TaskError: It stands nowhere that can be skipped.
@@ -531,10 +496,3 @@ class WorkflowRun:
             print(repr(self))  # noqa: T201 - what IPython does with an object that has no view
         else:
             shown.workflow(self)._ipython_display_()
-
-
-def status_of(step: StepState) -> str:
-    """How a step stands, in a word or two."""
-    if step.undone is not None:
-        return "undone" if step.undone == "undone" else "undo failed"
-    return "running" if step.running else step.status.value

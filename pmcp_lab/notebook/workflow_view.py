@@ -11,7 +11,7 @@ from typing import Any
 import traitlets as t
 
 from pmcp_lab.client import Task, WorkflowRun
-from pmcp_lab.client.workflow import status_of
+from pmcp_lab.client.workflow_steps import status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget

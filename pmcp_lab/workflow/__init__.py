@@ -8,7 +8,7 @@ release = (
     .argument("version", "What to release")
     .step("notes", resources=["docs://changes/{version}"])
     .step("build", "build", {"version": prompt_arg("version")}, bind="artifact", retryable=True, retries=2, timeout=60)
-    .step("approve", execution="manual", question="Publish {version}?", answer={"ok": "boolean"})
+    .step("approve", execution="manual", question="Publish {version}?", answer={"ok": "boolean"}, proceed_if="ok")
     .step("upload", "upload", {"file": from_step("artifact", "file.path"), "bucket": task_variable("bucket")})
 )
 
@@ -22,14 +22,22 @@ Each is a prompt. `prompts/get` makes a task, runs the steps that can be run, an
 can follow and with `_meta` that a program can (`pmcp_lab.protocol.handoff`). What comes next:
 
 * `tools/call` or `resources/read` with `_meta._task_id` does the step it is for and goes on from there;
-* an answer to the task's question, or a variable that a step waits for, does so too;
-* `prompts/get` with `_meta._task_id`, or `await workflows.resume(task_id)`, tries once more what may be tried again;
+* an answer to the task's question, or a variable that a step waits for, does so too; a client that can't be asked
+  answers by the tool `answer_<workflow>`;
+* `prompts/get` with `_meta._task_id`, or `await workflows.resume(task_id)`, tries once more what may be tried again,
+  and with `_meta["run.pmcp/action"]` leaves a step out or takes everything back;
 * `tasks/cancel` ends it, with a `result` as completed.
 
-`definition` is what an author writes, `checking` what is wrong with it, `resolving` where values come from, `plan` what
-comes next (no I/O), `run` the leading, `calling` what a step does, `record` what is kept in the task, `telling` the
-words, `extension` the server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in
-`pmcp_lab.protocol.handoff`.
+A manual step is a wall: until a person has agreed, neither it nor anything behind it is listed, run, recorded, or
+served to who names the run. A tool that is `guarded` is not to be had outside of it either. When a server's process
+ends, another one goes on by itself where the step may run twice, and acts on deadlines.
+
+`definition` is what an author writes, `checking` and `checking_decisions` what is wrong with it, `resolving` where
+values come from. Without I/O: `progress` is how far one is, `plan` what comes next, `asking` and `deciding` what is
+asked and what an answer means, `matching` which step a client's call is for, `acting` what a person wants done. With
+it: `run` leads, `led`, `moving` and `record` are what is kept in the task, `performing` and `calling` do what steps
+do, `continuing` takes the calls of clients. `telling` has the words, `offering`, `answers` and `extension` are the
+server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.handoff`.
 """
 
 from pmcp_lab.workflow.definition import (

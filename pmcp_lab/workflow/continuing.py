@@ -23,10 +23,11 @@ from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.calling import Caller, stored, wire
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.led import Led
 from pmcp_lab.workflow.matching import is_open, refusal, step_for, wants
 from pmcp_lab.workflow.plan import failed, failure, unread
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.run import Leader, Led
+from pmcp_lab.workflow.run import Leader
 from pmcp_lab.workflow.telling import ended
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Iterable, Mapping
 from contextvars import Context as Context_
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from pmcp_lab.errors import (
     LeaseLost,
     TaskNotFound,
     VariableError,
-    WorkflowInvalid,
-    nearest,
 )
 from pmcp_lab.execution import TaskKey
 from pmcp_lab.protocol import handoff, meta
@@ -35,23 +32,20 @@ from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.methods import as_mcp_error
 from pmcp_lab.server.request import ACTING_FOR, Request
-from pmcp_lab.tasks import LOCAL, Limits, Owner, TaskRecord
-from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.tasks import LOCAL, Owner, TaskRecord
 from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.answers import Answer, add_tool, answered, can_be_asked, check_responses, tool_name
 from pmcp_lab.workflow.calling import Caller, wire
-from pmcp_lab.workflow.checking import ToolSchemas, check
+from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.continuing import Said, go_on_with
 from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.led import Led
+from pmcp_lab.workflow.offering import check_all, check_arguments, description, now, tools_of
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.resolving import parse
-from pmcp_lab.workflow.run import Leader, Led
+from pmcp_lab.workflow.run import Leader
 from pmcp_lab.workflow.telling import answering, messages
 
 logger = logging.getLogger(__name__)
-
-_NOT_A_NAME = "tools/call"
-"""What the tasks of tools say they are of."""
 
 
 @dataclass
@@ -98,7 +92,7 @@ class Workflows:
     def __init__(self, workflows: Iterable[SequentialWorkflow], tasks: Tasks, *, attempts: int = 3) -> None:
         listed = list(workflows)
         self._by_name = {one.name: one for one in listed}
-        for where, what in _check_all(listed, None, tasks.store.limits):
+        for where, what in check_all(listed, None, tasks.store.limits):
             warnings.warn(f"{where}: {what}", UserWarning, stacklevel=2)
         self._tasks = tasks
         self._leader = Leader(tasks)
@@ -123,8 +117,8 @@ class Workflows:
         """
         if self._server is not None:
             raise LabError("these workflows are on a server already; make others for another one")
-        tools, prompts = _now(_tools_of(server)), _now(server.list_prompts())
-        _check_all(
+        tools, prompts = now(tools_of(server)), now(server.list_prompts())
+        check_all(
             self._by_name.values(), {name: one for name, one in tools.items() if name not in _answer_tools(server)}
         )
         for taken in {prompt.name for prompt in prompts} & self._by_name.keys():
@@ -235,7 +229,7 @@ class Workflows:
         prompts = []
         for raw in listed.get("prompts") or ():
             workflow = self._by_name.get(raw.get("name"))
-            prompts.append(raw if workflow is None else {**raw, **_description(workflow)})
+            prompts.append(raw if workflow is None else {**raw, **description(workflow)})
         return {**listed, "prompts": prompts}
 
     # --- prompts/get ---
@@ -272,7 +266,7 @@ class Workflows:
             raise LabError(str(error), code=INVALID_PARAMS) from None
         if action is not None and named is None:
             raise LabError(f"to {action.kind}, name the workflow's task", code=INVALID_PARAMS)
-        _check_arguments(workflow, arguments, complete=named is None)
+        check_arguments(workflow, arguments, complete=named is None)
         owner, tools = self._tasks.owner_of(ctx), await self._tools()
         caller = Caller(ctx, exchange.chain, self._tasks, owner)
         if named is None:
@@ -482,93 +476,9 @@ class Workflows:
 
     async def _tools(self) -> dict[str, ToolSchemas]:
         assert self._server is not None
-        return await _tools_of(self._server)
-
-
-def _check_all(
-    workflows: Iterable[SequentialWorkflow], tools: Mapping[str, ToolSchemas] | None, limits: Limits | None = None
-) -> list[tuple[str, str]]:
-    """What is odd about them; raises `WorkflowInvalid` for what is wrong."""
-    listed, found, odd = list(workflows), list[WorkflowInvalid](), list[tuple[str, str]]()
-    for workflow in listed:
-        if workflow.name == _NOT_A_NAME or [one.name for one in listed].count(workflow.name) > 1:
-            found.append(WorkflowInvalid(workflow.name, [("name", "is taken")]))
-        try:
-            odd += [(f"workflow {workflow.name!r}, {where}", what) for where, what in check(workflow, tools)]
-            if limits is not None and (late := list(_too_late(workflow, limits))):
-                found.append(WorkflowInvalid(workflow.name, late))
-        except WorkflowInvalid as error:
-            found.append(error)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        names = ", ".join(dict.fromkeys(error.workflow for error in found))
-        raise WorkflowInvalid(names, [(f"{e.workflow}, {where}", what) for e in found for where, what in e.problems])
-    return odd
-
-
-def _too_late(workflow: SequentialWorkflow, limits: Limits) -> Iterator[tuple[str, str]]:
-    """Deadlines that a task does not live to see."""
-    ttl = limits.default_ttl if workflow.ttl is None else milliseconds(workflow.ttl)
-    for step in workflow.steps:
-        within = milliseconds(step.within) or 0
-        if ttl is not None and within >= ttl:
-            kept_for = f"{ttl / 1000:g} s"
-            yield (
-                f"step {step.name!r}, within",
-                f"the task is kept for {kept_for} only: give the workflow a longer ttl=",
-            )
-
-
-def _check_arguments(workflow: SequentialWorkflow, given: Mapping[str, str], *, complete: bool) -> None:
-    """Refuse what the prompt can't take, before its task is made."""
-    declared = {one.name: one for one in workflow.arguments}
-    problems = [
-        f"{name}: not an argument of this prompt.{nearest(name, declared)}" for name in given if name not in declared
-    ]
-    for name, one in declared.items():
-        if name not in given:
-            problems += [f"{name}: missing"] if one.required and complete else []
-            continue
-        try:
-            parse(given[name], one.type)
-        except ValueError as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise LabError(
-            f"prompt {workflow.name!r} can't take these arguments: {'; '.join(problems)}", code=INVALID_PARAMS
-        )
-
-
-def _description(workflow: SequentialWorkflow) -> dict[str, Any]:
-    steps = [
-        {"name": one.name}
-        | ({} if one.tool is None else {"tool": one.tool})
-        | ({} if one.execution == "auto" else {"execution": one.execution})
-        for one in workflow.steps
-    ]
-    arguments = [
-        {"name": one.name, "description": one.description, "required": one.required}
-        # PMCP's extension of the prompt's argument.
-        | ({} if one.type == "string" else {"argType": one.type})
-        for one in workflow.arguments
-    ]
-    return {"_meta": {handoff.WORKFLOW: {"steps": steps}}} | ({"arguments": arguments} if arguments else {})
+        return await tools_of(self._server)
 
 
 def _answer_tools(server: MCPServer[Any]) -> set[str]:
     """Tools by which people answer: no step calls one."""
     return {name for each in server.middleware if isinstance(each, Workflows) for name in each.answer_tools}
-
-
-async def _tools_of(server: MCPServer[Any]) -> dict[str, ToolSchemas]:
-    return {
-        tool.name: ToolSchemas(tool.input_schema, tool.output_schema, tool.description or "")
-        for tool in await server.list_tools()
-    }
-
-
-def _now(work: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine gives, from a plain function, whether or not an event loop runs in this thread."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -29,27 +29,26 @@ from pmcp_lab.errors import (
 )
 from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.protocol.handoff import Action, Attempt, NextCall, StepStatus, WorkflowState
+from pmcp_lab.protocol.handoff import Action, Attempt, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.here import process_name
-from pmcp_lab.tasks import WAITING, Lease, Owner, TaskRecord
-from pmcp_lab.tasks.leases import AT_ONCE, holds, leased
+from pmcp_lab.tasks import Lease, Owner, TaskRecord
+from pmcp_lab.tasks.leases import holds, leased
 from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.acting import acted
-from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.calling import Caller
 from pmcp_lab.workflow.checking import ToolSchemas
-from pmcp_lab.workflow.deciding import CLOSED
 from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.led import Led
 from pmcp_lab.workflow.matching import is_open
+from pmcp_lab.workflow.moving import message, moved
 from pmcp_lab.workflow.performing import perform, take_back
 from pmcp_lab.workflow.plan import (
     Ask,
     Done,
-    Move,
     Run,
     TakeBack,
     Wait,
@@ -70,29 +69,6 @@ Apply = Callable[[Progress], Progress]
 
 ENDED = "the process that ran it ended"
 STOPPED = "it was cancelled while it ran"
-
-
-@dataclass
-class Led:
-    """Where a workflow stands after something was done about it.
-
-    Args:
-        move: What comes next; None when somebody else leads.
-        run: What this leader's lease is held under; "" when it has none.
-        ran: The steps that were run for this.
-        read: By step, URI and text of what was read for its tool.
-    """
-
-    record: TaskRecord
-    progress: Progress
-    calls: tuple[NextCall, ...] = ()
-    move: Move | None = None
-    run: str = ""
-    ran: list[str] = field(default_factory=list)
-    read: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-
-    def state(self, **more: Any) -> WorkflowState:
-        return kept.state_of(self.record, self.progress, self.calls, ran=tuple(self.ran), **more)
 
 
 class _Here:
@@ -141,7 +117,7 @@ class Leader:
                 job=kept.job(workflow, arguments, protocol),
                 variables=kept.variables_of(progress, ()),
                 lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=1),
-                message=self._message(move, progress),
+                message=message(move, progress),
             )
         led = Led(record, progress, move=move, run=_run_of(record))
         if move is None:
@@ -318,7 +294,7 @@ class Leader:
         before = self._load(found, workflow)
         after = interrupted(before, why)
         changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
-        return structs.replace(found, lease=None, message=self._message(None, after), **changes)
+        return structs.replace(found, lease=None, message=message(None, after), **changes)
 
     def _load(self, record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
         skew = timedelta(seconds=self._store.backend.clock_skew)
@@ -376,48 +352,18 @@ class Leader:
             decided.calls = next_calls(decided.progress, tools)
             changes = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
             return structs.replace(
-                record, **changes, **({} if held else self._moved(record, decided.progress, decided.move, fresh))
+                record,
+                **changes,
+                **(
+                    {}
+                    if held
+                    else moved(record, decided.progress, decided.move, self._lease(record, fresh), self._store.limits)
+                ),
             )
 
         decided.record = await store.change(*key, change)
         decided.run = fresh if isinstance(decided.move, Run | TakeBack) else ""
         return decided
-
-    def _moved(self, record: TaskRecord, progress: Progress, move: Move | None, run: str) -> dict[str, Any]:
-        """What changes in the record, besides the progress, with this move of a run."""
-        if isinstance(move, Done):
-            changes = kept.finished(progress, self._store.limits)
-        else:
-            done = progress.settled / len(progress.states)
-            changes = {
-                "status": TaskStatus.INPUT_REQUIRED if isinstance(move, Ask) else TaskStatus.WORKING,
-                "message": self._message(move, progress),
-                "progress": max(done, record.progress or 0.0),
-                "lease": self._lease(record, run)
-                if isinstance(move, Run | TakeBack)
-                else _looked_after(record, progress),
-            }
-        asked = {move.key: move.request} if isinstance(move, Ask) else {}
-        news = {key: given for key, given in progress.answers.items() if key not in record.answers}
-        if asked or news or record.open_questions:
-            # What is asked no more is closed: a key is never used for another question.
-            closed = {key: CLOSED for key in record.open_questions if key not in asked}
-            unasked = {key: self._question(key, progress) for key in news if key not in record.questions}
-            changes["questions"] = {**record.questions, **unasked, **asked}
-            changes["answers"] = {**record.answers, **closed, **news}
-        return changes
-
-    def _question(self, key: str, progress: Progress) -> Mapping[str, Any]:
-        return question(progress.workflow.steps[progress.positions[key.rpartition("#")[0]]], progress)
-
-    def _message(self, move: Move | None, progress: Progress) -> str | None:
-        if isinstance(move, Run):
-            return f"step {progress.positions[move.step.name] + 1} of {len(progress.states)}: {move.step.name}"
-        if isinstance(move, TakeBack):
-            return f"taking back step {progress.positions[move.step.name] + 1}: {move.step.name}"
-        if isinstance(move, Ask):
-            return str(move.request["params"]["message"])
-        return None if progress.pause is None else progress.pause.message
 
     def _lease(self, record: TaskRecord, run: str) -> Lease | None:
         """The run's; the present one if it has one, which is the heartbeat's to renew."""
@@ -471,7 +417,7 @@ class Leader:
     async def _step(self, led: Led, move: Run, tools: Tools, caller: Caller) -> Led:
         step, progress, key = move.step, led.progress, (led.record.owner, led.record.task_id)
         caller.session.done, caller.session.total = progress.settled, len(progress.states)
-        await caller.session.report(progress.settled, self._message(move, progress))
+        await caller.session.report(progress.settled, message(move, progress))
         raw, read, failures = await perform(move, progress, caller, self._store.now)
         led.ran.append(step.name)
         if read:
@@ -505,7 +451,7 @@ class Leader:
     async def _take_back(self, led: Led, move: TakeBack, tools: Tools, caller: Caller) -> Led:
         step, key = move.step, (led.record.owner, led.record.task_id)
         tried = sum(one.by == "undo" for one in led.progress.state(step.name).attempts) - 1
-        await caller.session.report(led.progress.settled, self._message(move, led.progress))
+        await caller.session.report(led.progress.settled, message(move, led.progress))
         if tried > 0:
             await anyio.sleep(step.backoff * 2 ** (tried - 1))
         error = await take_back(move, caller)
@@ -539,13 +485,6 @@ class Leader:
             beat = Heartbeat(self._store, self._tasks.lease_period, lambda key, *_: self.stop(key), alone=alone)
             here = self._loops[loop] = _Here(beat)
         return here
-
-
-def _looked_after(record: TaskRecord, progress: Progress) -> Lease | None:
-    """What has a task that waits for a deadline found by servers that are started meanwhile."""
-    if progress.pause is None or progress.pause.deadline is None:
-        return None
-    return record.lease if record.lease is not None and record.lease.free else leased(record, WAITING, AT_ONCE).lease
 
 
 def _run_of(record: TaskRecord) -> str:

@@ -243,7 +243,12 @@ def _led_by(served: Flow, folder: Path, name: str, task: str | None, *, view: bo
                     step(run, folder)
                 except LabError as error:
                     # It went on meanwhile.
-                    if not ("nothing to be done" in str(error) or "asks nothing" in str(error) or run.done()):
+                    if not (
+                        "nothing to be done" in str(error)
+                        or "asks nothing" in str(error)
+                        or "is over" in str(error)
+                        or run.done()
+                    ):
                         raise
             time.sleep(0.02)
 
