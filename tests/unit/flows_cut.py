@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,9 @@ def _led_by(served: Flow, folder: Path, name: str, task: str | None, *, view: bo
         end = time.monotonic() + 20
         while not run.done():
             assert time.monotonic() < end, repr(run)
-            run.land(20)
+            with suppress(LabError):
+                # What was begun on what was seen then.
+                run.land(20)
             if run.calls or run.pause is not None or (run.task is not None and run.task.questions):
                 try:
                     step(run, folder)
