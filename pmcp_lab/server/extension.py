@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -23,6 +24,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallTool
 from pmcp_lab.errors import LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
+from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
@@ -41,6 +43,9 @@ from pmcp_lab.server.upkeep import Upkeep
 from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
 
 logger = logging.getLogger(__name__)
+
+_SHORTEST_LEASE = 0.1
+"""Seconds."""
 
 _NO_MIDDLEWARE = (
     "this server can't answer task requests of 2025-11-25 clients: "
@@ -84,10 +89,11 @@ class Tasks(Declarations):
         executor: Who runs the work: "asyncio" (in this process, the default), "docket" (on workers that share the
             store's Redis), or an executor.
         limits: For a store given by URL.
-        lease: Seconds a process that runs a task is believed to live without a word from it.
+        lease: How long a process that runs a task is believed to live without a word from it: seconds, text such as
+            "1m", or a `timedelta`.
         attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`, the last of them
             failing it. What ends while the task waits for its turn or for an answer is not counted.
-        drain: Seconds that running tasks are left to finish when the server is asked to end.
+        drain: How long running tasks are left to finish when the server is asked to end, likewise.
         anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
             `pmcp_lab.server.request.Anonymous`.
         pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
@@ -105,13 +111,17 @@ class Tasks(Declarations):
         *,
         executor: str | Executor | None = None,
         limits: Limits | None = None,
-        lease: float = 15.0,
+        lease: Duration = 15,
         attempts: int = 3,
-        drain: float = 5.0,
+        drain: Duration = 5,
         anonymous: Anonymous = "session",
         pmcp_compat: bool = False,
     ) -> None:
-        _check_numbers(lease=lease, attempts=attempts, drain=drain)
+        leased, drained = seconds(lease, "lease"), seconds(drain, "drain")
+        if leased < _SHORTEST_LEASE:
+            raise ValueError(f"lease: it is at least {_SHORTEST_LEASE} seconds, not {lease!r}")
+        if type(attempts) is not int or attempts < 1:
+            raise ValueError(f"attempts is a number of at least 1, not {attempts!r}")
         if not isinstance(store, str | TaskStore):
             raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not {store!r}")
         if isinstance(store, TaskStore) and limits is not None:
@@ -124,9 +134,9 @@ class Tasks(Declarations):
         super().__init__()
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
-        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=lease, attempts=attempts)
-        self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
-        self._drain = drain
+        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=leased, attempts=attempts)
+        self._upkeep = Upkeep(self._runner, self._tools, drain=drained)
+        self._drain = drained
         self.executor.bind(self._runner.run)
         self._owner_of = owners(anonymous)
         self._pmcp_compat = pmcp_compat
@@ -320,7 +330,7 @@ class Tasks(Declarations):
                 record = await self.store.create(
                     self._owner_of(ctx),
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
-                    poll_interval=tool.policy.poll_interval_ms,
+                    poll_interval=tool.policy.poll_interval,
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
                     lease=self._runner.birth_lease(tool),
                 )
@@ -359,20 +369,13 @@ class Tasks(Declarations):
         made = await self._create(tool, params, ctx, call)
         return modern.encode_created(made.state()) if isinstance(made, TaskRecord) else made
 
-    def _granted(self, ttl: int | None) -> int | None:
-        """A wish above the maximum gets the maximum: both specifications let the server decide."""
-        longest = self.store.limits.max_ttl
-        return ttl if ttl is None or longest is None else min(ttl, longest)
+    def _granted(self, wanted: int | None) -> timedelta | None:
+        """A wish (ms) above the maximum gets the maximum: both specifications let the server decide."""
+        if wanted is None:
+            return None
+        longest = self.store.limits.max_ttl_ms
+        return from_milliseconds(wanted if longest is None else min(wanted, longest))
 
     def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return False if tool is None else tool.policy.check_client_writes(variables)
-
-
-def _check_numbers(**numbers: Any) -> None:
-    least_of = {"lease": 0.1, "attempts": 1, "drain": 0}
-    for name, value in numbers.items():
-        least = least_of[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-            unit = "" if name == "attempts" else " seconds"
-            raise ValueError(f"{name} is a number of at least {least}{unit}, not {value!r}")

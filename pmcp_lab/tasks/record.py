@@ -82,9 +82,9 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         created: Truncated to milliseconds, as every moment here.
-        ttl: Milliseconds granted, counted from `created`; None keeps it for good.
+        ttl: Milliseconds granted, as on the wire, counted from `created`; None keeps it for good.
         expires: The moment after which the task is gone; moves when the ttl does.
-        poll_interval: Milliseconds.
+        poll_interval: Milliseconds, as on the wire.
         method: The request that made the task (`tools/call`) or a workflow's name.
         client_variables: Names of variables the client wrote, which it may write again.
         progress: 0..1.

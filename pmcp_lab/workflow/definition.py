@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pmcp_lab.errors import WorkflowInvalid
+from pmcp_lab.protocol.durations import Duration, as_duration, seconds
 from pmcp_lab.protocol.handoff import Execution
 
 ArgumentType = Literal["string", "number", "integer", "boolean"]
@@ -129,8 +130,8 @@ class Step(_Model):
             what the step gives; with one, the fields are arguments of the tool.
         retryable: It may run twice.
         retries: How often it is tried once more at once.
-        backoff: Seconds before the first of those; each further one waits twice as long.
-        timeout: Seconds.
+        backoff: Before the first of those, in seconds or as text such as "500ms"; each further one waits twice as long.
+        timeout: How long it may take, likewise.
         optional: The workflow goes on when it fails; it is skipped when its values are not there.
     """
 
@@ -146,8 +147,8 @@ class Step(_Model):
     answer: Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_fields)] = Field(default_factory=dict)
     retryable: bool = False
     retries: Annotated[int, Field(ge=0, le=100)] = 0
-    backoff: Annotated[float, Field(ge=0, le=3600)] = 0.5
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    backoff: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)] = 0.5
+    timeout: Annotated[float, BeforeValidator(seconds), Field(gt=0)] | None = None
     optional: bool = False
 
     @property
@@ -162,7 +163,7 @@ class SequentialWorkflow(_Model):
         name: Of the prompt.
         description: What it does, as the end of "I want to …".
         instructions: Said before everything else, with prompt arguments filled in.
-        ttl: How long its tasks are kept, in milliseconds or as "1h"; None is the store's.
+        ttl: How long its tasks are kept: seconds, text such as "1h", or a `timedelta`; None is the store's.
     """
 
     name: str
@@ -171,7 +172,7 @@ class SequentialWorkflow(_Model):
     arguments: tuple[Argument, ...] = ()
     steps: tuple[Step, ...] = ()
     instructions: tuple[str, ...] = ()
-    ttl: str | int | None = None
+    ttl: Annotated[Duration, BeforeValidator(as_duration)] | None = None
 
     def __init__(self, name: str = "", description: str = "", **more: Any) -> None:
         super().__init__(**{"name": name, "description": description, **more})

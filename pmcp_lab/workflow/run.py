@@ -27,7 +27,6 @@ from pmcp_lab.server import Tasks
 from pmcp_lab.server.here import process_name
 from pmcp_lab.tasks import Lease, Owner, TaskRecord
 from pmcp_lab.tasks.leases import holds, leased
-from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.workflow import record as kept
@@ -111,7 +110,7 @@ class Leader:
             record = await self._store.create(
                 owner,
                 method=workflow.name,
-                ttl=milliseconds(workflow.ttl),
+                ttl=workflow.ttl,
                 job=kept.job(workflow, arguments, protocol),
                 variables=kept.variables_of(progress, ()),
                 lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=1),

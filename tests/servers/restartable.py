@@ -21,7 +21,7 @@ async def quick(text: str) -> str:
     return text
 
 
-@tasks.tool(poll_interval=20)
+@tasks.tool(poll_interval="20ms")
 async def slow(seconds: float, task: TaskContext) -> str:
     """Answer later."""
     await task.update(message="under way")

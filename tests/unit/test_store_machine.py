@@ -61,10 +61,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         target=tasks,
         owner=owners,
-        ttl=st.sampled_from([3_600_000, 18_000_000]),
+        ttl=st.sampled_from(["1h", "5h"]),
         variables=st.dictionaries(names, values),
     )
-    def create(self, owner: Any, ttl: int, variables: dict[str, Any]) -> str:
+    def create(self, owner: Any, ttl: str, variables: dict[str, Any]) -> str:
         live = [
             task
             for (whose, _), task in self.model.items()
