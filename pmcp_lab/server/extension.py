@@ -28,19 +28,21 @@ from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
+from pmcp_lab.server.callers import Anonymous, Callers
 from pmcp_lab.server.declaring import Declarations
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
 from pmcp_lab.server.policy import Support
-from pmcp_lab.server.request import Anonymous, Request, is_legacy, is_modern, owners, questions_of, takes_tasks
+from pmcp_lab.server.request import Request, is_legacy, is_modern, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
 from pmcp_lab.server.tracing import trace_context
 from pmcp_lab.server.upkeep import Upkeep
 from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks.owner import owner_named
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +96,8 @@ class Tasks(Declarations):
         attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`, the last of them
             failing it. What ends while the task waits for its turn or for an answer is not counted.
         drain: How long running tasks are left to finish when the server is asked to end, likewise.
-        anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
-            `pmcp_lab.server.request.Anonymous`.
+        anonymous: What a caller without credentials may do with tasks over HTTP: "session", "local" or "refuse"; see
+            `pmcp_lab.server.callers.Anonymous`.
         pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
 
     Raises:
@@ -138,10 +140,10 @@ class Tasks(Declarations):
         self._upkeep = Upkeep(self._runner, self._tools, drain=drained)
         self._drain = drained
         self.executor.bind(self._runner.run)
-        self._owner_of = owners(anonymous)
+        self._callers = Callers(self.store, anonymous)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(
-            self.store, self.executor, self._owner_of, self._client_writes, pmcp_compat=pmcp_compat
+            self.store, self.executor, self._callers, self._client_writes, pmcp_compat=pmcp_compat
         )
         self._serving = 0
 
@@ -185,7 +187,7 @@ class Tasks(Declarations):
         """Run one task to its end: what an executor calls, in the process that took the request or another."""
         await self._runner.run(key, cancelled)
 
-    async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner = LOCAL) -> TaskRecord:
+    async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner | None = None) -> TaskRecord:
         """Run one task to its end in this process: for the consumer of a queue, or a serverless function.
 
         Needs no server. A task that is over is left alone, so a message may be delivered twice. When another run has
@@ -193,7 +195,7 @@ class Tasks(Declarations):
 
         Args:
             task: What `QueueExecutor` published, or a task's id.
-            owner: Of a task that is given by its id.
+            owner: Of a task that is given by its id; None is whom the id names, see `owner_named`.
 
         Returns:
             The record as it is afterwards.
@@ -203,7 +205,7 @@ class Tasks(Declarations):
             LeaseLost: Another run has it: let the queue deliver it again later.
             LabError: `task` is no task's message, or its tool is not declared here.
         """
-        key = key_of(task, owner)
+        key = key_of(task, owner or (owner_named(task) if isinstance(task, str) else LOCAL))
         await self.run(key, asyncio.Event())
         record = await self.store.get(*key)
         if not record.live:
@@ -240,13 +242,13 @@ class Tasks(Declarations):
         """Seconds within which a lease is renewed."""
         return self._runner.period
 
-    def owner_of(self, ctx: Request) -> Owner:
-        """Whose a request is.
+    def owner_of(self, ctx: Request, task_id: str) -> Owner:
+        """Whose the task is that a request names, for its caller. Raises as `Callers.owner_of`."""
+        return self._callers.owner_of(ctx, task_id)
 
-        Raises:
-            MCPError: The caller is refused (-32600).
-        """
-        return self._owner_of(ctx)
+    async def create(self, ctx: Request, *, job: Job, **fields: Any) -> TaskRecord:
+        """A new task of a request's caller. Raises as `Callers.create`."""
+        return await self._callers.create(ctx, job=job, **fields)
 
     def support_of(self, tool: str) -> Support:
         """Whether a tool can be a task; "forbidden" for one that is not declared here."""
@@ -293,7 +295,7 @@ class Tasks(Declarations):
         self.start()
         match ctx.method:
             case "initialize":
-                return advertise_legacy(await call_next(ctx))
+                return advertise_legacy(await call_next(ctx), lists=self._callers.lists(ctx))
             case "server/discover":
                 return advertise_variables(await call_next(ctx))
             case "tools/list" if is_legacy(ctx):
@@ -307,7 +309,7 @@ class Tasks(Declarations):
                     _EXCHANGE.reset(token)
                 return result if exchange.created is None else exchange.created
             case "subscriptions/listen":
-                return await listen(ctx, call_next, self.store, self._owner_of)
+                return await listen(ctx, call_next, self.store, self._callers.owner_of)
             case _:
                 return await call_next(ctx)
 
@@ -327,8 +329,8 @@ class Tasks(Declarations):
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
             with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
-                record = await self.store.create(
-                    self._owner_of(ctx),
+                record = await self._callers.create(
+                    ctx,
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
                     poll_interval=tool.policy.poll_interval,
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),

@@ -15,9 +15,10 @@ from mcp_types import INVALID_PARAMS, SubscriptionsAcknowledgedNotification
 from pmcp_lab.errors import LabError, TaskNotFound
 from pmcp_lab.protocol import modern
 from pmcp_lab.protocol.meta import TASKS_EXTENSION
+from pmcp_lab.server.callers import OwnerOf
 from pmcp_lab.server.delivery import notification
 from pmcp_lab.server.methods import as_mcp_error
-from pmcp_lab.server.request import OwnerOf, Request
+from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskStore
 
 MOST: Final = 1_000
@@ -60,11 +61,11 @@ async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: 
         raise MCPError(INVALID_PARAMS, "notifications.taskIds must be a list of task ids")
     if len(wanted) > MOST:
         raise MCPError(INVALID_PARAMS, f"a listener may name at most {MOST} tasks, not {len(wanted)}")
-    owner = owner_of(ctx)
+    owners = {task_id: owner_of(ctx, task_id) for task_id in wanted}
     trouble: list[LabError] = []
     result: HandlerResult = None
     try:
-        honoured = [task_id for task_id in dict.fromkeys(wanted) if await _there(store, owner, task_id)]
+        honoured = [task_id for task_id, owner in owners.items() if await _there(store, owner, task_id)]
     except LabError as error:
         raise as_mcp_error(error) from error
     session = _Acknowledging(ctx.session, honoured)
@@ -72,7 +73,7 @@ async def listen(ctx: Request, call_next: CallNext, store: TaskStore, owner_of: 
 
         async def feed(task_id: str) -> None:
             try:
-                await _feed(ctx, session, store, owner, task_id)
+                await _feed(ctx, session, store, owners[task_id], task_id)
             except LabError as error:
                 # Raised below, outside the task group, so that it is not wrapped in a group.
                 trouble.append(error)

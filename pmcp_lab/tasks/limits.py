@@ -16,7 +16,8 @@ class Limits(BaseModel):
     """What a store allows. Durations are seconds, text such as "1h", or a `timedelta`.
 
     Args:
-        tasks_per_owner: Live (not terminal, not expired) tasks one owner may have; None is without limit.
+        tasks_per_owner: Live (not terminal, not expired) tasks one owner may have; None is without limit. Callers
+            without credentials are one owner per network they come from.
         default_ttl: How long a task is kept when nobody asks otherwise; None keeps it for good.
         max_ttl: The longest time to live that may be asked for; None is without limit.
         poll_interval: What clients are asked to leave between two polls.
@@ -28,6 +29,8 @@ class Limits(BaseModel):
         argument_bytes: A call's arguments, or the answers to questions that come together, as compact UTF-8 JSON.
         result_bytes: A result, as compact UTF-8 JSON.
         allow_anonymous: Whether callers without credentials may create tasks.
+        creations_per_minute: How many tasks callers without credentials may make over HTTP in a minute, per network
+            they come from and per process of the server; None is without limit.
 
     Raises:
         pydantic.ValidationError: A value is out of range, or the default ttl is above the maximum.
@@ -47,6 +50,7 @@ class Limits(BaseModel):
     argument_bytes: _Count = 4_194_304
     result_bytes: _Count = 16_777_216
     allow_anonymous: bool = True
+    creations_per_minute: _Count | None = 6_000
 
     @property
     def default_ttl_ms(self) -> int | None:

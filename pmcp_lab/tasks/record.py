@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from pmcp_lab.protocol import TaskState, TaskStatus
-from pmcp_lab.tasks.owner import Owner
+from pmcp_lab.tasks.owner import LOCAL, Owner, task_suffix
 
 
 class _NoResult(enum.Enum):
@@ -163,9 +163,12 @@ def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRe
     return record
 
 
-def new_task_id() -> str:
-    """A UUIDv4: 122 random bits, because an id may act as a bearer token where callers have no identity."""
-    return str(uuid.uuid4())
+def new_task_id(owner: Owner = LOCAL) -> str:
+    """A UUIDv4: 122 random bits, because an id is a bearer token where callers have no identity.
+
+    There it also says whose the task is; see `owner_named`.
+    """
+    return f"{uuid.uuid4()}{task_suffix(owner)}"
 
 
 def truncated(moment: datetime) -> datetime:

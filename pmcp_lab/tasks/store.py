@@ -25,6 +25,7 @@ from pmcp_lab.errors import (
     ConcurrentModification,
     LabError,
     LimitExceeded,
+    QuotaExceeded,
     TaskNotFound,
     TaskNotReady,
     VariableError,
@@ -130,7 +131,7 @@ class TaskStore:
         pause = _milliseconds("poll_interval", poll_interval)
         now = self.now()
         record = TaskRecord(
-            task_id=new_task_id(),
+            task_id=new_task_id(owner),
             owner=owner,
             message=message,
             created=now,
@@ -146,7 +147,7 @@ class TaskStore:
         try:
             await self.backend.insert(record, quota=self.limits.tasks_per_owner, now=now - self._skew)
         except QuotaReached:
-            raise LimitExceeded(
+            raise QuotaExceeded(
                 f"there are already {self.limits.tasks_per_owner} unfinished tasks: "
                 "cancel some or wait until they finish or expire"
             ) from None

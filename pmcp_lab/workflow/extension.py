@@ -28,9 +28,11 @@ from pmcp_lab.errors import (
 from pmcp_lab.protocol import handoff, meta
 from pmcp_lab.protocol.handoff import Recorded, StepStatus, WorkflowState, read_pause
 from pmcp_lab.server import Tasks
+from pmcp_lab.server.callers import ACTING_FOR
 from pmcp_lab.server.methods import as_mcp_error
-from pmcp_lab.server.request import ACTING_FOR, Request
-from pmcp_lab.tasks import LOCAL, Owner, TaskRecord
+from pmcp_lab.server.request import Request
+from pmcp_lab.tasks import Owner, TaskRecord
+from pmcp_lab.tasks.owner import owner_named
 from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.calling import Caller, stored, wire
 from pmcp_lab.workflow.checking import ToolSchemas, check
@@ -108,10 +110,13 @@ class Workflows:
         self._tasks.recover_also(self._recover)
         return server
 
-    async def resume(self, task_id: str, *, owner: Owner = LOCAL) -> WorkflowState:
+    async def resume(self, task_id: str, *, owner: Owner | None = None) -> WorkflowState:
         """Go on with a workflow, and try once more what may be tried again. For the server's own process.
 
         Steps run as requests that the server makes of itself, so without a client's credentials.
+
+        Args:
+            owner: Of the task; None is whom the id names, see `owner_named`.
 
         Raises:
             TaskNotFound: There is no such task.
@@ -120,10 +125,11 @@ class Workflows:
         """
         from mcp import Client
 
-        workflow = self._of(await self._tasks.store.get(owner, task_id))
+        whose = owner or owner_named(task_id)
+        workflow = self._of(await self._tasks.store.get(whose, task_id))
         if self._server is None:
             raise LabError("these workflows are on no server yet: call workflows.attach(server) before")
-        acting = ACTING_FOR.set(owner)
+        acting = ACTING_FOR.set(whose)
         try:
             async with Client(self._server) as client:
                 named: Any = handoff.continuation_meta(task_id)
@@ -148,7 +154,8 @@ class Workflows:
                 return await call_next(ctx) if named is None else await self._continue(ctx, call_next, *named)
             case "tasks/cancel":
                 result = await call_next(ctx)
-                self._leader.stop((self._tasks.owner_of(ctx), str(params.get("taskId"))))
+                task_id = str(params.get("taskId"))
+                self._leader.stop((self._tasks.owner_of(ctx, task_id), task_id))
                 return result
             case "tasks/update":
                 result = await call_next(ctx)
@@ -222,12 +229,11 @@ class Workflows:
     ) -> list[Message]:
         ctx, named = exchange.ctx, handoff.read_continuation((exchange.ctx.params or {}).get("_meta"))
         _check_arguments(workflow, arguments, complete=named is None)
-        owner, tools = self._tasks.owner_of(ctx), await self._tools()
-        caller = Caller(ctx, exchange.chain, self._tasks, owner)
+        tools, caller = await self._tools(), Caller(ctx, exchange.chain, self._tasks)
         if named is None:
-            led = await self._leader.begin(owner, workflow, arguments, ctx.protocol_version, tools, caller)
+            led = await self._leader.begin(workflow, arguments, ctx.protocol_version, tools, caller)
         else:
-            record = await self._tasks.store.get(owner, named[0])
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, named[0]), named[0])
             led = await self._leader.resume(record, workflow, arguments, tools, caller)
         exchange.state = led.state()
         return messages(led.progress, led.calls, tools, led.record.status, led.read)
@@ -240,10 +246,9 @@ class Workflows:
         about: dict[str, Any] = (
             {"tool": str(params.get("name"))} if ctx.method == "tools/call" else {"uri": str(params.get("uri"))}
         )
-        owner = self._tasks.owner_of(ctx)
-        caller = Caller(ctx, call_next, self._tasks, owner)
+        caller = Caller(ctx, call_next, self._tasks)
         try:
-            record = await self._tasks.store.get(owner, task_id)
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             led = Led(record, kept.load(record, self._of(record)))
             caller.session.done, caller.session.total = led.progress.settled, len(led.progress.states)
         except LabError as error:
@@ -318,10 +323,9 @@ class Workflows:
 
     async def _go_on(self, ctx: Request, chain: CallNext, task_id: str) -> None:
         try:
-            owner = self._tasks.owner_of(ctx)
-            record = await self._tasks.store.get(owner, task_id)
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             if record.method in self._by_name:
-                caller = Caller(ctx, chain, self._tasks, owner, detached=True)
+                caller = Caller(ctx, chain, self._tasks, detached=True)
                 await self._leader.go_on(record, self._of(record), await self._tools(), caller)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             logger.debug("workflow task %s was not gone on with: %s", task_id, error)
@@ -332,7 +336,7 @@ class Workflows:
         """`tasks/result` carries questions of 2025-11-25 clients, and ends only with the task."""
         waited = False
         try:
-            async with self._tasks.store.watch(self._tasks.owner_of(ctx), task_id) as feed:
+            async with self._tasks.store.watch(self._tasks.owner_of(ctx, task_id), task_id) as feed:
                 async for record in feed:
                     if record.method not in self._by_name:
                         return

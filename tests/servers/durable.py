@@ -24,7 +24,7 @@ FILE, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
 tasks = Tasks(
     f"sqlite:///{FILE}",
     executor=AsyncioExecutor(concurrency=5000),
-    limits=Limits(tasks_per_owner=None),
+    limits=Limits(tasks_per_owner=None, creations_per_minute=None),
     lease=1.0,
     attempts=100,
 )

@@ -1,6 +1,6 @@
 """Keeps its tasks where it is told, on the port it is told, so that it can be ended and started again.
 
-python -m tests.servers.restartable STORE_URL PORT; port 0 takes a free one. Prints its URL.
+python -m tests.servers.restartable STORE_URL PORT [ANONYMOUS]; port 0 takes a free one. Prints its URL.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.server import TaskContext, Tasks
 
-tasks = Tasks(sys.argv[1], anonymous="local")
+tasks = Tasks(sys.argv[1], anonymous=sys.argv[3] if len(sys.argv) > 3 else "local", lease=0.5)
 
 
 @tasks.tool()
