@@ -30,6 +30,7 @@ from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.callers import Anonymous, Callers
 from pmcp_lab.server.declaring import Declarations
+from pmcp_lab.server.durability import warn_of_losses
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
@@ -146,6 +147,7 @@ class Tasks(Declarations):
             self.store, self.executor, self._callers, self._client_writes, pmcp_compat=pmcp_compat
         )
         self._serving = 0
+        self._started = False
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
@@ -158,6 +160,9 @@ class Tasks(Declarations):
         The first request does that too; a process that only runs tasks calls it. Stops at `close`.
         """
         self._upkeep.start()
+        if not self._started:
+            self._started = True
+            warn_of_losses(self.store, self._tools, lease=self.lease_period)
 
     async def close(self, timeout: float = 5.0) -> None:
         """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it.
