@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.durations import Duration, milliseconds, written
 from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
-from pmcp_lab.tasks.following import follow
+from pmcp_lab.tasks.following import Followers, follow
 from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
@@ -386,6 +387,11 @@ class TaskStore:
             aclosing(follow(self, owner, task_id, changes)) as feed,
         ):
             yield feed
+
+    @cached_property
+    def followers(self) -> Followers:
+        """For those who are called when a task changes: any number of them cost one watch of it."""
+        return Followers(self)
 
     async def change(self, owner: Owner, task_id: str, change: Change, *, silent: bool = False) -> TaskRecord:
         """Replace a record by compare-and-swap, again and again until nobody was faster.
