@@ -77,10 +77,12 @@ def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
     return answer
 
 
-def as_mcp_error(error: LabError) -> MCPError:
+def as_mcp_error(error: LabError, *, logged: bool = False) -> MCPError:
+    """What a caller is told; what only the server's people may know is logged, unless it was."""
     if isinstance(error, StoreError):
         # It names files and hosts, which are no business of a client's.
-        logger.error("the task store can't be used: %s", error)
+        if not logged:
+            logger.error("the task store can't be used: %s", error)
         return MCPError(error.code, "the server can't use its task store at the moment; try again later")
     return MCPError(error.code, error.message, error.data)
 
