@@ -106,7 +106,7 @@ class Questions:
         Nothing is lost when it is not heard or refused there: the question stays open.
         """
         await asyncio.sleep(_BEFORE_PUSHING * (record.poll_interval or 0) / 1000)
-        if (record.task_id, key) in self._asking or not await self._open(record.owner, record.task_id, key):
+        if (record.task_id, key) in self._asking:
             return
         with suppress(MCPError, ValidationError, LabError):
             await self._exchange(session, None, record.owner, record.task_id, key, request)
@@ -117,8 +117,6 @@ class Questions:
                 # Over HTTP, what was pushed may have gone to a stream that nobody reads.
                 other.scope.cancel()
             await other.done.wait()
-        if not await self._open(owner, task_id, key):
-            return
         try:
             await self._exchange(ctx.session, ctx.request_id, owner, task_id, key, request)
         except NoBackChannelError:
@@ -146,7 +144,11 @@ class Questions:
         key: str,
         request: Mapping[str, Any],
     ) -> None:
-        """Send the question, on the stream of the `related` request if there is one, and store its answer."""
+        """Send the question, on the stream of the `related` request if there is one, and store its answer; unless it
+        was answered meanwhile.
+
+        Nobody else is asking it. It is taken before anything is waited for, so that two never ask the same.
+        """
         params = dict(request.get("params") or {})
         params["_meta"] = {**(params.get("_meta") or {}), RELATED_TASK: {"taskId": task_id}}
         message = server_request_adapter.validate_python({"method": request["method"], "params": params}, by_name=False)
@@ -155,6 +157,8 @@ class Questions:
         with anyio.CancelScope() as scope:
             asking = self._asking[task_id, key] = _Asking(scope, related, anyio.Event())
             try:
+                if not await self._open(owner, task_id, key):
+                    return
                 response = await session.send_request(message, kind, metadata=metadata)
                 answer = response.model_dump(by_alias=True, mode="json", exclude_none=True)
                 await self.store.answer(owner, task_id, {key: answer})
