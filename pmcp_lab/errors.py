@@ -244,6 +244,10 @@ class LimitExceeded(LabError):
     """A limit of the store (tasks per owner, ttl, size) stands in the way."""
 
 
+class QuotaExceeded(LimitExceeded):
+    """The owner has as many unfinished tasks as are allowed."""
+
+
 class ConcurrentModification(LabError):
     """A compare-and-swap lost its race more often than it is retried; `expected` and `found` are the last versions."""
 

@@ -26,8 +26,33 @@ Target = Annotated[
 Token = Annotated[
     str | None, typer.Option(envvar="PMCP_LAB_TOKEN", help="A bearer token for a URL.", show_default=False)
 ]
-Patience = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For start and handshake.")]
 
+
+def duration(text: str | float) -> float:
+    """Seconds, from an option's text."""
+    from pmcp_lab.protocol.durations import typed
+
+    try:
+        return typed(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _patience(text: str | float) -> float:
+    given = duration(text)
+    if given < _SHORTEST_PATIENCE:
+        raise typer.BadParameter(f"it is at least {_SHORTEST_PATIENCE} seconds, not {text}")
+    return given
+
+
+Patience = Annotated[
+    float,
+    typer.Option(
+        "--timeout", parser=_patience, metavar="DURATION", help="For start and handshake: seconds, or 90s, 2m."
+    ),
+]
+
+_SHORTEST_PATIENCE = 0.1
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?")
 _USUAL = ("server", "mcp", "app", "build")
 """What a module that is named alone calls its server."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmcp_lab.cli.opening import load
+from pmcp_lab.cli.opening import duration, load
 
 if TYPE_CHECKING:
     from pmcp_lab.execution.docket import DocketExecutor
@@ -24,12 +23,6 @@ pmcp-lab worker lab.jobs:build --grace 60   a function that makes the server
 
 def add_to(app: typer.Typer) -> None:
     app.command("worker", epilog=EXAMPLES)(run)
-
-
-def _finite(seconds: float) -> float:
-    if not math.isfinite(seconds):
-        raise typer.BadParameter("a number of seconds is needed")
-    return seconds
 
 
 def run(
@@ -49,15 +42,17 @@ def run(
     grace: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", callback=_finite, help="How long running tasks may go on after a signal."
+            parser=duration,
+            metavar="DURATION",
+            help="How long running tasks may go on after a signal: seconds, or 90s, 2m.",
         ),
     ] = 10.0,
 ) -> None:
     """Run tasks of a server whose Tasks have executor='docket', in this process.
 
     Start as many as you like, on any machine that reaches the same Redis and store and has the same code. Ends on
-    SIGTERM or Ctrl-C: takes no more tasks, lets those that run finish, and hands back what is not done after --grace
-    seconds. A second signal ends it at once; its tasks are then missed when their leases lapse.
+    SIGTERM or Ctrl-C: takes no more tasks, lets those that run finish, and hands back what is not done after --grace.
+    A second signal ends it at once; its tasks are then missed when their leases lapse.
 
     Exit status: 0 ended by a signal, 1 can't work or left a task behind, 2 wrong command line.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from pmcp_lab.client.workflow import WorkflowRun
 from pmcp_lab.client.workflow_runs import Workflows
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState
+from pmcp_lab.protocol.durations import Duration, milliseconds
 from pmcp_lab.protocol.ui import AppGrants
 
 CREATION_PATIENCE = 2.0
@@ -137,7 +137,7 @@ class Server(Primitives):
         arguments: Mapping[str, Any] | None = None,
         /,
         *,
-        ttl: str | float | None = None,
+        ttl: Duration | None = None,
         check: bool = True,
         **named: Any,
     ) -> Task:
@@ -147,15 +147,15 @@ class Server(Primitives):
 
         Args:
             arguments: The tool's arguments; keyword arguments are added to them.
-            ttl: How long the server is asked to keep the task: seconds, or text such as "90s", "1h". A
-                2026-07-28 server decides that alone.
+            ttl: How long the server is asked to keep the task: seconds, text such as "90s", "1h", or a
+                `timedelta`. A 2026-07-28 server decides that alone.
             check: Compare the arguments with the input schema first.
 
         Raises:
             UnknownTool, InvalidArguments: Before anything is sent.
             PeerError: The server refused.
         """
-        task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=milliseconds(ttl), as_task=True)
+        task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=_wanted(ttl), as_task=True)
         if task.local:
             return task
         try:
@@ -174,7 +174,7 @@ class Server(Primitives):
         /,
         *,
         concurrency: int = 16,
-        ttl: str | float | None = None,
+        ttl: Duration | None = None,
         timeout: float | None = None,
         check: bool = True,
         **named: Any,
@@ -197,7 +197,7 @@ class Server(Primitives):
             raise InvalidArguments(f"concurrency must be at least 1, not {concurrency}")
         found = self.tool(tool)
         index, arguments = read_rows(found, rows, named, check=check)
-        many = TaskSet(self, found, index, arguments, concurrency=concurrency, ttl=milliseconds(ttl), timeout=timeout)
+        many = TaskSet(self, found, index, arguments, concurrency=concurrency, ttl=_wanted(ttl), timeout=timeout)
         many.start()
         return many
 
@@ -447,21 +447,9 @@ def _ending(task: Task) -> dict[str, Any] | BaseException:
     return outcome.raw if outcome is not None else task.failure or RuntimeError("it has not ended")
 
 
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def milliseconds(duration: str | float | None) -> int | None:
-    """A duration in milliseconds: a number is seconds, text has a unit (ms, s, m, h, d).
-
-    Raises:
-        InvalidArguments: Neither, or negative.
-    """
-    if duration is None:
-        return None
-    if isinstance(duration, int | float) and not isinstance(duration, bool) and duration >= 0:
-        return int(duration * 1000)
-    if isinstance(duration, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?\s*", duration)
-        if match:
-            return int(float(match[1]) * _UNITS[match[2] or "s"])
-    raise InvalidArguments(f"{duration!r} is no duration; give seconds, or text such as '90s', '15m', '1h'")
+def _wanted(ttl: Duration | None) -> int | None:
+    """Milliseconds, as the wire wants them."""
+    try:
+        return milliseconds(ttl, "ttl")
+    except ValueError as error:
+        raise InvalidArguments(str(error)) from None

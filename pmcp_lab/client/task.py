@@ -151,8 +151,13 @@ class Task:
         return self._state.variables if self._state else {}
 
     @property
-    def ttl(self) -> int | None:
-        """Milliseconds from creation for which the server keeps the task."""
+    def ttl(self) -> float | None:
+        """Seconds from creation for which the server keeps the task; None is for good, or not known yet."""
+        return None if self.ttl_ms is None else self.ttl_ms / 1_000
+
+    @property
+    def ttl_ms(self) -> int | None:
+        """`ttl` in milliseconds, as on the wire."""
         return self._state.ttl if self._state else None
 
     @property

@@ -79,7 +79,7 @@ class TaskList(Sequence[Task]):
 
     def _remember(self, task: Task) -> None:
         if task.id is not None:
-            expires = None if task.ttl is None else task.started + task.ttl
+            expires = None if task.ttl_ms is None else task.started + task.ttl_ms
             session.note(self._server.connection.target, task.id, task.tool, expires)
 
     def remove(self, task: Task) -> None:

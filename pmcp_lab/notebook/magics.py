@@ -35,6 +35,7 @@ from pmcp_lab.notebook.arguments import read_arguments, read_texts, split_words,
 from pmcp_lab.notebook.bodies import FORMATS, read_body, read_rows_file
 from pmcp_lab.notebook.listing import EntryList, ServerList
 from pmcp_lab.notebook.task_table import TaskTable
+from pmcp_lab.protocol.durations import typed
 
 DESCRIPTION = """\
 Connect to MCP servers, call tools, watch tasks, show apps.
@@ -44,7 +45,7 @@ Connect to MCP servers, call tools, watch tasks, show apps.
   %%mcp task demo train                the cell below holds the arguments: JSON, YAML or Python
 """
 WITH_CELL = ("call", "task", "map", "app")
-_TTL = "how long the server is asked to keep it: 90s, 15m, 1h"
+_TTL = "how long the server is asked to keep it: seconds, or 90s, 15m, 1h30m"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +72,13 @@ class _Done(Exception):
     pass
 
 
+def _duration(text: str) -> float:
+    try:
+        return typed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 @cache
 def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     """That of `%mcp`, and those of its commands."""
@@ -88,7 +96,7 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     p.add_argument("--name", help="what to call the connection")
     p.add_argument("--mode", choices=("auto", "legacy", "2026-07-28"), default="auto", help="protocol generation")
     p.add_argument("--config", help="an mcpServers file; TARGET is then the name of an entry")
-    p.add_argument("--timeout", type=float, default=60.0, help="seconds for start and handshake")
+    p.add_argument("--timeout", type=_duration, default=60.0, help="for start and handshake: seconds, or 90s, 2m")
     p.add_argument("--auth", choices=("oauth",), help="sign in to a URL in the browser")
     p.add_argument("--token", metavar="$NAME", help="a variable, of the notebook or the environment, with a token")
     p.add_argument("target", nargs=argparse.REMAINDER, metavar="TARGET", help="options go before a command line")
@@ -117,18 +125,18 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     p.add_argument("--task-id", metavar="ID", help="of one that was begun: it goes on from the last step done")
     p = command("call", "Call a tool and show its result.")
     _tool_arguments(p)
-    p.add_argument("--timeout", type=float, help="seconds")
+    p.add_argument("--timeout", type=_duration, help="seconds, or 90s, 2m")
     p = command("task", "Start a tool as a task and show its card.")
     _tool_arguments(p)
-    p.add_argument("--ttl", help=_TTL)
+    p.add_argument("--ttl", type=_duration, help=_TTL)
     p = command("map", "Start a tool as many tasks, one per row, and show their table.")
     p.add_argument("server")
     p.add_argument("tool")
     p.add_argument("rows", nargs="?", help="a $variable (DataFrame, list), or a .csv, .json, .jsonl or .parquet file")
     p.add_argument("arguments", nargs="*", metavar="key=value", help="the same for every row")
     p.add_argument("--concurrency", type=int, default=16, help="how many run at the same time")
-    p.add_argument("--ttl", help=_TTL)
-    p.add_argument("--timeout", type=float, help="seconds each may run")
+    p.add_argument("--ttl", type=_duration, help=_TTL)
+    p.add_argument("--timeout", type=_duration, help="how long each may run: seconds, or 90s, 2m")
     p = command("tasks", "A live table of the tasks of every connection, or of one.")
     p.add_argument("server", nargs="?")
     p = command("attach", "Show the card of a task that somebody else started.")

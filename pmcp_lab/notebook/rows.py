@@ -47,7 +47,7 @@ def row(task: Task) -> dict[str, Any]:
         "started": task.started,
         "updated": task.updated,
         "ended": task.ended,
-        "ttl": task.ttl,
+        "ttl": task.ttl_ms,
         "trouble": task.trouble,
         "error": error_line(task),
         "result": outcome.preview(400) if outcome is not None else None,
@@ -114,7 +114,7 @@ def raw_text(task: Task) -> str:
             "status": task.reported.value if task.reported else None,
             "statusMessage": task.message,
             "progress": task.progress,
-            "ttl": task.ttl,
+            "ttl": task.ttl_ms,
             "variables": dict(task.variables),
         },
     }

@@ -108,7 +108,7 @@ def read(task: Task) -> Known:
             None if progress is None else round(progress, 4),
             task.started,
             task.ended,
-            task.ttl,
+            task.ttl_ms,
             task.trouble,
             error,
             result,

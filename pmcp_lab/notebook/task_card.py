@@ -144,7 +144,7 @@ def raw_json(task: Task) -> str:
         "taskId": task.id,
         "status": task.status,
         "statusMessage": task.message,
-        "ttl": task.ttl,
+        "ttl": task.ttl_ms,
         "variables": task.variables,
         "questions": [{"message": each.message, "requestedSchema": each.schema} for each in task.questions],
         "result": outcome.raw if outcome is not None else getattr(failure, "result", None),

@@ -4,9 +4,9 @@
 it looks like in JSON in `pmcp_lab.protocol`.
 """
 
+from pmcp_lab.server.callers import Anonymous
 from pmcp_lab.server.extension import Tasks
 from pmcp_lab.server.policy import Support
-from pmcp_lab.server.request import Anonymous
 from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import current_task
 from pmcp_lab.tasks import Answer, Limits, TaskContext

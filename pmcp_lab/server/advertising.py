@@ -13,14 +13,19 @@ from pmcp_lab.protocol.meta import VARIABLES_EXTENSION
 from pmcp_lab.server.here import Tool
 
 
-def advertise_legacy(result: HandlerResult) -> HandlerResult:
-    """`capabilities.tasks` in the result of a 2025-11-25 handshake."""
+def advertise_legacy(result: HandlerResult, *, lists: bool) -> HandlerResult:
+    """`capabilities.tasks` in the result of a 2025-11-25 handshake.
+
+    Args:
+        lists: Whether this client can list its tasks.
+    """
     if not isinstance(result, dict) or result.get("protocolVersion") != legacy.VERSION:
         return result
     capabilities = dict(result.get("capabilities") or {})
-    capabilities["tasks"] = legacy.CAPABILITY
+    offered = {name: value for name, value in legacy.CAPABILITY.items() if lists or name != "list"}
+    capabilities["tasks"] = offered
     # A handshake result has no room for extensions.
-    experimental = {VARIABLES_EXTENSION: {}, legacy.PMCP_CAPABILITY: legacy.CAPABILITY}
+    experimental = {VARIABLES_EXTENSION: {}, legacy.PMCP_CAPABILITY: offered}
     capabilities["experimental"] = {**(capabilities.get("experimental") or {}), **experimental}
     return {**result, "capabilities": capabilities}
 

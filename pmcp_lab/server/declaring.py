@@ -12,6 +12,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.errors import LabError
+from pmcp_lab.protocol.durations import Duration
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.lowlevel import extend
 from pmcp_lab.server.policy import ClientVariables, OnLost, Policy, Support
@@ -41,8 +42,8 @@ class Declarations(Extension, ABC):
         name: str | None = None,
         *,
         support: Support = "optional",
-        ttl: str | int | None = None,
-        poll_interval: str | int | None = None,
+        ttl: Duration | None = None,
+        poll_interval: Duration | None = None,
         on_lost: OnLost = "fail",
         concurrency: int | None = None,
         client_variables: ClientVariables | None = None,
@@ -57,8 +58,9 @@ class Declarations(Extension, ABC):
 
         Args:
             support: "forbidden", "optional" or "required".
-            ttl: How long its tasks are kept unless the client asks otherwise: milliseconds or "1h".
-            poll_interval: Milliseconds or "500ms" clients are asked to leave between polls.
+            ttl: How long its tasks are kept unless the client asks otherwise: seconds, text such as "1h", or a
+                `timedelta`.
+            poll_interval: What clients are asked to leave between polls, likewise.
             on_lost: What becomes of a task whose process ended: "fail", or "retry" for a tool that may run twice.
             concurrency: How many of its tasks run at a time in this process; the others wait in order.
             client_variables: Which variables clients may write: "all", "none", names, or a function of a name.

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -23,24 +24,31 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallTool
 from pmcp_lab.errors import LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
+from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
+from pmcp_lab.server.callers import Anonymous, Callers
 from pmcp_lab.server.declaring import Declarations
+from pmcp_lab.server.durability import warn_of_losses
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
 from pmcp_lab.server.policy import Support
-from pmcp_lab.server.request import Anonymous, Request, is_legacy, is_modern, owners, questions_of, takes_tasks
+from pmcp_lab.server.request import Request, is_legacy, is_modern, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
 from pmcp_lab.server.tracing import trace_context
 from pmcp_lab.server.upkeep import Upkeep
 from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks.owner import owner_named
 
 logger = logging.getLogger(__name__)
+
+_SHORTEST_LEASE = 0.1
+"""Seconds."""
 
 _NO_MIDDLEWARE = (
     "this server can't answer task requests of 2025-11-25 clients: "
@@ -84,12 +92,13 @@ class Tasks(Declarations):
         executor: Who runs the work: "asyncio" (in this process, the default), "docket" (on workers that share the
             store's Redis), or an executor.
         limits: For a store given by URL.
-        lease: Seconds a process that runs a task is believed to live without a word from it.
+        lease: How long a process that runs a task is believed to live without a word from it: seconds, text such as
+            "1m", or a `timedelta`.
         attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`, the last of them
             failing it. What ends while the task waits for its turn or for an answer is not counted.
-        drain: Seconds that running tasks are left to finish when the server is asked to end.
-        anonymous: Whose tasks a caller without credentials has over HTTP: "session", "local" or "refuse"; see
-            `pmcp_lab.server.request.Anonymous`.
+        drain: How long running tasks are left to finish when the server is asked to end, likewise.
+        anonymous: What a caller without credentials may do with tasks over HTTP: "session", "local" or "refuse"; see
+            `pmcp_lab.server.callers.Anonymous`.
         pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
 
     Raises:
@@ -105,13 +114,17 @@ class Tasks(Declarations):
         *,
         executor: str | Executor | None = None,
         limits: Limits | None = None,
-        lease: float = 15.0,
+        lease: Duration = 15,
         attempts: int = 3,
-        drain: float = 5.0,
+        drain: Duration = 5,
         anonymous: Anonymous = "session",
         pmcp_compat: bool = False,
     ) -> None:
-        _check_numbers(lease=lease, attempts=attempts, drain=drain)
+        leased, drained = seconds(lease, "lease"), seconds(drain, "drain")
+        if leased < _SHORTEST_LEASE:
+            raise ValueError(f"lease: it is at least {_SHORTEST_LEASE} seconds, not {lease!r}")
+        if type(attempts) is not int or attempts < 1:
+            raise ValueError(f"attempts is a number of at least 1, not {attempts!r}")
         if not isinstance(store, str | TaskStore):
             raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not {store!r}")
         if isinstance(store, TaskStore) and limits is not None:
@@ -124,16 +137,17 @@ class Tasks(Declarations):
         super().__init__()
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
-        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=lease, attempts=attempts)
-        self._upkeep = Upkeep(self._runner, self._tools, drain=drain)
-        self._drain = drain
+        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=leased, attempts=attempts)
+        self._upkeep = Upkeep(self._runner, self._tools, drain=drained)
+        self._drain = drained
         self.executor.bind(self._runner.run)
-        self._owner_of = owners(anonymous)
+        self._callers = Callers(self.store, anonymous)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(
-            self.store, self.executor, self._owner_of, self._client_writes, pmcp_compat=pmcp_compat
+            self.store, self.executor, self._callers, self._client_writes, pmcp_compat=pmcp_compat
         )
         self._serving = 0
+        self._started = False
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
@@ -146,6 +160,9 @@ class Tasks(Declarations):
         The first request does that too; a process that only runs tasks calls it. Stops at `close`.
         """
         self._upkeep.start()
+        if not self._started:
+            self._started = True
+            warn_of_losses(self.store, self._tools, lease=self.lease_period)
 
     async def close(self, timeout: float = 5.0) -> None:
         """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it.
@@ -175,7 +192,7 @@ class Tasks(Declarations):
         """Run one task to its end: what an executor calls, in the process that took the request or another."""
         await self._runner.run(key, cancelled)
 
-    async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner = LOCAL) -> TaskRecord:
+    async def run_task(self, task: str | Mapping[str, Any], *, owner: Owner | None = None) -> TaskRecord:
         """Run one task to its end in this process: for the consumer of a queue, or a serverless function.
 
         Needs no server. A task that is over is left alone, so a message may be delivered twice. When another run has
@@ -183,7 +200,7 @@ class Tasks(Declarations):
 
         Args:
             task: What `QueueExecutor` published, or a task's id.
-            owner: Of a task that is given by its id.
+            owner: Of a task that is given by its id; None is whom the id names, see `owner_named`.
 
         Returns:
             The record as it is afterwards.
@@ -193,7 +210,7 @@ class Tasks(Declarations):
             LeaseLost: Another run has it: let the queue deliver it again later.
             LabError: `task` is no task's message, or its tool is not declared here.
         """
-        key = key_of(task, owner)
+        key = key_of(task, owner or (owner_named(task) if isinstance(task, str) else LOCAL))
         await self.run(key, asyncio.Event())
         record = await self.store.get(*key)
         if not record.live:
@@ -239,13 +256,13 @@ class Tasks(Declarations):
         """Seconds within which a lease is renewed."""
         return self._runner.period
 
-    def owner_of(self, ctx: Request) -> Owner:
-        """Whose a request is.
+    def owner_of(self, ctx: Request, task_id: str) -> Owner:
+        """Whose the task is that a request names, for its caller. Raises as `Callers.owner_of`."""
+        return self._callers.owner_of(ctx, task_id)
 
-        Raises:
-            MCPError: The caller is refused (-32600).
-        """
-        return self._owner_of(ctx)
+    async def create(self, ctx: Request, *, job: Job, **fields: Any) -> TaskRecord:
+        """A new task of a request's caller. Raises as `Callers.create`."""
+        return await self._callers.create(ctx, job=job, **fields)
 
     def support_of(self, tool: str) -> Support:
         """Whether a tool can be a task; "forbidden" for one that is not declared here."""
@@ -292,7 +309,7 @@ class Tasks(Declarations):
         self.start()
         match ctx.method:
             case "initialize":
-                return advertise_legacy(await call_next(ctx))
+                return advertise_legacy(await call_next(ctx), lists=self._callers.lists(ctx))
             case "server/discover":
                 return advertise_variables(await call_next(ctx))
             case "tools/list" if is_legacy(ctx):
@@ -306,7 +323,7 @@ class Tasks(Declarations):
                     _EXCHANGE.reset(token)
                 return result if exchange.created is None else exchange.created
             case "subscriptions/listen":
-                return await listen(ctx, call_next, self.store, self._owner_of)
+                return await listen(ctx, call_next, self.store, self._callers.owner_of)
             case _:
                 return await call_next(ctx)
 
@@ -326,10 +343,10 @@ class Tasks(Declarations):
         try:
             # The request is cancelled when its caller leaves; what is stored has to be run all the same.
             with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
-                record = await self.store.create(
-                    self._owner_of(ctx),
+                record = await self._callers.create(
+                    ctx,
                     ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
-                    poll_interval=tool.policy.poll_interval_ms,
+                    poll_interval=tool.policy.poll_interval,
                     job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
                     lease=self._runner.birth_lease(tool),
                 )
@@ -368,20 +385,13 @@ class Tasks(Declarations):
         made = await self._create(tool, params, ctx, call)
         return modern.encode_created(made.state()) if isinstance(made, TaskRecord) else made
 
-    def _granted(self, ttl: int | None) -> int | None:
-        """A wish above the maximum gets the maximum: both specifications let the server decide."""
-        longest = self.store.limits.max_ttl
-        return ttl if ttl is None or longest is None else min(ttl, longest)
+    def _granted(self, wanted: int | None) -> timedelta | None:
+        """A wish (ms) above the maximum gets the maximum: both specifications let the server decide."""
+        if wanted is None:
+            return None
+        longest = self.store.limits.max_ttl_ms
+        return from_milliseconds(wanted if longest is None else min(wanted, longest))
 
     def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return False if tool is None else tool.policy.check_client_writes(variables)
-
-
-def _check_numbers(**numbers: Any) -> None:
-    least_of = {"lease": 0.1, "attempts": 1, "drain": 0}
-    for name, value in numbers.items():
-        least = least_of[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-            unit = "" if name == "attempts" else " seconds"
-            raise ValueError(f"{name} is a number of at least {least}{unit}, not {value!r}")

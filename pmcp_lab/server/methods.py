@@ -19,13 +19,14 @@ from mcp_types import (
 from pydantic import BaseModel
 
 from pmcp_lab.errors import INTERNAL_ERROR, INVALID_PARAMS, InvalidTransition, LabError, LimitExceeded, StoreError
-from pmcp_lab.execution import Executor
+from pmcp_lab.execution import Executor, TaskKey
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION
+from pmcp_lab.server.callers import Callers
 from pmcp_lab.server.compat import CancelParams, finished_by_client, wrapped
 from pmcp_lab.server.delivery import Questions, Reports
-from pmcp_lab.server.request import OwnerOf, Request, check_task_name, is_modern
-from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
+from pmcp_lab.server.request import Request, check_task_name, is_modern
+from pmcp_lab.tasks import TaskRecord, TaskStore
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +77,12 @@ def speaks_jsonrpc(handler: Handler[P]) -> Handler[P]:
     return answer
 
 
-def as_mcp_error(error: LabError) -> MCPError:
+def as_mcp_error(error: LabError, *, logged: bool = False) -> MCPError:
+    """What a caller is told; what only the server's people may know is logged, unless it was."""
     if isinstance(error, StoreError):
         # It names files and hosts, which are no business of a client's.
-        logger.error("the task store can't be used: %s", error)
+        if not logged:
+            logger.error("the task store can't be used: %s", error)
         return MCPError(error.code, "the server can't use its task store at the moment; try again later")
     return MCPError(error.code, error.message, error.data)
 
@@ -95,14 +98,14 @@ class TaskMethods:
         self,
         store: TaskStore,
         executor: Executor,
-        owner_of: OwnerOf,
+        callers: Callers,
         client_writes: ClientWrites,
         *,
         pmcp_compat: bool = False,
     ) -> None:
         self._store = store
         self._executor = executor
-        self._owner_of = owner_of
+        self._callers = callers
         self._client_writes = client_writes
         self._pmcp_compat = pmcp_compat
         self._questions = Questions(store)
@@ -122,41 +125,41 @@ class TaskMethods:
     @speaks_jsonrpc
     async def get(self, ctx: Request, params: GetTaskRequestParams) -> Body:
         _admit(ctx, params.task_id)
-        record = await self._store.get(self._owner_of(ctx), params.task_id)
+        record = await self._store.get(*self._key(ctx, params.task_id))
         self.reports.fetched(ctx.session, record)
         return self._encode(ctx, record)
 
     @speaks_jsonrpc
     async def result(self, ctx: Request, params: GetTaskPayloadRequestParams) -> Body:
-        record = await self._questions.carry_until_done(ctx, self._owner_of(ctx), params.task_id)
+        record = await self._questions.carry_until_done(ctx, *self._key(ctx, params.task_id))
         self.reports.fetched(ctx.session, record)
         return _outcome(record)
 
     @speaks_jsonrpc
     async def list(self, ctx: Request, params: PaginatedRequestParams) -> Body:
-        page = await self._store.list(self._owner_of(ctx), cursor=params.cursor)
+        page = await self._callers.page(ctx, params.cursor)
         body: Body = {"tasks": [legacy.encode_task(record.state()) for record in page.records]}
         return body | ({"nextCursor": page.next_cursor} if page.next_cursor else {})
 
     @speaks_jsonrpc
     async def cancel(self, ctx: Request, params: CancelParams) -> Body:
         _admit(ctx, params.task_id)
-        owner = self._owner_of(ctx)
+        key = self._key(ctx, params.task_id)
         try:
-            record = await self._end(owner, params)
+            record = await self._end(key, params)
         except InvalidTransition:
             if is_modern(ctx):
                 return {}
             raise
-        await self._executor.cancel((owner, params.task_id))
+        await self._executor.cancel(key)
         return {} if is_modern(ctx) else self._encode(ctx, record)
 
-    async def _end(self, owner: Owner, params: CancelParams) -> TaskRecord:
+    async def _end(self, key: TaskKey, params: CancelParams) -> TaskRecord:
         if params.result is None:
-            return await self._store.cancel(owner, params.task_id)
-        result = finished_by_client(await self._store.get(owner, params.task_id), params.result)
+            return await self._store.cancel(*key)
+        result = finished_by_client(await self._store.get(*key), params.result)
         try:
-            return await self._store.complete(owner, params.task_id, result, message="its client has finished it")
+            return await self._store.complete(*key, result, message="its client has finished it")
         except LimitExceeded as error:
             # A result of the server's own that is too big is its fault; this one is the client's.
             raise LabError(error.message, code=INVALID_PARAMS) from error
@@ -164,15 +167,18 @@ class TaskMethods:
     @speaks_jsonrpc
     async def update(self, ctx: Request, params: UpdateParams) -> Body:
         _admit(ctx, params.task_id)
-        await self._store.answer(self._owner_of(ctx), params.task_id, params.input_responses)
+        await self._store.answer(*self._key(ctx, params.task_id), params.input_responses)
         return {}
 
     @speaks_jsonrpc
     async def set_variables(self, ctx: Request, params: SetVariablesParams) -> Body:
         _admit(ctx, params.task_id)
-        owner, task_id, variables = self._owner_of(ctx), params.task_id, params.variables
-        free = self._client_writes(await self._store.get(owner, task_id), variables)
-        return self._encode(ctx, await self._store.set_variables(owner, task_id, variables, by_client=not free))
+        key, variables = self._key(ctx, params.task_id), params.variables
+        free = self._client_writes(await self._store.get(*key), variables)
+        return self._encode(ctx, await self._store.set_variables(*key, variables, by_client=not free))
+
+    def _key(self, ctx: Request, task_id: str) -> TaskKey:
+        return self._callers.owner_of(ctx, task_id), task_id
 
     def _encode(self, ctx: Request, record: TaskRecord) -> Body:
         if is_modern(ctx):

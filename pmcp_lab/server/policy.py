@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pmcp_lab.errors import VariableError
-from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.protocol.durations import Duration, milliseconds
 
 Support = Literal["forbidden", "optional", "required"]
 """Whether a tool can, or must, run as a task (`execution.taskSupport`, MCP 2025-11-25)."""
@@ -26,8 +26,9 @@ class Policy:
 
     Args:
         support: Whether it can, or must, run as a task.
-        ttl: How long its tasks are kept unless the client asks otherwise: milliseconds or "1h"; None is the store's.
-        poll_interval: Milliseconds or "500ms" clients are asked to leave between polls; None is the store's.
+        ttl: How long its tasks are kept unless the client asks otherwise: seconds, text such as "1h", or a
+            `timedelta`; None is the store's.
+        poll_interval: What clients are asked to leave between polls, likewise; None is the store's.
         on_lost: What becomes of a task whose process ended before it did.
         concurrency: How many of its tasks run at a time in one process; None is without limit of its own.
         client_variables: Which variables clients may write; None is any but those the server wrote.
@@ -39,8 +40,8 @@ class Policy:
     """
 
     support: Support = "optional"
-    ttl: str | int | None = None
-    poll_interval: str | int | None = None
+    ttl: Duration | None = None
+    poll_interval: Duration | None = None
     on_lost: OnLost = "fail"
     concurrency: int | None = None
     client_variables: ClientVariables | None = None
@@ -53,8 +54,8 @@ class Policy:
         for name, value, kind in (("support", self.support, Support), ("on_lost", self.on_lost, OnLost)):
             if value not in typing.get_args(kind):
                 raise ValueError(f"{name} is one of {', '.join(typing.get_args(kind))}, not {value!r}")
-        object.__setattr__(self, "ttl_ms", milliseconds(self.ttl))
-        object.__setattr__(self, "poll_interval_ms", milliseconds(self.poll_interval))
+        object.__setattr__(self, "ttl_ms", milliseconds(self.ttl, "ttl"))
+        object.__setattr__(self, "poll_interval_ms", milliseconds(self.poll_interval, "poll_interval"))
         limit: Any = self.concurrency
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"concurrency is a number of at least 1, not {limit!r}")

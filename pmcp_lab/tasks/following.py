@@ -1,19 +1,39 @@
-"""A task's changes as they come, made of a backend's word that there are some."""
+"""A task's changes as they come, made of a backend's word that there are some.
+
+`follow` is for one who waits for one task. `Followers` is for the many who are called: they share one watch of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
+from pmcp_lab.errors import LabError, StoreError
 from pmcp_lab.tasks.backends import Changes
+from pmcp_lab.tasks.background import Background
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
 if TYPE_CHECKING:
     from pmcp_lab.tasks.store import TaskStore
+
+logger = logging.getLogger(__name__)
+
+_EXPIRY: Final = 30.0
+"""Seconds within which it is noticed that a followed task has expired, and what that cost is given back."""
+
+_AT_ONCE: Final = 500
+"""Tasks whose expiry is looked at in one piece."""
+
+_SAME: Final = 60.0
+"""Seconds for which trouble with the storage is logged once, however many watches it breaks."""
 
 
 async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
@@ -44,3 +64,183 @@ async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes)
 def _visible(record: TaskRecord) -> TaskRecord:
     # A runner's heartbeats are nobody else's business.
     return replace(record, lease=None, seq=0)
+
+
+class Shown:
+    """A state of a task, the same object for all who follow it.
+
+    Attributes:
+        encoded: What the first of them has made of it, for the others.
+    """
+
+    __slots__ = ("encoded", "record")
+
+    def __init__(self, record: TaskRecord) -> None:
+        self.record = record
+        self.encoded: Any = None
+
+
+class Follower(Protocol):
+    """Who is called, on the event loop it joined on; neither call may raise or take long."""
+
+    def changed(self, shown: Shown) -> None:
+        """The task as it is now. What came in between was not worth a call; a state that is terminal is the last."""
+        ...
+
+    def lost(self, task_id: str, error: LabError) -> None:
+        """Nothing more will be heard of it: it has gone (`TaskNotFound`), or can't be read (`StoreError`)."""
+        ...
+
+
+class _Watched:
+    """One task that is followed on one event loop."""
+
+    __slots__ = ("followers", "key", "seen", "shown", "watch")
+
+    def __init__(self, key: tuple[Owner, str], record: TaskRecord) -> None:
+        self.key = key
+        self.shown = Shown(record)
+        self.seen = record.seq
+        # Not a set: they are called in the order they came.
+        self.followers: dict[Follower, None] = {}
+        self.watch: asyncio.Task[None] | None = None
+
+    def offer(self, record: TaskRecord) -> None:
+        """The record as somebody has just read it, which need not be the newest one."""
+        if record.seq <= self.seen:
+            return
+        self.seen = record.seq
+        if record.live and _visible(record) == _visible(self.shown.record):
+            return
+        self.shown = Shown(record)
+        for follower in tuple(self.followers):
+            follower.changed(self.shown)
+
+
+class _Here:
+    """What is followed on one event loop."""
+
+    def __init__(self) -> None:
+        self.watched: dict[tuple[Owner, str], _Watched] = {}
+        self.background = Background()
+        self.sweeping: asyncio.TimerHandle | None = None
+
+
+class Followers:
+    """Those who are called when tasks of a store change. All who follow a task on one event loop share one watch of it.
+
+    Args:
+        expiry: Seconds within which it is noticed that a followed task has expired.
+    """
+
+    def __init__(self, store: TaskStore, *, expiry: float = _EXPIRY) -> None:
+        self._store = store
+        self._expiry = expiry
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        self._said = ("", 0.0)
+
+    @property
+    def background(self) -> Background:
+        """For what followers do when they are called, if there may be many of them."""
+        return self._here.background
+
+    def join(self, record: TaskRecord, follower: Follower) -> None:
+        """Call the follower with the task's present state, before this returns, and with each one to come.
+
+        Args:
+            record: The task, read just now; what has changed since then is not missed.
+        """
+        here, key = self._here, (record.owner, record.task_id)
+        watched = here.watched.get(key)
+        if watched is None:
+            if not record.live:
+                follower.changed(Shown(record))
+                return
+            watched = here.watched[key] = _Watched(key, record)
+            self._start(here, watched)
+        else:
+            watched.offer(record)
+        if watched.shown.record.live:
+            watched.followers[follower] = None
+        follower.changed(watched.shown)
+
+    def leave(self, owner: Owner, task_id: str, follower: Follower) -> None:
+        """Call it no more about this task, if it was to be."""
+        here = self._here
+        watched = here.watched.get((owner, task_id))
+        if watched is None or follower not in watched.followers:
+            return
+        del watched.followers[follower]
+        if not watched.followers:
+            # A thousand watches that end at once would take longer than one turn of the event loop should.
+            here.background.add(partial(self._stop, here, watched))
+
+    @property
+    def _here(self) -> _Here:
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            # What they have left keeps closed ones alive.
+            for closed in [one for one in self._loops if one.is_closed()]:
+                del self._loops[closed]
+            here = self._loops[loop] = _Here()
+        return here
+
+    def _start(self, here: _Here, watched: _Watched) -> None:
+        loop = asyncio.get_running_loop()
+        # In an empty context: it is for everybody, and must not have the credentials of who came first.
+        watched.watch = loop.create_task(self._watch(here, watched), name="watch of a task", context=Context())
+        if here.sweeping is None:
+            here.sweeping = loop.call_later(self._expiry, self._sweep, here, context=Context())
+
+    def _stop(self, here: _Here, watched: _Watched) -> None:
+        if not watched.followers and watched.watch is not None and here.watched.get(watched.key) is watched:
+            del here.watched[watched.key]
+            watched.watch.cancel()
+
+    async def _watch(self, here: _Here, watched: _Watched) -> None:
+        (owner, task_id), this = watched.key, watched.watch
+        try:
+            async with self._store.backend.watch(owner, task_id) as changes:
+                while True:
+                    record = await self._store.get(owner, task_id)
+                    watched.offer(record)
+                    if not record.live:
+                        break
+                    await changes.wait()
+        except LabError as error:
+            self._lose(watched, error)
+        except Exception as error:
+            logger.exception("the watch of task %s failed", task_id)
+            self._lose(watched, StoreError(f"task {task_id} can't be watched: {error}"))
+        finally:
+            if here.watched.get(watched.key) is watched and watched.watch is this:
+                del here.watched[watched.key]
+
+    def _lose(self, watched: _Watched, error: LabError) -> None:
+        if isinstance(error, StoreError):
+            now = asyncio.get_running_loop().time()
+            if self._said[0] != str(error) or now - self._said[1] > _SAME:
+                logger.error("tasks can't be watched any more: %s", error)
+                self._said = (str(error), now)
+        followers, watched.followers = tuple(watched.followers), {}
+        for follower in followers:
+            follower.lost(watched.key[1], error)
+
+    def _sweep(self, here: _Here) -> None:
+        here.sweeping = None
+        watched = tuple(here.watched.values())
+        for start in range(0, len(watched), _AT_ONCE):
+            here.background.add(partial(self._look_at, here, watched[start : start + _AT_ONCE]))
+        if watched:
+            loop = asyncio.get_running_loop()
+            here.sweeping = loop.call_later(self._expiry, self._sweep, here, context=Context())
+
+    def _look_at(self, here: _Here, some: tuple[_Watched, ...]) -> None:
+        for watched in some:
+            expires = watched.shown.record.expires
+            gone = expires is not None and not self._store.seconds_left(expires)
+            if gone and here.watched.get(watched.key) is watched and watched.watch:
+                # It may have been given more time since: whoever begins to watch looks first.
+                watched.watch.cancel()
+                self._start(here, watched)

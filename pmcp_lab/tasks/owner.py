@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import quote
 
 Owner = tuple[str, ...]
-"""The kind of identity, then its parts: `("subject", issuer, subject)`, `("client", id)`, `("session", id)`."""
+"""The kind of identity, then its parts: `("subject", issuer, subject)`, `("client", id)`, `("network", tag)`."""
 
 LOCAL: Owner = ("local",)
 """The one owner of a server that can't tell its callers apart."""
+
+_NETWORK: Final = "network"
+_TAG: Final = re.compile(r"[0-9a-f]{12}")
 
 
 def resolve_owner(
@@ -32,6 +37,26 @@ def resolve_owner(
     return LOCAL
 
 
+def network_owner(tag: str) -> Owner:
+    """Of tasks whose callers have no credentials, and count by the network they come from.
+
+    Args:
+        tag: Twelve hexadecimal digits that stand for the network.
+    """
+    return (_NETWORK, tag)
+
+
+def task_suffix(owner: Owner) -> str:
+    """What the ids of an owner's tasks end with, so that `owner_named` finds the owner."""
+    return f".{owner[1]}" if owner[0] == _NETWORK else ""
+
+
+def owner_named(task_id: str) -> Owner:
+    """Whose a task is that its id alone gives access to. Credentials are never made up for by an id."""
+    _, dot, tag = task_id.rpartition(".")
+    return network_owner(tag) if dot and _TAG.fullmatch(tag) else LOCAL
+
+
 def check_owner(owner: object) -> None:
     """Raise `TypeError` unless it is one: a plain string, too, is a sequence of texts."""
     if not isinstance(owner, tuple) or not owner or not all(isinstance(part, str) for part in owner):
@@ -40,7 +65,7 @@ def check_owner(owner: object) -> None:
 
 def anonymous(owner: Owner) -> bool:
     """Whether nobody vouched for this owner."""
-    return owner[0] in ("local", "session") or not any(owner[1:])
+    return owner[0] in ("local", "session", _NETWORK) or not any(owner[1:])
 
 
 def owner_key(owner: Owner) -> str:

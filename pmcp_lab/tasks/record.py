@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from pmcp_lab.protocol import TaskState, TaskStatus
-from pmcp_lab.tasks.owner import Owner
+from pmcp_lab.tasks.owner import LOCAL, Owner, task_suffix
 
 
 class _NoResult(enum.Enum):
@@ -82,9 +82,9 @@ class TaskRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         created: Truncated to milliseconds, as every moment here.
-        ttl: Milliseconds granted, counted from `created`; None keeps it for good.
+        ttl: Milliseconds granted, as on the wire, counted from `created`; None keeps it for good.
         expires: The moment after which the task is gone; moves when the ttl does.
-        poll_interval: Milliseconds.
+        poll_interval: Milliseconds, as on the wire.
         method: The request that made the task (`tools/call`) or a workflow's name.
         client_variables: Names of variables the client wrote, which it may write again.
         progress: 0..1.
@@ -163,9 +163,12 @@ def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRe
     return record
 
 
-def new_task_id() -> str:
-    """A UUIDv4: 122 random bits, because an id may act as a bearer token where callers have no identity."""
-    return str(uuid.uuid4())
+def new_task_id(owner: Owner = LOCAL) -> str:
+    """A UUIDv4: 122 random bits, because an id is a bearer token where callers have no identity.
+
+    There it also says whose the task is; see `owner_named`.
+    """
+    return f"{uuid.uuid4()}{task_suffix(owner)}"
 
 
 def truncated(moment: datetime) -> datetime:

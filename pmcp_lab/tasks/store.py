@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -25,14 +26,16 @@ from pmcp_lab.errors import (
     ConcurrentModification,
     LabError,
     LimitExceeded,
+    QuotaExceeded,
     TaskNotFound,
     TaskNotReady,
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.protocol.durations import Duration, milliseconds, written
 from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
-from pmcp_lab.tasks.following import follow
+from pmcp_lab.tasks.following import Followers, follow
 from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
@@ -100,8 +103,8 @@ class TaskStore:
         owner: Owner,
         *,
         method: str = "tools/call",
-        ttl: int | None = None,
-        poll_interval: int | None = None,
+        ttl: Duration | None = None,
+        poll_interval: Duration | None = None,
         job: Job | None = None,
         variables: Mapping[str, Any] | None = None,
         message: str | None = None,
@@ -111,32 +114,32 @@ class TaskStore:
 
         Args:
             lease: Who runs it from birth, so that it is missed if the process ends before it claims it.
-            ttl: Milliseconds; None takes the default.
-            poll_interval: Milliseconds; None takes the store's.
+            ttl: How long it is kept: seconds, text such as "1h", or a `timedelta`; None takes the default.
+            poll_interval: Likewise; None takes the store's.
 
         Raises:
             LimitExceeded: The owner may not create tasks, has too many, or asks for too long a ttl; or the job's
                 arguments are too big or not JSON.
-            LabError: The ttl or poll interval is not a whole number of milliseconds (-32602).
+            LabError: The ttl or poll interval is not a duration (-32602).
             VariableError: The variables are not allowed.
             TypeError: `owner` is not a tuple of texts.
         """
         check_owner(owner)
         if not self.limits.allow_anonymous and anonymous(owner):
             raise LimitExceeded("anonymous access to tasks is not allowed here: authenticate first")
-        self._check_ttl(ttl)
-        _check_count("poll interval", poll_interval)
-        granted = self.limits.default_ttl if ttl is None else ttl
+        asked = self._ttl(ttl)
+        granted = self.limits.default_ttl_ms if asked is None else asked
+        pause = _milliseconds("poll_interval", poll_interval)
         now = self.now()
         record = TaskRecord(
-            task_id=new_task_id(),
+            task_id=new_task_id(owner),
             owner=owner,
             message=message,
             created=now,
             updated=now,
             ttl=granted,
             expires=expiry(now, granted),
-            poll_interval=poll_interval or self.limits.poll_interval,
+            poll_interval=pause or self.limits.poll_interval_ms,
             method=method,
             job=None if job is None else self._plain_job(job),
             lease=lease,
@@ -145,7 +148,7 @@ class TaskStore:
         try:
             await self.backend.insert(record, quota=self.limits.tasks_per_owner, now=now - self._skew)
         except QuotaReached:
-            raise LimitExceeded(
+            raise QuotaExceeded(
                 f"there are already {self.limits.tasks_per_owner} unfinished tasks: "
                 "cancel some or wait until they finish or expire"
             ) from None
@@ -172,30 +175,30 @@ class TaskStore:
         message: str | None = None,
         progress: float | None = None,
         variables: Mapping[str, Any] | None = None,
-        ttl: int | None = None,
+        ttl: Duration | None = None,
     ) -> TaskRecord:
         """Change any of status, message, progress, variables and ttl in one write; None leaves as it is.
 
         Args:
             progress: 0..1.
-            ttl: Milliseconds from creation; moves the expiry.
+            ttl: Counted from creation, in seconds, as text such as "1h", or a `timedelta`; moves the expiry.
 
         Raises:
             TaskNotFound: See `get`.
             InvalidTransition: The status can't follow, or the task is over (only variables and ttl may still change).
             LimitExceeded: The ttl is above the maximum.
-            LabError: Progress is no fraction, or the ttl no whole number of milliseconds (-32602).
+            LabError: Progress is no fraction, or the ttl no duration (-32602).
             VariableError: The variables are not allowed.
         """
         _check_fraction(progress)
-        self._check_ttl(ttl)
+        asked = self._ttl(ttl)
 
         def change(record: TaskRecord) -> TaskRecord:
             if status is not None:
                 check_move(record, status)
             elif (message is not None or progress is not None) and not record.live:
                 raise refusal(record, record.status)
-            granted = record.ttl if ttl is None else ttl
+            granted = record.ttl if asked is None else asked
             lease = in_phase(record.lease, "asking") if status is TaskStatus.INPUT_REQUIRED else record.lease
             return replace(
                 record,
@@ -204,7 +207,7 @@ class TaskStore:
                 progress=record.progress if progress is None else float(progress),
                 variables=merge(record.variables, variables, self.limits) if variables else record.variables,
                 ttl=granted,
-                expires=record.expires if ttl is None else expiry(record.created, granted),
+                expires=record.expires if asked is None else expiry(record.created, granted),
                 lease=lease,
             )
 
@@ -385,6 +388,11 @@ class TaskStore:
         ):
             yield feed
 
+    @cached_property
+    def followers(self) -> Followers:
+        """For those who are called when a task changes: any number of them cost one watch of it."""
+        return Followers(self)
+
     async def change(self, owner: Owner, task_id: str, change: Change, *, silent: bool = False) -> TaskRecord:
         """Replace a record by compare-and-swap, again and again until nobody was faster.
 
@@ -458,12 +466,13 @@ class TaskStore:
         """Until what expires at this moment is gone."""
         return max(0.0, (expires - self._expiring()) / timedelta(seconds=1))
 
-    def _check_ttl(self, ttl: int | None) -> None:
-        _check_count("ttl", ttl)
-        if ttl is not None and self.limits.max_ttl is not None and ttl > self.limits.max_ttl:
+    def _ttl(self, ttl: Duration | None) -> int | None:
+        asked, longest = _milliseconds("ttl", ttl), self.limits.max_ttl_ms
+        if asked is not None and longest is not None and asked > longest:
             raise LimitExceeded(
-                f"TTL of {ttl} ms is above the maximum of {self.limits.max_ttl} ms", code=INVALID_PARAMS
+                f"a ttl of {written(asked)} is above the maximum of {written(longest)}", code=INVALID_PARAMS
             )
+        return asked
 
     def _plain_job(self, job: Job) -> Job:
         limit = self.limits.argument_bytes
@@ -479,9 +488,11 @@ def _check_fraction(value: object) -> None:
         raise LabError(f"progress is a fraction from 0 to 1, not {value!r}", code=INVALID_PARAMS)
 
 
-def _check_count(what: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise LabError(f"a {what} is a whole number of milliseconds, at least 0, not {value!r}", code=INVALID_PARAMS)
+def _milliseconds(what: str, given: Duration | None) -> int | None:
+    try:
+        return milliseconds(given, what)
+    except ValueError as error:
+        raise LabError(str(error), code=INVALID_PARAMS) from None
 
 
 def _reports_error(result: Any) -> bool:

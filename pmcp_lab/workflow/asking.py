@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.protocol.task import from_timestamp, to_timestamp
-from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.workflow.deciding import CLOSED, decides, form, misfit
 from pmcp_lab.workflow.definition import No, Step
 from pmcp_lab.workflow.progress import Progress

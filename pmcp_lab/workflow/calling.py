@@ -18,7 +18,7 @@ from pmcp_lab.protocol.handoff import STEP, TASK_ID
 from pmcp_lab.protocol.meta import TASKS_EXTENSION, fraction
 from pmcp_lab.server import Support, Tasks
 from pmcp_lab.server.request import Request, is_legacy
-from pmcp_lab.tasks import NO_RESULT, Owner
+from pmcp_lab.tasks import NO_RESULT, Job, TaskRecord
 from pmcp_lab.workflow.plan import failed
 
 _OURS: Final = frozenset({TASK_ID, STEP, "progressToken"})
@@ -78,7 +78,7 @@ class Caller:
         chain: What comes after the workflows on the server: everything.
     """
 
-    def __init__(self, ctx: Request, chain: CallNext, tasks: Tasks, owner: Owner, *, detached: bool = False) -> None:
+    def __init__(self, ctx: Request, chain: CallNext, tasks: Tasks, *, detached: bool = False) -> None:
         self.session = StepSession(ctx.session, detached=detached)
         self._ctx = replace(
             ctx,
@@ -88,7 +88,10 @@ class Caller:
         self._meta = _without((ctx.params or {}).get("_meta") or {}, _OURS)
         self._chain = chain
         self._tasks = tasks
-        self._owner = owner
+
+    async def create(self, *, job: Job, **fields: Any) -> TaskRecord:
+        """The task of a workflow that the request begins. Raises as `TaskStore.create`."""
+        return await self._tasks.create(self._ctx, job=job, **fields)
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The tool's `CallToolResult`, of a call that became a task too; what refused the call is a failure.
@@ -131,7 +134,7 @@ class Caller:
 
     async def _result_of(self, task_id: str) -> dict[str, Any]:
         record = None
-        async with self._tasks.store.watch(self._owner, task_id) as feed:
+        async with self._tasks.store.watch(self._tasks.owner_of(self._ctx, task_id), task_id) as feed:
             async for current in feed:
                 record = current
         if record is not None and isinstance(record.result, dict):

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from pmcp_lab.errors import LabError, VariableError, WorkflowInvalid, nearest
 from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.protocol.meta import check_variable_name
-from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.workflow.checking_decisions import Problem, of_decision
 from pmcp_lab.workflow.definition import (
     Constant,

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, SchemaError
 
 from pmcp_lab.errors import nearest
-from pmcp_lab.tasks.limits import milliseconds
+from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.workflow.deciding import misfit
 from pmcp_lab.workflow.definition import SequentialWorkflow, Step, StepOutput
 

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pmcp_lab.errors import WorkflowInvalid
+from pmcp_lab.protocol.durations import Duration, as_duration, seconds
 from pmcp_lab.protocol.handoff import Execution
 
 ArgumentType = Literal["string", "number", "integer", "boolean"]
@@ -171,7 +172,7 @@ class Step(_Model):
         on_no: What becomes of the workflow when a person declines, or the answer is not what `proceed_if` wants:
             "stop" it there, "skip" the rest and be done, or "fail". Until a person has agreed, nobody does this step or
             a later one.
-        within: How long a person has, such as "2d".
+        within: How long a person has: seconds, text such as "2d", or a `timedelta`.
         otherwise: What counts when nobody answered within that: "stop", "skip" or "fail", or an answer. A deadline is a
             moment on the clock of the server that asked; the one that acts on it may be off by as much as their clocks
             differ. An answer that comes late, and before a server has acted, counts.
@@ -180,8 +181,8 @@ class Step(_Model):
         undo: What takes it back when the workflow stops, fails, or is to be undone: a tool, or a tool and arguments.
         retryable: It may run twice. When its process ends meanwhile, it is run again by itself.
         retries: How often it is tried once more at once.
-        backoff: Seconds before the first of those; each further one waits twice as long.
-        timeout: Seconds.
+        backoff: Before the first of those, in seconds or as text such as "500ms"; each further one waits twice as long.
+        timeout: How long it may take, likewise.
         optional: The workflow goes on when it fails; it is skipped when its values are not there.
     """
 
@@ -197,14 +198,14 @@ class Step(_Model):
     answer: Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_fields)] = Field(default_factory=dict)
     proceed_if: Annotated[dict[str, Any], BeforeValidator(_as_condition)] = Field(default_factory=dict)
     on_no: No = "stop"
-    within: str | None = None
+    within: Annotated[Duration, BeforeValidator(as_duration)] | None = None
     otherwise: No | dict[str, Any] | None = None
     guarded: bool = False
     undo: Annotated[Undo, BeforeValidator(_as_undo)] | None = None
     retryable: bool = False
     retries: Annotated[int, Field(ge=0, le=100)] = 0
-    backoff: Annotated[float, Field(ge=0, le=3600)] = 0.5
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    backoff: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)] = 0.5
+    timeout: Annotated[float, BeforeValidator(seconds), Field(gt=0)] | None = None
     optional: bool = False
 
     @property
@@ -219,7 +220,7 @@ class SequentialWorkflow(_Model):
         name: Of the prompt.
         description: What it does, as the end of "I want to …".
         instructions: Said before everything else, with prompt arguments filled in.
-        ttl: How long its tasks are kept, in milliseconds or as "1h"; None is the store's.
+        ttl: How long its tasks are kept: seconds, text such as "1h", or a `timedelta`; None is the store's.
     """
 
     name: str
@@ -228,7 +229,7 @@ class SequentialWorkflow(_Model):
     arguments: tuple[Argument, ...] = ()
     steps: tuple[Step, ...] = ()
     instructions: tuple[str, ...] = ()
-    ttl: str | int | None = None
+    ttl: Annotated[Duration, BeforeValidator(as_duration)] | None = None
 
     def __init__(self, name: str = "", description: str = "", **more: Any) -> None:
         super().__init__(**{"name": name, "description": description, **more})

@@ -30,9 +30,11 @@ from pmcp_lab.protocol import handoff, meta
 from pmcp_lab.protocol.handoff import WorkflowState
 from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.server import Tasks
+from pmcp_lab.server.callers import ACTING_FOR
 from pmcp_lab.server.methods import as_mcp_error
-from pmcp_lab.server.request import ACTING_FOR, Request
-from pmcp_lab.tasks import LOCAL, Owner, TaskRecord
+from pmcp_lab.server.request import Request
+from pmcp_lab.tasks import Owner, TaskRecord
+from pmcp_lab.tasks.owner import owner_named
 from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.answers import Answer, add_tool, answered, can_be_asked, check_responses, tool_name
 from pmcp_lab.workflow.calling import Caller, wire
@@ -135,13 +137,14 @@ class Workflows:
         self._tasks.recover_also(self._recover)
         return server
 
-    async def resume(self, task_id: str, *, owner: Owner = LOCAL, again: bool = True) -> WorkflowState:
+    async def resume(self, task_id: str, *, owner: Owner | None = None, again: bool = True) -> WorkflowState:
         """Go on with a workflow, and try once more what may be tried again. For the server's own process.
 
-        Args:
-            again: Whether to try anything again.
-
         Steps run as requests that the server makes of itself, so without a client's credentials.
+
+        Args:
+            owner: Of the task; None is whom the id names, see `owner_named`.
+            again: Whether to try anything again.
 
         Raises:
             TaskNotFound: There is no such task.
@@ -150,10 +153,11 @@ class Workflows:
         """
         from mcp import Client
 
-        workflow = self._of(await self._tasks.store.get(owner, task_id))
+        whose = owner or owner_named(task_id)
+        workflow = self._of(await self._tasks.store.get(whose, task_id))
         if self._server is None:
             raise LabError("these workflows are on no server yet: call workflows.attach(server) before")
-        acting, trying = ACTING_FOR.set(owner), _AGAIN.set(again)
+        acting, trying = ACTING_FOR.set(whose), _AGAIN.set(again)
         try:
             with self._tasks.kept_open():
                 async with Client(self._server) as client:
@@ -184,7 +188,8 @@ class Workflows:
                 return await self._pass_on(ctx, call_next)
             case "tasks/cancel":
                 result = await call_next(ctx)
-                self._leader.stop((self._tasks.owner_of(ctx), str(params.get("taskId"))))
+                task_id = str(params.get("taskId"))
+                self._leader.stop((self._tasks.owner_of(ctx, task_id), task_id))
                 return result
             case "tasks/update":
                 await self._check_answers(ctx, params)
@@ -267,12 +272,11 @@ class Workflows:
         if action is not None and named is None:
             raise LabError(f"to {action.kind}, name the workflow's task", code=INVALID_PARAMS)
         check_arguments(workflow, arguments, complete=named is None)
-        owner, tools = self._tasks.owner_of(ctx), await self._tools()
-        caller = Caller(ctx, exchange.chain, self._tasks, owner)
+        tools, caller = await self._tools(), Caller(ctx, exchange.chain, self._tasks)
         if named is None:
-            led = await self._leader.begin(owner, workflow, arguments, ctx.protocol_version, tools, caller)
+            led = await self._leader.begin(workflow, arguments, ctx.protocol_version, tools, caller)
         else:
-            record = await self._tasks.store.get(owner, named[0])
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, named[0]), named[0])
             led = await self._leader.resume(
                 record, workflow, arguments, tools, caller, action=action, again=_AGAIN.get()
             )
@@ -294,9 +298,9 @@ class Workflows:
             exchange = _EXCHANGE.get()
             if exchange is None:
                 raise MCPError(INTERNAL_ERROR, f"workflow {workflow.name!r} is only answered by a client's request")
-            ctx, owner = exchange.ctx, self._tasks.owner_of(exchange.ctx)
-            caller = Caller(ctx, exchange.chain, self._tasks, owner)
+            ctx, caller = exchange.ctx, Caller(exchange.ctx, exchange.chain, self._tasks)
             try:
+                owner = self._tasks.owner_of(ctx, task_id)
                 record, tools = await self._tasks.store.get(owner, task_id), await self._tools()
                 if record.method != workflow.name:
                     raise LabError(f"task {task_id} is none of workflow {workflow.name!r}", code=INVALID_PARAMS)
@@ -318,7 +322,8 @@ class Workflows:
         """Refuse an answer that does not fit its form, before it is recorded."""
         responses = params.get("inputResponses")
         try:
-            record = await self._tasks.store.get(self._tasks.owner_of(ctx), str(params.get("taskId")))
+            task_id = str(params.get("taskId"))
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             workflow = self._by_name.get(record.method)
             if workflow is not None and record.live and isinstance(responses, Mapping):
                 check_responses(kept.load(record, workflow), responses)
@@ -331,9 +336,8 @@ class Workflows:
     # --- continuation ---
 
     async def _continue(self, ctx: Request, call_next: CallNext, task_id: str, step: str | None) -> HandlerResult:
-        owner = self._tasks.owner_of(ctx)
         try:
-            record = await self._tasks.store.get(owner, task_id)
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             if record.method not in self._by_name and self._known_elsewhere(record):
                 return await self._pass_on(ctx, call_next)
             workflow, tools = self._of(record), await self._tools()
@@ -347,7 +351,7 @@ class Workflows:
                 leader=self._leader,
                 tools=tools,
                 guarded=self._guarded.keys(),
-                caller=Caller(ctx, call_next, self._tasks, owner),
+                caller=Caller(ctx, call_next, self._tasks),
             )
         except LabError as error:
             raise as_mcp_error(error) from error
@@ -393,10 +397,9 @@ class Workflows:
 
     async def _go_on(self, ctx: Request, chain: CallNext, task_id: str) -> None:
         try:
-            owner = self._tasks.owner_of(ctx)
-            record = await self._tasks.store.get(owner, task_id)
+            record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             if record.method in self._by_name:
-                caller = Caller(ctx, chain, self._tasks, owner, detached=True)
+                caller = Caller(ctx, chain, self._tasks, detached=True)
                 led = await self._leader.go_on(record, self._of(record), await self._tools(), caller)
                 if led is not None:
                     self._told(led, ctx)
@@ -409,7 +412,7 @@ class Workflows:
         """`tasks/result` carries questions of 2025-11-25 clients, and ends only with the task."""
         waited = False
         try:
-            async with self._tasks.store.watch(self._tasks.owner_of(ctx), task_id) as feed:
+            async with self._tasks.store.watch(self._tasks.owner_of(ctx, task_id), task_id) as feed:
                 async for record in feed:
                     if record.method not in self._by_name:
                         return

@@ -12,8 +12,8 @@ from mcp_types import INVALID_PARAMS
 
 from pmcp_lab.errors import LabError, WorkflowInvalid, nearest
 from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.tasks import Limits
-from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.workflow.checking import ToolSchemas, check
 from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.resolving import parse
@@ -46,7 +46,7 @@ def check_all(
 
 def _too_late(workflow: SequentialWorkflow, limits: Limits) -> Iterator[tuple[str, str]]:
     """Deadlines that a task does not live to see."""
-    ttl = limits.default_ttl if workflow.ttl is None else milliseconds(workflow.ttl)
+    ttl = limits.default_ttl_ms if workflow.ttl is None else milliseconds(workflow.ttl)
     for step in workflow.steps:
         within = milliseconds(step.within) or 0
         if ttl is not None and within >= ttl:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
+from pmcp_lab.protocol.durations import seconds
 from pmcp_lab.protocol.handoff import WORKFLOW, Ending, EndingKind, StepResult, StepState, StepStatus, read_pause
 from pmcp_lab.workflow.asking import Dismissed, asking, open_question, question, response_to
 from pmcp_lab.workflow.checking import ToolSchemas, takes
@@ -250,7 +251,7 @@ def _attempt(
             key, _ = open_question(step, progress)
             return progress, Ask(step, key, question(step, progress))
         if not isinstance(response, Mapping):
-            return refused(progress, step, response, f"nobody answered within {step.within}", None, "server"), None
+            return refused(progress, step, response, f"nobody answered within {_within(step)}", None, "server"), None
         against = objection(step, response)
         if against is not None:
             return refused(progress, step, step.on_no, against, response, by), None
@@ -275,6 +276,11 @@ def _answered(step: Step, content: Mapping[str, Any], tools: Mapping[str, ToolSc
         for name, given in content.items()
         if name in step.answer and (name not in step.proceed_if or tool is None or takes(tool, name))
     }
+
+
+def _within(step: Step) -> str:
+    """How long somebody has, as its author wrote it."""
+    return step.within if isinstance(step.within, str) else f"{seconds(step.within) or 0:g} s"
 
 
 def refused(

@@ -32,9 +32,8 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.handoff import Action, Attempt, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.here import process_name
-from pmcp_lab.tasks import Lease, Owner, TaskRecord
+from pmcp_lab.tasks import Lease, TaskRecord
 from pmcp_lab.tasks.leases import holds, leased
-from pmcp_lab.tasks.limits import milliseconds
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.workflow import record as kept
@@ -91,7 +90,6 @@ class Leader:
 
     async def begin(
         self,
-        owner: Owner,
         workflow: SequentialWorkflow,
         arguments: Mapping[str, str],
         protocol: str,
@@ -110,10 +108,9 @@ class Leader:
             # Its task is made before anything is decided about it: a question needs it.
             progress = fresh
         with anyio.CancelScope(shield=True):
-            record = await self._store.create(
-                owner,
+            record = await caller.create(
                 method=workflow.name,
-                ttl=milliseconds(workflow.ttl),
+                ttl=workflow.ttl,
                 job=kept.job(workflow, arguments, protocol),
                 variables=kept.variables_of(progress, ()),
                 lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=1),
@@ -121,7 +118,7 @@ class Leader:
             )
         led = Led(record, progress, move=move, run=_run_of(record))
         if move is None:
-            led = await self._decide((owner, record.task_id), led, tools, lambda found: found)
+            led = await self._decide((record.owner, record.task_id), led, tools, lambda found: found)
         return await self._lead(led, tools, caller)
 
     async def resume(

@@ -1,8 +1,4 @@
-"""Keeps its tasks in a SQLite file and goes on with them when it is started again: `durable.py FILE [PORT]`.
-
-Over HTTP it asks for a token, because to a server that can't tell its callers apart a new 2025-11-25 session is a
-new caller, who owns none of the old one's tasks.
-"""
+"""Keeps its tasks in a SQLite file and goes on with them when it is started again: `durable.py FILE [PORT]`."""
 
 import asyncio
 import os
@@ -10,8 +6,6 @@ import sys
 from collections import Counter
 
 import uvicorn
-from mcp.server.auth.provider import AccessToken
-from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.execution import AsyncioExecutor
@@ -24,7 +18,7 @@ FILE, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
 tasks = Tasks(
     f"sqlite:///{FILE}",
     executor=AsyncioExecutor(concurrency=5000),
-    limits=Limits(tasks_per_owner=None),
+    limits=Limits(tasks_per_owner=None, creations_per_minute=None),
     lease=1.0,
     attempts=100,
 )
@@ -38,19 +32,6 @@ async def hold(number: int, task: TaskContext) -> int:
     return number
 
 
-class Anybody:
-    async def verify_token(self, token: str) -> AccessToken:
-        return AccessToken(token=token, client_id=token, scopes=[])
-
-
-http = {
-    "token_verifier": Anybody(),
-    "auth": AuthSettings(
-        issuer_url="http://127.0.0.1:1",
-        resource_server_url=f"http://127.0.0.1:{PORT or 1}/mcp",
-        validate_token_resource=False,
-    ),
-}
 counts = Counter()
 
 
@@ -59,9 +40,7 @@ async def count(ctx, call_next):
     return await call_next(ctx)
 
 
-server = MCPServer(
-    "durable", extensions=[tasks], middleware=[tasks, count], log_level="ERROR", **(http if PORT else {})
-)
+server = MCPServer("durable", extensions=[tasks], middleware=[tasks, count], log_level="ERROR")
 
 
 @server.tool()

@@ -1,6 +1,6 @@
 """Keeps its tasks where it is told, on the port it is told, so that it can be ended and started again.
 
-python -m tests.servers.restartable STORE_URL PORT; port 0 takes a free one. Prints its URL.
+python -m tests.servers.restartable STORE_URL PORT [ANONYMOUS]; port 0 takes a free one. Prints its URL.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.server import TaskContext, Tasks
 
-tasks = Tasks(sys.argv[1], anonymous="local")
+tasks = Tasks(sys.argv[1], anonymous=sys.argv[3] if len(sys.argv) > 3 else "local", lease=0.5)
 
 
 @tasks.tool()
@@ -21,7 +21,7 @@ async def quick(text: str) -> str:
     return text
 
 
-@tasks.tool(poll_interval=20)
+@tasks.tool(poll_interval="20ms")
 async def slow(seconds: float, task: TaskContext) -> str:
     """Answer later."""
     await task.update(message="under way")

@@ -76,7 +76,7 @@ async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[T
     async with case.make() as backend:
         # There is one clock here, and time has passed when it says so.
         backend.clock_skew = 0.0
-        yield TaskStore(backend, Limits(tasks_per_owner=5, max_ttl=10_000_000), clock=clock)
+        yield TaskStore(backend, Limits(tasks_per_owner=5, max_ttl=10_000), clock=clock)
 
 
 @pytest.fixture

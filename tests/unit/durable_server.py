@@ -48,8 +48,7 @@ class DurableServer:
         self.process.wait()
 
     def connect(self, name: str, mode: str) -> lab.Server:
-        headers = {"Authorization": "Bearer tester"}
-        return lab.connect(f"http://127.0.0.1:{self.port}/mcp", name=name, mode=mode, headers=headers)
+        return lab.connect(f"http://127.0.0.1:{self.port}/mcp", name=name, mode=mode)
 
 
 def over_stdio(folder: Path, name: str, mode: str) -> lab.Server:

@@ -140,11 +140,13 @@ async def legacy(
     capabilities: Json | None = None,
     version: str = "2025-11-25",
     token: str | None = None,
+    address: str = "127.0.0.1",
 ) -> AsyncIterator[Peer]:
-    """A connected legacy peer; `target` is a URL, a command or a server in this process, `token` a bearer token."""
+    """A connected legacy peer; `target` is a URL, a command or a server in this process, `token` a bearer token,
+    `address` where it connects from."""
     headers = {"mcp-protocol-version": version, **({"authorization": f"Bearer {token}"} if token else {})}
     declared = ({"elicitation": {}} if answer else {}) if capabilities is None else capabilities
-    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=30, transport=calling_from(address)) as http:
         transport: Any
         if isinstance(target, str):
             transport = streamable_http_client(target, http_client=http)
@@ -160,14 +162,32 @@ async def legacy(
             group.cancel_scope.cancel()
 
 
+def calling_from(address: str) -> httpx2.AsyncHTTPTransport:
+    """Connections of one network peer; each address of 127.0.0.0/8 is another one."""
+    return httpx2.AsyncHTTPTransport(local_address=address)
+
+
 @asynccontextmanager
-async def serve(server: MCPServer[Any], **options: Any) -> AsyncIterator[str]:
-    """The URL of a server that runs on this event loop."""
+async def serve(
+    server: MCPServer[Any], *, believed: str | None = None, app: Any = None, **options: Any
+) -> AsyncIterator[str]:
+    """The URL of a server that runs on this event loop.
+
+    Args:
+        believed: The proxies that may say whom they speak for; uvicorn's own default if None.
+        app: What is served instead of the server's own app.
+    """
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        app = server.streamable_http_app(**options)
-        uvi = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, lifespan="on"))
+        config = uvicorn.Config(
+            app or server.streamable_http_app(**options),
+            log_level="error",
+            timeout_graceful_shutdown=1,
+            lifespan="on",
+            forwarded_allow_ips=believed,
+        )
+        uvi = uvicorn.Server(config)
         running = asyncio.create_task(uvi.serve(sockets=[listening]))
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"

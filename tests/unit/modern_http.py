@@ -74,7 +74,7 @@ class Modern:
         body = {"jsonrpc": "2.0", "id": "listening", "method": "subscriptions/listen", "params": params}
         headers = self._headers("subscriptions/listen")
         async with self.http.stream("POST", self.url, json=body, headers=headers) as stream:
-            yield _messages(stream)
+            yield messages_of(stream)
 
     def _headers(self, method: str) -> dict[str, str]:
         headers = {
@@ -85,7 +85,7 @@ class Modern:
         return headers if self.token is None else {**headers, "authorization": f"Bearer {self.token}"}
 
 
-async def _messages(stream: httpx2.Response) -> AsyncIterator[Json]:
+async def messages_of(stream: httpx2.Response) -> AsyncIterator[Json]:
     async for line in stream.aiter_lines():
         if line.startswith("data:"):
             yield json.loads(line.removeprefix("data:"))

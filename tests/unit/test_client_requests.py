@@ -38,7 +38,7 @@ class Recorder:
 def quick(recorder: Recorder) -> MCPServer[Any]:
     tasks = Tasks(anonymous="local")
 
-    @tasks.tool(support="optional", poll_interval=10)
+    @tasks.tool(support="optional", poll_interval="10ms")
     async def quick() -> str:
         await asyncio.sleep(0.05)
         return "done"

@@ -55,7 +55,7 @@ async def test_a_process_claims_a_task_once(store: TaskStore) -> None:
 
 
 async def test_no_clock_makes_a_lease_lost(store: TaskStore, clock: Clock) -> None:
-    task = await store.create(ANN, ttl=9_000_000)
+    task = await store.create(ANN, ttl=9_000)
     await store.leases.claim(ANN, task.task_id, "r#1", 1)
     clock.pass_(seconds=8_000)
     with pytest.raises(LeaseLost):
@@ -292,7 +292,7 @@ async def test_what_has_ended_needs_no_runner(store: TaskStore, end: str) -> Non
 
 
 async def test_an_expired_task_is_not_lost(store: TaskStore, clock: Clock) -> None:
-    task = await store.create(ANN, ttl=10_000_000)
+    task = await store.create(ANN, ttl=10_000)
     mine = await store.leases.claim(ANN, task.task_id, "r#1", 5)
     clock.pass_(seconds=10_010)
     with pytest.raises(TaskNotFound):
@@ -304,7 +304,7 @@ async def test_a_task_is_there_until_its_time_is_over_on_every_machine(clock: Cl
         clock_skew = 5.0
 
     store = TaskStore(Shared(), Limits(tasks_per_owner=1), clock=clock)
-    task = await store.create(ANN, ttl=10_000)
+    task = await store.create(ANN, ttl=10)
     clock.pass_(seconds=14.9)
     assert await store.cleanup_expired() == 0
     assert await store.get(ANN, task.task_id) == task
@@ -333,7 +333,7 @@ async def test_heartbeats_are_not_shown_to_who_watches() -> None:
 async def test_the_reaper_deletes_what_expires() -> None:
     store = TaskStore(MemoryBackend())
     reaper = asyncio.create_task(reap(store, longest=0.05, shortest=0.01))
-    task = await store.create(ANN, ttl=20)
+    task = await store.create(ANN, ttl="20ms")
     async with asyncio.timeout(5):
         while await store.backend.get(ANN, task.task_id) is not None:  # noqa: ASYNC110 - nobody is told of it
             await asyncio.sleep(0.01)
@@ -351,7 +351,7 @@ async def test_the_reaper_sleeps_until_something_expires(monkeypatch: pytest.Mon
 
     store = TaskStore(MemoryBackend(), Limits(max_ttl=None), clock=clock)
     for seconds in (100, 100.2, 1_000):
-        await store.create(ANN, ttl=int(seconds * 1_000))
+        await store.create(ANN, ttl=seconds)
     monkeypatch.setattr("pmcp_lab.tasks.reaper.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await reap(store)

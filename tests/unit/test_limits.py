@@ -1,14 +1,14 @@
-"""Limits are validated, and durations are read."""
+"""Limits are validated."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from pmcp_lab.tasks import Limits
-from pmcp_lab.tasks.limits import milliseconds
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ from pmcp_lab.tasks.limits import milliseconds
         {"default_ttl": None},
         {"variable_depth": "10"},
         {"max_ttl": -1},
+        {"max_ttl": True},
+        {"default_ttl": "60"},
+        {"poll_interval": 0},
         {"nonsense": 1},
     ],
 )
@@ -27,24 +30,8 @@ def test_limits_are_checked(values: dict[str, Any]) -> None:
         Limits(**values)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (None, None),
-        (0, 0),
-        (90, 90),
-        ("250ms", 250),
-        ("90s", 90_000),
-        (" 1.5 h ", 5_400_000),
-        ("5m", 300_000),
-        ("2d", 172_800_000),
-    ],
-)
-def test_durations(given: Any, expected: int | None) -> None:
-    assert milliseconds(given) == expected
-
-
-@pytest.mark.parametrize("given", [-1, "", "1", "1y", "-1s", "h", True, 1.5])
-def test_what_is_not_a_duration(given: Any) -> None:
-    with pytest.raises(ValueError, match="duration"):
-        milliseconds(given)
+def test_limits_are_durations() -> None:
+    limits = Limits(default_ttl=60, max_ttl=timedelta(hours=2), poll_interval="250ms")
+    assert (limits.default_ttl_ms, limits.max_ttl_ms, limits.poll_interval_ms) == (60_000, 7_200_000, 250)
+    assert (Limits().default_ttl_ms, Limits().max_ttl_ms, Limits().poll_interval_ms) == (3_600_000, 86_400_000, 1_000)
+    assert limits.model_copy(update={"max_ttl": None}).max_ttl_ms is None

@@ -1,4 +1,5 @@
-"""Whose task it is: real bearer tokens on a real HTTP server, two of them on one store, and callers without any."""
+"""Whose task it is: real bearer tokens on a real HTTP server, two of them on one store. Callers without any are in
+`test_callers`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
 
 from pmcp_lab.server import Limits, TaskContext, Tasks
-from pmcp_lab.server.request import Anonymous
+from pmcp_lab.server.callers import Anonymous
 from tests.unit.jsonrpc import RpcError, legacy, modern, serve
 from tests.unit.modern_http import Modern, rpc
 
@@ -40,8 +41,17 @@ class Verifier(TokenVerifier):
         return AccessToken(token=token, client_id=client, scopes=["tasks"], subject=subject, claims=claims)
 
 
-def lab(store: str, *, auth: bool = True, anonymous: Anonymous = "session") -> tuple[Tasks, MCPServer[Any]]:
-    tasks = Tasks(store, anonymous=anonymous)
+def secured() -> dict[str, Any]:
+    """What makes a server ask for the tokens of `PEOPLE`."""
+    url = AnyHttpUrl("http://127.0.0.1")
+    settings = AuthSettings(issuer_url=url, resource_server_url=url, validate_token_resource=False)
+    return {"auth": settings, "token_verifier": Verifier()}
+
+
+def lab(
+    store: str, *, auth: bool = True, anonymous: Anonymous = "session", limits: Limits | None = None
+) -> tuple[Tasks, MCPServer[Any]]:
+    tasks = Tasks(store, anonymous=anonymous, limits=limits)
 
     @tasks.tool()
     async def wait(task: TaskContext) -> None:
@@ -52,18 +62,14 @@ def lab(store: str, *, auth: bool = True, anonymous: Anonymous = "session") -> t
     async def quick() -> str:
         return "for the owner's eyes"
 
-    secured: dict[str, Any] = {}
-    if auth:
-        url = AnyHttpUrl("http://127.0.0.1")
-        settings = AuthSettings(issuer_url=url, resource_server_url=url, validate_token_resource=False)
-        secured = {"auth": settings, "token_verifier": Verifier()}
-    return tasks, MCPServer("owners", extensions=[tasks], middleware=[tasks], log_level="CRITICAL", **secured)
+    options = secured() if auth else {}
+    return tasks, MCPServer("owners", extensions=[tasks], middleware=[tasks], log_level="CRITICAL", **options)
 
 
 @asynccontextmanager
-async def served(store: str, *, json_response: bool = False, **options: Any) -> AsyncIterator[str]:
+async def served(store: str, *, stateless_http: bool = False, **options: Any) -> AsyncIterator[str]:
     tasks, server = lab(store, **options)
-    async with serve(server, json_response=json_response) as url:
+    async with serve(server, stateless_http=stateless_http) as url:
         yield url
     await tasks.close(0)
 
@@ -164,21 +170,6 @@ async def test_clients_without_a_subject(store: str, http: httpx2.AsyncClient) -
 # --- callers without credentials ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("json_response", [False, True])
-async def test_anonymous_sessions_are_apart_and_end_with_the_session(
-    store: str, http: httpx2.AsyncClient, json_response: bool
-) -> None:
-    async with served(store, auth=False, json_response=json_response) as url:
-        async with legacy(url) as one, legacy(url) as two:
-            task_id = await one.task("wait")
-            with pytest.raises(RpcError, match="not found"):
-                await two.call("tasks/get", {"taskId": task_id})
-        assert (await Modern(http, url, None).get(task_id))["error"]["code"] == -32602
-        # There are no sessions in the other generation: who knows the id, which nobody can guess, has the task.
-        made = await Modern(http, url, None).task("wait")
-        assert (await Modern(http, url, None).get(made))["result"]["status"] == "working"
-
-
 async def test_anonymous_callers_may_share_one_owner(store: str, http: httpx2.AsyncClient) -> None:
     async with served(store, auth=False, anonymous="local") as url, served(store, auth=False, anonymous="local") as two:
         async with legacy(url) as peer:
@@ -186,29 +177,6 @@ async def test_anonymous_callers_may_share_one_owner(store: str, http: httpx2.As
         async with legacy(two) as peer:
             assert [task["taskId"] for task in (await peer.call("tasks/list"))["tasks"]] == [task_id]
         assert (await Modern(http, url, None).get(task_id))["result"]["status"] == "working"
-
-
-async def test_a_made_up_session_is_none(http: httpx2.AsyncClient) -> None:
-    tasks = Tasks(limits=Limits(tasks_per_owner=3))
-
-    @tasks.tool()
-    async def wait(task: TaskContext) -> None:
-        await task.cancelled.wait()
-
-    server: MCPServer[Any] = MCPServer("stateless", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
-    params = {"name": "wait", "arguments": {}, "task": {}}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    async with serve(server, stateless_http=True) as url:
-        answers = []
-        for number in range(5):
-            headers = {
-                "accept": "application/json, text/event-stream",
-                "mcp-protocol-version": "2025-11-25",
-                "mcp-session-id": f"made-up-{number}",
-            }
-            answers.append(rpc(await http.post(url, json=body, headers=headers)))
-        assert ["result" in answer for answer in answers] == [True, True, True, False, False]
-    await tasks.close(0)
 
 
 async def test_anonymous_callers_can_be_refused(store: str, http: httpx2.AsyncClient) -> None:
@@ -242,4 +210,9 @@ async def test_ids_can_not_be_guessed(store: str, http: httpx2.AsyncClient) -> N
     async with served(store) as url:
         ids = [await Modern(http, url, "ada").task("quick") for _ in range(20)]
     assert len(set(ids)) == 20
-    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
+    uuid4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert all(re.fullmatch(uuid4, task_id) for task_id in ids)
+    async with served(store, auth=False) as url:
+        ids = [await Modern(http, url, None).task("quick") for _ in range(20)]
+    assert len({task_id[:36] for task_id in ids}) == 20
+    assert all(re.fullmatch(uuid4 + r"\.[0-9a-f]{12}", task_id) for task_id in ids)

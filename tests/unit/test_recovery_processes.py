@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks import LOCAL, open_store
+from pmcp_lab.tasks import open_store
+from pmcp_lab.tasks.owner import owner_named
 from tests.unit.farm import fresh
 from tests.unit.jsonrpc import ModernPeer, modern
 from tests.unit.storage_servers import dynamodb_endpoint, shared_redis
@@ -161,11 +162,11 @@ async def test_a_server_that_ends_hands_back(store: str, transport: str) -> None
         else:
             mortal.end(signal.SIGTERM)
         opened = open_store(store)
-        left, failed = await opened.get(LOCAL, again), await opened.get(LOCAL, once)
+        left, failed = [await opened.get(owner_named(one), one) for one in (again, once)]
         assert (left.status, left.lease and left.lease.free) == (TaskStatus.WORKING, True)
         assert (failed.status, failed.message) == (TaskStatus.FAILED, "the server was stopped before the task was done")
         # For its second run the tool has to know that it may end.
-        await opened.set_variables(LOCAL, again, {"handed_back": True})
+        await opened.set_variables(left.owner, again, {"handed_back": True})
         await opened.close()
         async with modern(start().url) as peer:
             done = await peer.until(again, "completed")

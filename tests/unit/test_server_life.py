@@ -298,23 +298,6 @@ async def test_a_task_outlives_the_connection_that_made_it() -> None:
             await peer.until(task_id, "completed")
 
 
-async def test_sessions_without_credentials_do_not_see_each_other() -> None:
-    lab = Lab()
-    async with serve(lab.server) as url, legacy(url) as one, legacy(url) as two:
-        task_id = await one.task("wait")
-        assert (await two.call("tasks/list"))["tasks"] == []
-        foreign, unknown = [], []
-        for method in ("tasks/get", "tasks/result", "tasks/cancel"):
-            foreign.append(await refused(two.call(method, {"taskId": task_id})))
-            unknown.append(await refused(two.call(method, {"taskId": "no-such-task"})))
-        assert [(code, text.replace(task_id, "no-such-task"), data) for code, text, data in foreign] == unknown
-        assert {code for code, _, _ in foreign} == {-32602}
-        assert (await refused(two.call("tasks/list", {"cursor": "x"})))[0] == -32602
-        assert (await refused(two.call("tasks/update", {"taskId": task_id, "inputResponses": {}})))[0] == -32601
-        assert (await refused(two.call("tasks/get", {})))[0] == -32602
-        await one.call("tasks/cancel", {"taskId": task_id})
-
-
 @pytest.mark.parametrize(("name", "status"), [("other", 400), (None, 200), ("same", 200)])
 async def test_the_name_header_must_match(name: str | None, status: int) -> None:
     lab = Lab()

@@ -328,9 +328,10 @@ async def test_a_task_the_executor_refuses_has_failed(store: TaskStore) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"lease": 0}, "lease is a number of at least 0.1 seconds, not 0"),
+        ({"lease": 0}, "lease: it is at least 0.1 seconds, not 0"),
         ({"attempts": True}, "attempts is a number of at least 1, not True"),
-        ({"drain": "5s"}, "drain is a number of at least 0 seconds, not '5s'"),
+        ({"drain": -1}, "drain: -1 is not a duration"),
+        ({"lease": "soon"}, "lease: 'soon' is not a duration"),
         ({"store": 3}, "store is a URL"),
         ({"executor": object()}, "it has no bind, submit, cancel, close"),
     ],

@@ -54,7 +54,7 @@ BEHAVIOUR = {
         "store_writes::a_new_task",
         "store_expiry::a_ttl_of_nothing_lasts_for_its_moment",
         "store_expiry::a_ttl_beyond_the_calendar_never_expires",
-        "store_expiry::a_ttl_is_a_whole_number_of_milliseconds",
+        "store_expiry::what_is_no_duration_is_refused",
     ),
     "the expiry can be moved": (
         "store_expiry::a_ttl_moves_forward_and_back_across_the_present",
@@ -107,7 +107,7 @@ BEHAVIOUR = {
         "backends::lists_every_lease",
         "backends::lists_more_leases_than_fit_a_page",
     ),
-    "limits are validated": ("limits::limits_are_checked", "limits::durations"),
+    "limits are validated": ("limits::limits_are_checked", "limits::limits_are_durations"),
     "backends by URL, others by entry point": (
         "open_store::urls_that_open_nothing",
         "open_store::a_missing_extra_names_itself",

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from pmcp_lab.errors import InvalidTransition, LimitExceeded, TaskNotFound
+from pmcp_lab.errors import InvalidTransition, QuotaExceeded, TaskNotFound
 from pmcp_lab.protocol import MOVES, TaskStatus
 from pmcp_lab.tasks import Limits, TaskStore, resolve_owner
 from pmcp_lab.tasks.record import truncated
@@ -51,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
     def do(self, operation: Any) -> Any:
         try:
             return self.runner.run(operation)
-        except (InvalidTransition, LimitExceeded, TaskNotFound) as error:
+        except (InvalidTransition, QuotaExceeded, TaskNotFound) as error:
             return type(error)
 
     def there(self, owner: Any, task_id: str) -> list[Any] | None:
@@ -61,10 +61,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         target=tasks,
         owner=owners,
-        ttl=st.sampled_from([3_600_000, 18_000_000]),
+        ttl=st.sampled_from(["1h", "5h"]),
         variables=st.dictionaries(names, values),
     )
-    def create(self, owner: Any, ttl: int, variables: dict[str, Any]) -> str:
+    def create(self, owner: Any, ttl: str, variables: dict[str, Any]) -> str:
         live = [
             task
             for (whose, _), task in self.model.items()
@@ -72,7 +72,7 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         made = self.do(self.store.create(owner, ttl=ttl, variables=variables))
         if len(live) >= QUOTA:
-            assert made is LimitExceeded
+            assert made is QuotaExceeded
             return "none"
         kept = {name: value for name, value in variables.items() if value is not None}
         self.model[owner, made.task_id] = [

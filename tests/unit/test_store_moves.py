@@ -112,7 +112,7 @@ async def test_nothing_follows_an_end_but_variables_and_ttl(store: TaskStore, st
     task = await task_that_is(start, store)
     for change in ({"message": "late"}, {"progress": 0.5}):
         await refused(store.update(ANN, task.task_id, **change), task, start)  # type: ignore[arg-type]
-    changed = await store.update(ANN, task.task_id, variables={"late": 1}, ttl=9_000_000)
+    changed = await store.update(ANN, task.task_id, variables={"late": 1}, ttl="150m")
     assert (changed.status, changed.variables, changed.ttl) == (start, {"late": 1}, 9_000_000)
 
 

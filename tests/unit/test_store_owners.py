@@ -117,7 +117,7 @@ async def test_anonymous_owners_can_be_refused() -> None:
 
 
 async def test_quota_counts_live_tasks_only(store: TaskStore, clock: Clock) -> None:
-    tasks = [await store.create(ANN, ttl=1_000 if n == 0 else None) for n in range(5)]
+    tasks = [await store.create(ANN, ttl=1 if n == 0 else None) for n in range(5)]
     with pytest.raises(LimitExceeded, match="5 unfinished tasks: cancel some or wait") as refused:
         await store.create(ANN)
     assert refused.value.code == -32603

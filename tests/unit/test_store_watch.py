@@ -69,3 +69,20 @@ async def test_an_empty_set_of_changes_means_look_at_everything() -> None:
         changed = await store.update(ANN, task.task_id, message="x")
         backend.lost.set()
         assert await anext(feed) == changed
+
+
+async def test_changes_by_other_threads_wake_the_loop_that_waits() -> None:
+    store = TaskStore(MemoryBackend())
+    task = await store.create(ANN)
+    loop = asyncio.get_running_loop()
+    # Has asyncio refuse what only seems to work from another thread.
+    loop.set_debug(True)
+    try:
+        async with asyncio.timeout(5), store.watch(ANN, task.task_id) as feed:
+            await anext(feed)
+            waiting = asyncio.ensure_future(anext(feed))
+            await asyncio.sleep(0)
+            changed = await asyncio.to_thread(asyncio.run, store.update(ANN, task.task_id, message="x"))
+            assert await waiting == changed
+    finally:
+        loop.set_debug(False)

@@ -22,14 +22,14 @@ CYCLE.append(CYCLE)
 
 async def test_a_new_task(store: TaskStore) -> None:
     job = Job(tool="fit", arguments={"n": 1}, context={"x": [None]})
-    made = await store.create(ANN, ttl=60_000, poll_interval=77, job=job, variables={"a": 1, "gone": None})
+    made = await store.create(ANN, ttl=60, poll_interval=0.077, job=job, variables={"a": 1, "gone": None})
     assert made == await store.get(ANN, made.task_id)
     assert (made.ttl, made.poll_interval, made.job, made.variables, made.seq) == (60_000, 77, job, {"a": 1}, 1)
     assert made.created == made.updated == store.now()
     assert made.expires == made.created + timedelta(minutes=1)
     assert uuid.UUID(made.task_id).version == 4
     plain = await store.create(ANN)
-    assert (plain.ttl, plain.poll_interval) == (store.limits.default_ttl, store.limits.poll_interval)
+    assert (plain.ttl, plain.poll_interval) == (3_600_000, 1_000)
 
 
 async def test_one_write_changes_everything(store: TaskStore, clock: Clock) -> None:
@@ -70,7 +70,7 @@ async def test_the_clock_may_go_backwards_but_updated_does_not(store: TaskStore,
 
 @pytest.fixture
 def small(clock: Clock) -> TaskStore:
-    return TaskStore(MemoryBackend(), Limits(result_bytes=40, argument_bytes=40, max_ttl=10_000_000), clock=clock)
+    return TaskStore(MemoryBackend(), Limits(result_bytes=40, argument_bytes=40, max_ttl=10_000), clock=clock)
 
 
 @pytest.mark.parametrize("progress", [-0.1, 1.1, True, NAN, "half"])

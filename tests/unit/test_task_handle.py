@@ -272,6 +272,7 @@ class TestSession:
             (line,) = file.read_text().splitlines()
             assert json.loads(line).keys() == {"target", "task", "tool", "expires"}
             assert json.loads(line)["task"] == run.id
+            assert json.loads(line)["expires"] == run.started + run.ttl_ms == run.started + run.ttl * 1_000
             assert not {"s3cret", "hush", "train.ipynb", "demo"} & set(line.replace('"', " ").split())
 
     def test_what_the_server_forgot_is_forgotten(self, workshop: Workshop, notebook: Path) -> None:

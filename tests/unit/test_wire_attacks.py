@@ -130,7 +130,7 @@ class Stdio:
         self.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode())
         seen = []
         while True:
-            seen.append(self.lines.get(timeout=10))
+            seen.append(self.lines.get(timeout=30))
             message = json.loads(seen[-1])
             if message.get("id") == number:
                 assert "result" in message, message

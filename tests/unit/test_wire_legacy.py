@@ -37,14 +37,14 @@ class Lab:
         # Everybody is one owner, so that a second connection can look at the same tasks.
         self.tasks = tasks = Tasks(executor=AsyncioExecutor(grace=0.05), anonymous="local", **options)
 
-        @tasks.tool(immediate_response="I am on it.", poll_interval=20)
+        @tasks.tool(immediate_response="I am on it.", poll_interval="20ms")
         async def wait(task: TaskContext) -> dict[str, Any]:
             await task.update(message="waiting", progress=0.25)
             await self.go.wait()
             await task.update(progress=0.5)
             return {"n": 1}
 
-        @tasks.tool(poll_interval=20)
+        @tasks.tool(poll_interval="20ms")
         async def confirm(task: TaskContext) -> bool:
             answer = await task.elicit("Really?", Sure)
             await self.go.wait()
@@ -113,7 +113,7 @@ async def test_creation() -> None:
 
 @pytest.mark.parametrize("ttl", [None, 60_000])
 async def test_every_task_says_when_and_how_long(ttl: int | None) -> None:
-    lab = Lab(limits=Limits(default_ttl=ttl, max_ttl=None))
+    lab = Lab(limits=Limits(default_ttl=None if ttl is None else ttl / 1_000, max_ttl=None))
     async with serve(lab.server) as url, legacy(url) as peer:
         created = (await peer.tool("wait", task={}))["task"]
         params = {"taskId": created["taskId"]}

@@ -154,7 +154,7 @@ async def test_what_each_status_carries() -> None:
 
 @pytest.mark.parametrize("ttl", [None, 60_000])
 async def test_every_task_says_how_long(ttl: int | None) -> None:
-    lab = Lab(limits=Limits(default_ttl=ttl, max_ttl=None, poll_interval=700))
+    lab = Lab(limits=Limits(default_ttl=None if ttl is None else ttl / 1_000, max_ttl=None, poll_interval="700ms"))
     async with lab.peer() as peer:
         created = (await peer.call("wait"))["result"]
         async with peer.listen(created["taskId"]) as messages:

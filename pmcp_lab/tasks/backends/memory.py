@@ -6,14 +6,13 @@ import heapq
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, cast
 from urllib.parse import urlsplit
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
-from pmcp_lab.tasks.backends.watching import LocalChanges, Watchers
+from pmcp_lab.tasks.backends.watching import Watch, Watchers
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
@@ -125,10 +124,8 @@ class MemoryBackend:
             owner, task_id = cast(tuple[Owner, str], key)
             return self._shelves[owner].records[task_id]
 
-    @asynccontextmanager
-    async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[LocalChanges]:
-        with self._watchers.watch(owner, task_id) as changes:
-            yield changes
+    def watch(self, owner: Owner, task_id: str | None = None) -> Watch:
+        return self._watchers.watch(owner, task_id)
 
     async def close(self) -> None:
         """Nothing to let go of; the records stay for whoever still holds the store."""

@@ -145,6 +145,11 @@ class SqliteBackend:
             notice=self._notice,
         )
 
+    @property
+    def path(self) -> str:
+        """The file, as it was named."""
+        return self._path
+
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         row = key, _ = (_key(owner), task_id)
         # Who asks after a change hears of it, even when many are to be committed before.

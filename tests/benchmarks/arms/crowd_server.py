@@ -16,7 +16,11 @@ from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import Limits
 
-tasks = Tasks("memory://", executor=AsyncioExecutor(concurrency=100_000), limits=Limits(tasks_per_owner=None))
+tasks = Tasks(
+    "memory://",
+    executor=AsyncioExecutor(concurrency=100_000),
+    limits=Limits(tasks_per_owner=None, creations_per_minute=None),
+)
 server: MCPServer[Any] = MCPServer("crowd", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
 tasks.attach(server)
 released = asyncio.Event()
