@@ -8,9 +8,9 @@ from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Hashable
 from datetime import datetime
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol.address import shown
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends.watching import Watch, Watchers
 from pmcp_lab.tasks.owner import Owner
@@ -22,8 +22,8 @@ _PAGE: Final = 500
 
 def open_url(url: str) -> MemoryBackend:
     """For `memory://`: each call opens an empty one."""
-    if urlsplit(url)[1:] != ("", "", "", ""):
-        raise StoreError(f"a memory store has no name: write memory://, not {url}")
+    if url.partition("://")[2]:
+        raise StoreError(f"a memory store has no name: write memory://, not {shown(url)}")
     return MemoryBackend()
 
 

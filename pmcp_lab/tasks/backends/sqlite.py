@@ -13,6 +13,7 @@ read whenever the first writes.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -22,9 +23,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol.address import shown, split
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends.reading import first_legible
 from pmcp_lab.tasks.backends.sqlite_writer import Writer, busy
@@ -36,6 +38,8 @@ from pmcp_lab.tasks.record import TaskRecord
 _APPLICATION: Final = 0x504D4350  # "PMCP"
 _VERSION: Final = 4
 _NEVER: Final = 2**63 - 1
+_USER: Final = re.compile(r"(?!/[A-Za-z]:/).*:.*@|/[A-Za-z]:/.*:.*@", re.DOTALL)
+"""In a path, behind the letter of a drive: somebody meant another kind of store."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _KEPT: Final = 256
@@ -88,11 +92,13 @@ _LEASED = "SELECT id, seq, data, owner FROM task WHERE rowid = ? AND lease IS NO
 
 def open_url(url: str) -> SqliteBackend:
     """For `sqlite:///relative.db` and `sqlite:////absolute.db`; made if it is not there, its folder is not."""
-    parts = urlsplit(url)
-    if parts.netloc:
-        raise StoreError(f"a SQLite store's file comes after three slashes: sqlite:///{parts.netloc}, not {url}")
+    parts = split(url)
+    if parts is None or parts.netloc:
+        raise StoreError(f"a SQLite store's file comes after three slashes: sqlite:///tasks.db, not {shown(url)}")
     if parts.query or parts.fragment:
-        raise StoreError(f"a SQLite store takes no options: {url}")
+        raise StoreError(f"a SQLite store takes no options after ? or #: {shown(url)}")
+    if _USER.match(parts.path):
+        raise StoreError(f"a SQLite store takes no user and password, only a file: {shown(url)}")
     path = unquote(parts.path[1:])
     if not path:
         raise StoreError("a SQLite store needs a file: sqlite:///tasks.db, or sqlite:////var/lib/tasks.db")
