@@ -18,7 +18,7 @@ from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Changes, Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends import redis_scripts as scripts
 from pmcp_lab.tasks.backends.reading import first_legible
-from pmcp_lab.tasks.backends.redis_connection import TROUBLE, RedisConnection
+from pmcp_lab.tasks.backends.redis_connection import RedisConnection
 from pmcp_lab.tasks.backends.redis_feed import Feed
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner, key_text, owner_key
@@ -44,9 +44,10 @@ class RedisBackend:
     """A store on Redis. Connects when first used.
 
     Args:
-        url: `redis://[user:password@]host:port/db`, `rediss://…` or `unix://…`, with redis-py's options as query
-            (`socket_timeout=5`); `prefix=…` goes before every key (`pmcp`). `redis+cluster://…`, `rediss+cluster://…`
-            or `cluster=true` is any node of a Redis Cluster.
+        url: `redis://[user:password@]host:port/db`, `rediss://…` or `unix://…`, with redis-py's options as query;
+            `prefix=…` goes before every key (`pmcp`), `socket_timeout=…` is how many seconds an operation may take
+            before it has failed (4.5). `redis+cluster://…`, `rediss+cluster://…` or `cluster=true` is any node of a
+            Redis Cluster.
 
     Raises:
         StoreError: The URL can't be read.
@@ -59,13 +60,16 @@ class RedisBackend:
         self._connection = RedisConnection(url)
         self.prefix = self._connection.prefix
         self._client = self._connection.client
-        self._feed = Feed(self._connection.listener)
+        self._feed = Feed(self._connection.listener, self._connection.patience)
         self._known: dict[str, float] = {}
         self._insert = self._client.register_script(scripts.INSERT)
         self._replace = self._client.register_script(scripts.REPLACE)
         self._delete = self._client.register_script(scripts.DELETE)
         self._page = self._client.register_script(scripts.PAGE)
         self._leased = self._client.register_script(scripts.LEASED)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.name!r})"
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         data, seq = await self._ask(
@@ -133,10 +137,7 @@ class RedisBackend:
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[Changes]:
         name = f"{self._base(owner)}:c" + ("" if task_id is None else f":{key_text(task_id)}")
         listening = self._feed.listen(name)
-        try:
-            changes = await listening.__aenter__()
-        except TROUBLE as error:
-            raise self._connection.trouble(error) from error
+        changes = await self._connection.translated(listening.__aenter__())
         try:
             yield changes
         finally:

@@ -34,10 +34,12 @@ class Feed:
 
     Args:
         connect: Opens one; each time perhaps to another node of a cluster.
+        patience: Seconds until Redis has confirmed that it will tell us.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]]) -> None:
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], patience: float) -> None:
         self._connect = connect
+        self._patience = patience
         self._opened = AsyncExitStack()
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
@@ -45,18 +47,15 @@ class Feed:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def listen(self, name: str, *, patience: float = 10.0) -> AsyncIterator[LocalChanges]:
+    async def listen(self, name: str) -> AsyncIterator[LocalChanges]:
         """What is published in a channel from now on.
-
-        Args:
-            patience: Seconds until Redis has confirmed that it will tell us.
 
         Raises:
             RedisError, RedisClusterException, OSError: It doesn't.
         """
         changes = LocalChanges()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._patience):
                 async with self._lock:
                     channel = self._channels.get(name)
                     if channel is None:
@@ -110,7 +109,7 @@ class Feed:
 
     async def _again(self) -> PubSub:
         """Another connection, which listens to everything that is waited for."""
-        async with self._lock:
+        async with self._lock, asyncio.timeout(self._patience):
             await self._drop()
             self._pubsub = await self._opened.enter_async_context(self._connect())
             await self._pubsub.subscribe(*self._channels)
