@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.protocol.address import betrays, scrubbed
+from pmcp_lab.tasks.backends.redis_memory import OUT_OF_MEMORY, warn_of_eviction
 from pmcp_lab.tasks.backends.redis_url import read_url
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class RedisConnection:
         self.client: Redis | RedisCluster
         # A pool that makes who comes last wait takes longer than this with every command; others refuse him.
         self._turn = asyncio.Semaphore(_CONNECTIONS)
+        self._looked = False
         try:
             self.client = self._cluster() if self.clustered else _single(self._plain, self.patience)
         except RedisClusterException as error:
@@ -98,6 +100,8 @@ class RedisConnection:
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         # Around everything, not each read of a socket: a turn, connecting and trying again take time too.
         async with asyncio.timeout(self.patience), self._turn:
+            if not self._looked:
+                await self._look()
             return await (self._ask_cluster(command) if self.clustered else command())
 
     async def _ask_cluster(self, command: Callable[[], Awaitable[Any]]) -> Any:
@@ -111,9 +115,22 @@ class RedisConnection:
                 await asyncio.sleep(pause)
         raise RedisError("its connections were closed again and again")
 
+    async def _look(self) -> None:
+        """At its settings, before it is first trusted with something."""
+        self._looked = True
+        try:
+            if self.clustered:
+                await self.client.initialize()
+            await warn_of_eviction(self.client, self.name)
+        except BaseException:
+            self._looked = False
+            raise
+
     def _trouble(self, error: Exception) -> StoreError:
         text = scrubbed(str(error), self._url) or type(error).__name__
-        if isinstance(error, TimeoutError | RedisTimeout):
+        if OUT_OF_MEMORY in text:
+            what = "is full: Redis has reached its maxmemory and takes nothing new until tasks expire or it is raised"
+        elif isinstance(error, TimeoutError | RedisTimeout):
             what = f"can't be used: Redis did not answer within {self.patience:g} s"
         else:
             what = f"can't be used: {text}"

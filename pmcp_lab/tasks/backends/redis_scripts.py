@@ -98,6 +98,9 @@ if there[2] ~= expected then
   if there[3] == write then return {'stored'} end
   return {'conflict', there[1], there[2]}
 end
+-- With its memory full, Redis refuses the first write of a script if that may take some, and none after it. A task
+-- shall end all the same, and who runs it shall keep it: so the first write is one that takes nothing.
+if counts == '0' or #data <= #there[1] + 256 then redis.call('PERSIST', key(id)) end
 store(id, data, seq, write, now, expires, counts, lease)
 return {'stored'}
 """
