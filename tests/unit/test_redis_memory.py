@@ -165,6 +165,9 @@ async def test_who_runs_a_task_keeps_it(store: TaskStore, plain: Redis) -> None:
     task = await leased(store)
     await store.leases.claim(ANN, task.task_id, "r", 60)
     await fill(plain)
+    # Also when the list of owners has to be written.
+    store.backend._known.clear()  # type: ignore[attr-defined]
+    await plain.delete("pmcp:{o:client:ann}:known")
     for n in range(30):
         await store.leases.heartbeat(ANN, task.task_id, "r", 60 + n)
     await store.update(ANN, task.task_id, message="almost done")
