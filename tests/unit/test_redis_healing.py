@@ -87,6 +87,7 @@ async def test_tasks_made_after_a_flush_are_found(backend: RedisBackend, other: 
     await insert(backend, leased(), leased(BOB))
     assert await found(other) == await found(backend) != set()
     await plain.flushall()
+    assert await found(other) == set()
     # Without a lost connection, so nobody hears of it. Whoever makes these may die the next moment.
     after = [leased(), leased(BOB)]
     await insert(backend, *after)
