@@ -70,5 +70,6 @@ async def _memory(client: Redis | RedisCluster, **where: Any) -> Mapping[str, An
             found = await client.config_get("maxmemory*", **where)
             return {str(option).replace("-", "_"): value for option, value in found.items()}
         except ResponseError as error:
-            logger.debug("whether Redis may delete tasks when its memory is full can't be told: %s", error)
+            # Not what it says: that may name the user.
+            logger.debug("whether Redis deletes tasks when its memory is full can't be told: %s", type(error).__name__)
             return {}
