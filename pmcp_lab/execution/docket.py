@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from docket import Docket, Worker
+from docket.dependencies import Dependency
 from docket.execution import Disposition, ExecutionState
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -58,6 +59,26 @@ class _Work:
         self.key = key
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[None]
+        self.let_go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when Docket shall not wait for it any longer."""
+
+
+def _at_its_end(tell: Callable[[], None]) -> Dependency[None]:
+    """Docket's way to have something done when a worker's loop ends, before it waits for what still runs."""
+
+    class LoopEnd(Dependency[None]):
+        @classmethod
+        @asynccontextmanager
+        async def worker_lifecycle(cls, docket: Docket, worker: Worker) -> AsyncIterator[None]:  # noqa: ARG003
+            try:
+                yield
+            finally:
+                tell()
+
+        async def __aenter__(self) -> None:
+            """Nothing, around each task."""
+
+    return LoopEnd()
 
 
 class DocketExecutor:
@@ -108,7 +129,9 @@ class DocketExecutor:
         self._docket: Docket | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._places: Callable[[], None] = lambda: None
         self._worker: asyncio.Task[None] | None = None
+        self._leaving = False
         self._working: set[_Work] = set()
 
     def __repr__(self) -> str:
@@ -188,7 +211,10 @@ class DocketExecutor:
             # Nothing is ever scheduled for later.
             scheduling_resolution=timedelta(minutes=1),
             schedule_automatic_tasks=False,
+            dependencies=[_at_its_end(self._let_go)],
         ) as worker:
+            self._places = lambda: self._leave_places(worker, concurrency)
+            self._leaving = False
             self._worker = asyncio.create_task(worker.run_forever(), name=f"{self.name} worker")
             try:
                 await asyncio.wait([self._worker])
@@ -201,15 +227,16 @@ class DocketExecutor:
     async def _stop(self, timeout: float) -> None:
         """Take no more work, let what runs go on for `timeout` seconds, then hand it back."""
         worker = self._worker
-        if worker is None or worker.done():
+        self._leaving = True
+        if worker is None:
             return
         # Docket's way to say: finish what you have.
         worker.cancel()
-        await asyncio.wait([worker], timeout=timeout)
+        await asyncio.wait([worker, *(work.task for work in self._working)], timeout=timeout)
         for work in self._working:
             work.task.cancel()
-        _, late = await asyncio.wait([worker], timeout=_LAST)
-        if late:
+        await asyncio.wait([worker, *(work.task for work in self._working)], timeout=_LAST)
+        if not self._working and not worker.done():
             # It waits for a Redis that does not answer.
             worker.cancel()
             await asyncio.wait([worker], timeout=_LAST)
@@ -226,12 +253,7 @@ class DocketExecutor:
                     execution_ttl=_REMEMBERED,
                 )
                 docket.register(self._carry_out, names=[_FUNCTION])
-                try:
-                    await docket.__aenter__()
-                except BaseException:
-                    await docket.__aexit__(*sys.exc_info())
-                    raise
-                self._docket = docket
+                self._docket = await docket.__aenter__()
             return self._docket
 
     async def _enqueue(self, key: TaskKey) -> None:
@@ -276,25 +298,54 @@ class DocketExecutor:
         work = _Work(key)
         work.task = asyncio.create_task(self._settle(work), name=f"task {task_id}")
         self._working.add(work)
+        work.task.add_done_callback(lambda _: self._over(work))
         try:
-            await asyncio.wait([work.task])
+            await asyncio.wait([work.task, work.let_go], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             # Somebody called `cancel` on another machine.
             self._ask_to_stop(work)
             await asyncio.wait([work.task])
             raise
-        finally:
-            self._working.discard(work)
-        if work.task.cancelled() and not work.cancelled.is_set():
-            # Stopped though nobody wants the task to stop: this process ends, and it is for another one now.
-            await self._enqueue(key)
+
+    def _over(self, work: _Work) -> None:
+        self._working.discard(work)
+        if work.let_go.done():
+            self._places()
+
+    def _let_go(self) -> None:
+        """Go on with what runs without Docket, which has lost Redis.
+
+        It would take nothing new until all that has ended, maybe for days. The messages of these tasks are delivered
+        once more, and whoever gets them finds that somebody runs them.
+        """
+        if self._leaving:
+            return
+        for work in self._working:
+            if not work.let_go.done():
+                work.let_go.set_result(None)
+        self._places()
+
+    def _leave_places(self, worker: Worker, concurrency: int) -> None:
+        worker.concurrency = max(0, concurrency - sum(work.let_go.done() for work in self._working))
 
     async def _settle(self, work: _Work) -> None:
         assert self._run is not None
         try:
             await self._run(work.key, work.cancelled)
+        except asyncio.CancelledError:
+            if not work.cancelled.is_set():
+                await self._hand_back(work.key)
+            raise
         except Exception:
             logger.exception("the runner of task %s raised", work.key[1])
+
+    async def _hand_back(self, key: TaskKey) -> None:
+        """Stopped though nobody wants the task to stop: this process ends, and it is for another one now."""
+        try:
+            await self._in_time(lambda: self._enqueue(key))
+        except LabError as error:
+            # It is found when its lease has run out.
+            logger.warning("task %s was not handed back: %s", key[1], error)
 
     def _ask_to_stop(self, work: _Work) -> None:
         if not work.cancelled.is_set():

@@ -22,11 +22,16 @@ from tests.unit.jsonrpc import ModernPeer, modern
 
 
 class Taken(NamedTuple):
-    """Tasks, from when on nothing was heard of their worker, and the process id of another one."""
+    """Tasks, from when on nothing was heard of their worker, and another one: its process id, and when it was ready."""
 
     ids: list[str]
     since: float
     spare: int
+    ready: float
+
+    def within(self, seconds: float) -> float:
+        """Seconds from `since` until somebody can have missed the worker who is given so many for it."""
+        return max(seconds, self.ready - self.since)
 
 
 @asynccontextmanager
@@ -59,7 +64,8 @@ async def killed_unheard(started: Farm, peer: ModernPeer, count: int) -> Taken:
             for worker in workers:
                 worker.send_signal(signal.SIGKILL if given else signal.SIGCONT)
         assert {await state(redis, started, task_id) for task_id in given} == {"queued"}
-    return Taken(given, since, (await started.worker()).pid)
+    spare = await started.worker()
+    return Taken(given, since, spare.pid, time.monotonic())
 
 
 async def killed_unclaimed(started: Farm, peer: ModernPeer, count: int) -> Taken:
@@ -72,7 +78,7 @@ async def killed_unclaimed(started: Farm, peer: ModernPeer, count: int) -> Taken
                 await asyncio.sleep(0.01)
     spare = await started.worker()
     worker.kill()
-    return Taken(ids, time.monotonic(), spare.pid)
+    return Taken(ids, time.monotonic(), spare.pid, time.monotonic())
 
 
 async def seconds_until_run(tasks: Tasks, taken: Taken) -> list[float]:
