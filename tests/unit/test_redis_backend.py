@@ -192,8 +192,8 @@ async def test_a_key_that_redis_dropped_is_forgotten_by_the_indexes(backend: Red
     for task in (kept, lost):
         await backend.insert(task, quota=None, now=now())
     base = f"{backend.prefix}:{{o:client:ann}}"
-    await plain.delete(f"{base}:t:{lost.task_id}")
     [(key, _)] = [entry async for page in backend.leases() for entry in page]
+    await plain.delete(f"{base}:t:{lost.task_id}")
     assert await backend.leased(key) is None
     assert await backend.page(ANN, after=None, limit=1, now=now()) == [kept]
     for index in ("all", "live"):

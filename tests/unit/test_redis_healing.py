@@ -34,7 +34,7 @@ def record(owner: tuple[str, ...] = ANN, **fields: Any) -> TaskRecord:
 
 
 def leased(owner: tuple[str, ...] = ANN, **fields: Any) -> TaskRecord:
-    return record(owner, lease=Lease(runner="r", until=truncated(datetime.now(UTC))), **fields)
+    return record(owner, lease=Lease(run="r#1", seconds=1, version=1), **fields)
 
 
 async def insert(backend: RedisBackend, *records: TaskRecord, quota: int | None = None) -> None:
@@ -44,7 +44,8 @@ async def insert(backend: RedisBackend, *records: TaskRecord, quota: int | None 
 
 async def found(backend: RedisBackend) -> set[str]:
     """What recovery sees: the ids of tasks with a lease."""
-    return {one.task_id for one in await backend.lapsed(datetime.now(UTC) + timedelta(days=1), limit=10_000)}
+    keys = [key async for page in backend.leases() for key, _ in page]
+    return {one.task_id for key in keys if (one := await backend.leased(key)) is not None}
 
 
 def ids(*records: TaskRecord) -> set[str]:

@@ -17,7 +17,6 @@ from pmcp_lab.errors import StoreError
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import Lease, Limits, TaskRecord, TaskStore
 from pmcp_lab.tasks.backends.redis import RedisBackend
-from pmcp_lab.tasks.record import truncated
 from tests.unit.storage_servers import RedisClusterServers, RedisServer, shared_redis
 
 ANN = ("client", "ann")
@@ -135,7 +134,7 @@ async def fill(plain: Redis) -> None:
 
 
 async def leased(store: TaskStore) -> TaskRecord:
-    lease = Lease(runner="r", until=truncated(store.now()))
+    lease = Lease(run="r#1", seconds=1, version=1)
     return await store.create(ANN, lease=lease)
 
 
@@ -163,13 +162,12 @@ async def test_a_create_is_refused_and_what_is_there_can_end(store: TaskStore, p
 
 async def test_who_runs_a_task_keeps_it(store: TaskStore, plain: Redis) -> None:
     task = await leased(store)
-    await store.leases.claim(ANN, task.task_id, "r", 60)
     await fill(plain)
     # Also when the list of owners has to be written.
     store.backend._known.clear()  # type: ignore[attr-defined]
     await plain.delete("pmcp:{o:client:ann}:known")
-    for n in range(30):
-        await store.leases.heartbeat(ANN, task.task_id, "r", 60 + n)
+    for _ in range(30):
+        await store.leases.heartbeat(ANN, task.task_id, "r#1")
     await store.update(ANN, task.task_id, message="almost done")
     with pytest.raises(StoreError, match="is full"):
         await store.update(ANN, task.task_id, variables={"much": "x" * 5_000})

@@ -110,8 +110,8 @@ store(id, data, seq, write, now, expires, counts, lease, created, announced)
 return {'stored'}
 """
 )
-"""ARGV: id, data, seq, write, now, expires or "", "1" if it counts, lease version or "", created, for how long the owner
-is known (ms) because it was just announced or "", quota or ""."""
+"""ARGV: id, data, seq, write, now, expires or "", "1" if it counts, lease version or "", created, for how long the
+owner is known (ms) because it was just announced or "", quota or ""."""
 
 REPLACE: Final = (
     _COMMON
