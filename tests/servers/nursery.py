@@ -2,7 +2,7 @@
 
 `python -m tests.servers.nursery SOCKET`: a request on that socket is a JSON object, `argv` of a module to be run as a
 script and `env` on top of the environment, and comes with what shall be the new process' descriptors 0, 1 and 3. The
-answer is its process id. Ends, and leaves its children alone, when the socket is closed.
+answer is its process id. When the socket is closed, all of them end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(number: int) -> None:
         while True:
             request, descriptors, _, _ = socket.recv_fds(asked, 65_536, len(DESCRIPTORS))
             if not request:
-                return
+                os.killpg(0, signal.SIGKILL)
             child = os.fork()
             if child == 0:
                 asked.close()

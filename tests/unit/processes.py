@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -123,12 +124,15 @@ class Nursery:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._asking, asked = socket.socketpair()
+        self._turn = threading.Lock()
         with asked:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.servers.nursery", str(asked.fileno())],
                 cwd=ROOT,
                 env=environment(**env),
                 pass_fds=[asked.fileno()],
+                # Its children are ended with it, and nobody else.
+                start_new_session=True,
             )
         atexit.register(self.close)
 
@@ -154,8 +158,9 @@ class Nursery:
         return Process(pid, ours, (to_stdin, from_stdout) if stdio else None)
 
     def _ask(self, request: bytes, descriptors: list[int]) -> int:
-        socket.send_fds(self._asking, [request], descriptors)
-        answer = self._asking.recv(32)
+        with self._turn:
+            socket.send_fds(self._asking, [request], descriptors)
+            answer = self._asking.recv(32)
         if not answer:
             raise RuntimeError("nothing can be started: the process that is to be forked has ended")
         return int(answer)

@@ -167,6 +167,23 @@ def violations(versions: Sequence[Version], *, quota: int | None = None) -> list
     return found
 
 
+def handed_back(versions: Sequence[Version]) -> set[str]:
+    """Tasks that a run gave away unfinished, of its own will: their next run is of the same attempt."""
+    found: set[str] = set()
+    last: dict[str, TaskRecord] = {}
+    for _, record in versions:
+        before = last.get(record.task_id, record)
+        given = record.live and _held(before) and not _held(record)
+        if given and attempt(record) == attempt(before):
+            found.add(record.task_id)
+        last[record.task_id] = record
+    return found
+
+
+def _held(record: TaskRecord) -> bool:
+    return record.lease is not None and not record.lease.free
+
+
 class _History:
     """One task's versions so far, each checked against the one before it."""
 
