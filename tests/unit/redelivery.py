@@ -15,7 +15,7 @@ from pmcp_lab.server import Limits, Tasks
 from tests.unit.jsonrpc import modern
 from tests.unit.processes import PATIENCE, Process, Start, processes
 from tests.unit.siege import check_starts
-from tests.unit.versions import checked
+from tests.unit.versions import checked, handed_back
 
 LEASE: Final = 1.0
 """Seconds."""
@@ -115,7 +115,8 @@ async def redelivered(url: str, *, tasks: int = 24, kills: int = 4, consumers: i
                     await queue.pass_time(0.05)
         # What comes late must do nothing.
         await queue.pass_time(LEASE)
-        check_starts(queue.starts, await versions.read())
+        written = await versions.read()
+        check_starts(queue.starts, {record.task_id: record for _, record in written}, handed_back(written))
         await web.close()
     return queue
 

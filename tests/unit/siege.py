@@ -6,19 +6,23 @@ import asyncio
 import random
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from pmcp_lab.tasks import LOCAL, TaskRecord, open_store
 from tests.unit.calling import Caller, Generation, calling
+from tests.unit.crash import everything
+from tests.unit.farm import fresh
 from tests.unit.jsonrpc import RpcError
 from tests.unit.pauses import LOST
 from tests.unit.processes import PATIENCE, Process, Start, processes
-from tests.unit.versions import Version, Versions, attempt, checked, handed_back
+from tests.unit.storage_servers import RedisServer
+from tests.unit.versions import Versions, attempt, checked, handed_back
 
 TOOLS: Final = ("again", "again", "once", "confirm")
 USERS: Final = 3
@@ -57,7 +61,10 @@ class Siege:
         self._generation = generation
         self._stdio = stdio
         self._chance = random.Random(seed)
-        self._to_answer: set[str] = set()
+        self._there = self.account.made
+        self._ends: dict[str, tuple[str, str]] = {}
+        self._away = False
+        """Whether requests may fail because the storage is not there."""
 
     async def serve(self, start: Start) -> Process:
         return await start("tests.servers.besieged", *self._arguments, stdio=self._stdio)
@@ -68,7 +75,7 @@ class Siege:
             process = await self.serve(start)
             async with AsyncExitStack() as stack:
                 caller = await stack.enter_async_context(calling(process, self._generation))
-                work = [self._answer(caller), *(self._make(caller) for _ in range(USERS))]
+                work = [self._attend(caller), *(self._make(caller) for _ in range(USERS))]
                 busy = [asyncio.create_task(one) for one in work]
                 # Most of them long enough to find what the ones before have lost.
                 life = self._chance.choice([0.05, 1.0, 3.0]) * self._chance.random()
@@ -105,31 +112,58 @@ class Siege:
             try:
                 task = await caller.task(tool, seconds=self._chance.choice([0, 1.5]) * self._chance.random())
             except (MCPError, RpcError) as error:
-                if "unfinished tasks" not in str(error):
+                if "unfinished tasks" in str(error):
+                    self.account.refused += 1
+                elif not self._away:
                     raise
-                self.account.refused += 1
                 await asyncio.sleep(0.05)
                 continue
             self.account.made[task] = tool
-            if tool == "confirm":
-                self._to_answer.add(task)
             await asyncio.sleep(0.02)
 
-    async def _answer(self, caller: Caller) -> None:
-        """Answer what tasks ask; what this client does not see to its end, another one will."""
+    async def _attend(self, caller: Caller) -> None:
+        """Answer what tasks ask, and hear of their ends; what this client does not see, another one will."""
         seen: set[str] = set()
+
+        async def see_through(task: str) -> None:
+            try:
+                await caller.outcome(task)
+                record = await caller.get(task)
+            except (MCPError, RpcError):
+                if not self._away:
+                    raise
+            else:
+                # A server that is asked to end may have had the last word.
+                if record["status"] in ("completed", "failed"):
+                    self._ends[task] = record["status"], record["lastUpdatedAt"]
+            seen.discard(task)
+
         async with asyncio.TaskGroup() as group:
             while True:
-                for task in self._to_answer - seen:
+                for task in self._there.keys() - self._ends.keys() - seen:
                     seen.add(task)
-                    group.create_task(self._see_through(caller, task))
+                    group.create_task(see_through(task))
                 await asyncio.sleep(0.05)
 
-    async def _see_through(self, caller: Caller, task: str) -> None:
-        await caller.outcome(task)
-        # A server that is asked to end may have had the last word.
-        if (await caller.get(task))["status"] in ("completed", "failed"):
-            self._to_answer.discard(task)
+    async def while_away(self, start: Start, servers: int, goes_away: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Servers that live on, while their storage does not."""
+        self._away = True
+        async with AsyncExitStack() as stack:
+            working = [await self.serve(start) for _ in range(servers)]
+            busy = []
+            for process in working:
+                caller = await stack.enter_async_context(calling(process, self._generation))
+                busy += [asyncio.create_task(one) for one in (self._attend(caller), self._make(caller))]
+            going = asyncio.create_task(goes_away())
+            done, _ = await asyncio.wait([*busy, going], return_when=asyncio.FIRST_COMPLETED)
+            for one in (*busy, going):
+                one.cancel()
+            await asyncio.gather(*busy, going, return_exceptions=True)
+            for one in done:
+                one.result()
+        self._away = False
+        for process in working:
+            self._note(process)
 
     async def settle(self, caller: Caller, there: Mapping[str, str]) -> None:
         """Wait until everything has ended.
@@ -138,22 +172,26 @@ class Siege:
             there: Tools of all tasks; of some, no client has heard that they were made.
         """
         assert self.account.made.keys() <= there.keys(), "an acknowledged task is not there"
-        self._to_answer |= {task for task, tool in there.items() if tool == "confirm"}
-        answering = asyncio.create_task(self._answer(caller))
+        self._there = dict(there)
+        attending = asyncio.create_task(self._attend(caller))
         for task, tool in there.items():
             end = asyncio.get_running_loop().time() + PATIENCE
             while (seen := await caller.get(task))["status"] not in ("completed", "failed"):
-                if answering.done():
-                    answering.result()
+                if attending.done():
+                    attending.result()
                 assert asyncio.get_running_loop().time() < end, f"{tool} has not ended: {seen}"
                 await asyncio.sleep(0.05)
+            told = self._ends.get(task)
+            assert told in (None, (seen["status"], seen["lastUpdatedAt"])), (
+                f"a client was told {told}, now it is {seen}"
+            )
             if seen["status"] == "failed":
                 assert tool == "once" or seen["statusMessage"] == CLOSING, f"{tool} failed: {seen}"
                 why = (LOST, STOPPED) if task in self.account.made else (LOST, STOPPED, CLOSING)
                 assert seen["statusMessage"] in why, seen
             self.account.ends[f"{tool} {seen['status']}"] += 1
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
+        attending.cancel()
+        await asyncio.gather(attending, return_exceptions=True)
 
 
 async def besieged(
@@ -184,8 +222,40 @@ async def besieged(
                 await fill(caller, quota)
         siege._note(last)
         written = await versions.read()
-        check_starts(siege.account.starts, written)
-        siege.account.retried = len({record.task_id for _, record in written if attempt(record) > 1})
+        last_ones = {record.task_id: record for _, record in written}
+        check_starts(siege.account.starts, last_ones, handed_back(written))
+        siege.account.retried = sum(attempt(record) > 1 for record in last_ones.values())
+    return siege.account
+
+
+async def redis_is_killed(server: RedisServer, generation: Generation, *, kills: int = 3, seed: int = 1) -> Account:
+    """Kill a Redis that keeps what it has acknowledged, and start it again, while two servers work.
+
+    Raises:
+        AssertionError: Something that was acknowledged is not there, or has not ended.
+    """
+    url, chance = fresh(server.url), random.Random(seed)
+    siege = Siege(url, generation, quota=40, stdio=False, seed=seed)
+
+    async def kill() -> None:
+        for _ in range(kills):
+            await asyncio.sleep(chance.uniform(0.2, 1.0))
+            await asyncio.to_thread(server.stop)
+            siege.account.killed += 1
+            await asyncio.sleep(chance.choice([0, 0.1, 1.0]) * chance.random())
+            await asyncio.to_thread(server.start)
+        await asyncio.sleep(0.5)
+
+    async with processes() as start:
+        await siege.while_away(start, 2, kill)
+        store = open_store(url)
+        there = {record.task_id: record for record in await everything(store, LOCAL)}
+        last = await siege.serve(start)
+        async with calling(last, generation) as caller:
+            await siege.settle(caller, {task: record.job.tool for task, record in there.items() if record.job})
+        siege._note(last)
+        check_starts(siege.account.starts, {record.task_id: record for record in await everything(store, LOCAL)})
+        await store.close()
     return siege.account
 
 
@@ -203,18 +273,20 @@ async def fill(caller: Caller, quota: int) -> None:
         await caller.cancel(task)
 
 
-def check_starts(starts: Mapping[str, list[int]], versions: Sequence[Version]) -> None:
+def check_starts(
+    starts: Mapping[str, list[int]], ends: Mapping[str, TaskRecord], handed_back: Collection[str] = ()
+) -> None:
     """What may run once was started at most once, and no attempt has two runs.
 
     Args:
         starts: Of each task, the attempts that were begun.
+        ends: Their last versions.
+        handed_back: Those that a run gave away unfinished: the next one is of the same attempt.
     """
-    last = {record.task_id: record for _, record in versions}
-    returned = handed_back(versions)
-    for task, record in last.items():
+    for task, record in ends.items():
         assert not record.live, f"task {task} has not ended: {record}"
         begun = starts.get(task, [])
         if record.job is not None and record.job.tool == "once":
             assert len(begun) <= 1, f"{task}, which may run once, was started {len(begun)} times"
-        elif task not in returned:
+        elif task not in handed_back:
             assert len(begun) == len(set(begun)), f"two runs of {task} in one attempt: {begun}"

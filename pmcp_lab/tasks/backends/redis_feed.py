@@ -76,7 +76,13 @@ class Feed:
     async def _subscribe(self, name: str) -> None:
         if self._pubsub is None:
             self._pubsub = await self._opened.enter_async_context(self._connect())
-        await self._pubsub.subscribe(name)
+        try:
+            await self._pubsub.subscribe(name)
+        except TROUBLE:
+            raise
+        except Exception as error:
+            # Where a connection was lost redis-py opens another one; that the reader does so, too, is not foreseen.
+            raise ConnectionResetError(f"the connection was lost: {error}") from error
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="pmcp_lab redis feed")
 
@@ -92,7 +98,8 @@ class Feed:
             if not self._channels:
                 await self._hang_up()
             elif self._pubsub is not None:
-                with suppress(*TROUBLE):
+                # Whatever is wrong with the connection, the next one does not listen to this.
+                with suppress(Exception):
                     await self._pubsub.unsubscribe(name)
 
     async def _hang_up(self) -> None:
@@ -125,7 +132,8 @@ class Feed:
                 message = await pubsub.get_message(timeout=None)
             except RedisTimeout:
                 continue
-            except TROUBLE:
+            except Exception:
+                # Trouble, or what comes of it in `_subscribe`. Who reads no more leaves this process deaf for good.
                 pubsub = None
                 # Whoever waits shall look, and hears from the store itself that it is unreachable.
                 if pause == shortest:
