@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 from redis.asyncio import Redis
 
+from pmcp_lab.execution.docket import DocketExecutor
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL
@@ -22,16 +24,10 @@ from tests.unit.jsonrpc import ModernPeer, modern
 
 
 class Taken(NamedTuple):
-    """Tasks, from when on nothing was heard of their worker, and another one: its process id, and when it was ready."""
+    """Tasks, and from when on nothing was heard of their worker."""
 
     ids: list[str]
     since: float
-    spare: int
-    ready: float
-
-    def within(self, seconds: float) -> float:
-        """Seconds from `since` until somebody can have missed the worker who is given so many for it."""
-        return max(seconds, self.ready - self.since)
 
 
 @asynccontextmanager
@@ -64,8 +60,7 @@ async def killed_unheard(started: Farm, peer: ModernPeer, count: int) -> Taken:
             for worker in workers:
                 worker.send_signal(signal.SIGKILL if given else signal.SIGCONT)
         assert {await state(redis, started, task_id) for task_id in given} == {"queued"}
-    spare = await started.worker()
-    return Taken(given, since, spare.pid, time.monotonic())
+    return Taken(given, since)
 
 
 async def killed_unclaimed(started: Farm, peer: ModernPeer, count: int) -> Taken:
@@ -76,22 +71,27 @@ async def killed_unclaimed(started: Farm, peer: ModernPeer, count: int) -> Taken
         for task_id in ids:
             while await state(redis, started, task_id) != "running":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    spare = await started.worker()
     worker.kill()
-    return Taken(ids, time.monotonic(), spare.pid, time.monotonic())
+    return Taken(ids, time.monotonic())
 
 
 async def seconds_until_run(tasks: Tasks, taken: Taken) -> list[float]:
-    """When each was run, by the other worker; it must not have been before."""
+    """When each was run, by another worker: this process. It must not have been before."""
 
     async def run(task_id: str) -> float:
         async with tasks.store.watch(LOCAL, task_id) as feed:
             record = [record async for record in feed][-1]
         assert record.status is TaskStatus.COMPLETED, record.error
-        assert record.variables["pid"] == taken.spare
+        assert record.variables["pid"] == os.getpid()
         return time.monotonic() - taken.since
 
-    return list(await asyncio.gather(*(run(task_id) for task_id in taken.ids)))
+    assert isinstance(tasks.executor, DocketExecutor)
+    working = asyncio.create_task(tasks.executor.work(name="spare"))
+    try:
+        return list(await asyncio.gather(*(run(task_id) for task_id in taken.ids)))
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
 
 
 def docket(started: Farm) -> str:

@@ -38,9 +38,9 @@ async def test_another_worker_runs_it_within_redelivery(
 ) -> None:
     # The lease is long, so that nobody but Docket misses the worker.
     async with taking(shared_redis().url, lease=600, redelivery=6) as (started, tasks, peer):
-        taken = await kill(started, peer, 2)
-        took = await seconds_until_run(tasks, taken)
-    assert max(took) < taken.within(6) + 3
+        took = await seconds_until_run(tasks, await kill(started, peer, 2))
+    # And what a busy machine takes.
+    assert max(took) < 6 + 3
     assert min(took) > 2, "only when it can't be alive any more"
 
 
