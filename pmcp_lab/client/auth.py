@@ -214,7 +214,7 @@ def _free_port() -> int:
 
 def account(target: Url, settings: OAuth) -> str:
     """What tells one sign-in from another; nothing in it is secret."""
-    return json.dumps([str(target), settings.client_id or settings.client_metadata_url, settings.scope])
+    return json.dumps([target.place, settings.client_id or settings.client_metadata_url, settings.scope])
 
 
 _providers: dict[Url, Provider] = {}
@@ -252,7 +252,7 @@ class AuthorizedClient(httpx2.AsyncClient):
     def _told(self, error: Exception) -> str:
         if isinstance(error, LabError):
             return error.message
-        text = f"Can't sign in at {self._target}: {error}"
+        text = f"Can't sign in at {self._target}: {self._target.scrubbed(str(error))}"
         for secret in self._provider.secrets() if self._provider else ():
             text = text.replace(secret, "…")
         return text
@@ -262,7 +262,7 @@ class AuthorizedClient(httpx2.AsyncClient):
         if status == 403:
             return f"it does not let you do this{said}"
         if self._provider is not None:
-            return f"it refuses your sign-in{said}. Sign in anew: sign_out({str(self._target)!r}), then connect again"
+            return f"it refuses your sign-in{said}. Sign in anew: sign_out({self._target.place!r}), then connect again"
         if any(name.lower() == "authorization" for name, _ in self._target.headers):
             return f"it refuses the token{said}, which is wrong or has expired: connect again with a new token=…"
         return f'it wants to know who you are{said}: connect with auth="oauth" to sign in, or with token=…'

@@ -341,7 +341,10 @@ class Connection:
         self._lose(reason)
 
     def _on_loss(self, reason: str) -> bool:
-        return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {reason}")
+        return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {self._scrubbed(reason)}")
+
+    def _scrubbed(self, text: str) -> str:
+        return self.target.scrubbed(text) if isinstance(self.target, Url) else text
 
     def _refuse(self, error: LabError) -> None:
         if not self.ready.done():
@@ -356,7 +359,7 @@ class Connection:
             case asyncio.CancelledError():
                 reason = "it was closed while connecting"
             case _:
-                text = str(error) or type(error).__name__
+                text = self._scrubbed(str(error)) or type(error).__name__
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
         what = "Can't connect to" if self._since is None else "Lost the connection to"
         message = f"{what} {self.name!r} ({self.target}): {reason}"

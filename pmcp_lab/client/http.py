@@ -7,6 +7,7 @@ each becomes a JSON-RPC error of the one request it happened to, which `peer` re
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +18,7 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, REQUE
 
 from pmcp_lab.client.auth import AuthorizedClient
 from pmcp_lab.client.target import Url
+from pmcp_lab.protocol import address
 
 UNDELIVERED = "run.pmcp/undelivered"
 """In `error.data`: the server certainly did not take the request up."""
@@ -30,6 +32,18 @@ _BUSY = {429, 502, 503, 504}
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 # A question of a legacy task keeps its request open until it is answered, and there may be many.
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+
+
+class _Addresses(logging.Filter):
+    """What other packages log of requests, without what is secret in a URL."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = address.within(record.getMessage()), None
+        return True
+
+
+for _name in ("httpx2", "mcp.client.streamable_http"):
+    logging.getLogger(_name).addFilter(_Addresses())
 
 
 class HttpClient(AuthorizedClient):

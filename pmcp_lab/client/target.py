@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,8 +16,14 @@ from urllib.parse import urlsplit
 from pmcp_lab.client.config import Entry, config_entry, configured, find_config
 from pmcp_lab.client.sign_in import OAuth
 from pmcp_lab.errors import TargetError, nearest
+from pmcp_lab.protocol import address
 
 BUNDLED = ("demo",)
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"(?:[!-~](?:[ -~\t]*[!-~])?)?")
+_SECRET = 5
+"""Characters of a header's word that is kept out of texts: shorter ones are in every text."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Command:
     shown: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return shlex.join(self.shown or self.argv)
+        return shlex.join([address.within(word) for word in self.shown or self.argv])
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,21 @@ class Url:
     shown: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
+        return address.shown(self.shown or self.url)
+
+    @property
+    def place(self) -> str:
+        """What tells it from other servers; nothing in it is secret. For people there is `str`, which says less."""
         parts = urlsplit(self.shown or self.url)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+    def scrubbed(self, text: str) -> str:
+        """What somebody else said of it, without what may be secret in the address and the headers."""
+        for _, value in self.headers:
+            for part in (value, *value.split()):
+                if len(part) >= _SECRET and part.lower() not in ("bearer", "basic"):
+                    text = text.replace(part, "…").replace(repr(part)[1:-1], "…")
+        return address.within(address.scrubbed(text, self.url))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +122,8 @@ def read_target(
     Raises:
         TargetError: Nothing fits; the text lists what was looked for.
     """
-    bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+    # Out of a file it comes with a line break.
+    bearer = {} if token is None else {"Authorization": f"Bearer {token.strip()}"}
     given = _Given(env or {}, cwd, {**(headers or {}), **bearer}, _read_auth(auth))
     name, found = _read(target, config, given)
     if not isinstance(found, Url) and (given.headers or given.auth):
@@ -145,16 +166,22 @@ def _from_text(text: str, given: _Given) -> tuple[str, Target]:
     if scheme in ("http", "https"):
         return _named(_url(text, given))
     if scheme:
-        raise TargetError(f"{scheme}:// is no MCP transport; use http:// or https://, or a command line.")
+        named, slashes, _ = address.shown(text).partition("://")
+        what = f"{named}://" if slashes else "This"
+        raise TargetError(f"{what} is no MCP transport; use http:// or https://, or a command line.")
     if text.endswith(".json") and Path(text).expanduser().is_file():
         return _from_entry(config_entry(Path(text).expanduser(), None), given)
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise TargetError(f"Can't read the command line {text!r}: {error}") from None
+        raise TargetError(f"Can't read the command line {address.within(text)!r}: {error}") from None
     if len(words) > 1:
         return _named(_command(words, given))
     return _from_word(words[0], given)
+
+
+_WORD = re.compile(r"[^@?=&#%:]*")
+_MODULE = re.compile(r"[A-Za-z_]\w*:[A-Za-z_][\w.]*")
 
 
 def _from_word(word: str, given: _Given) -> tuple[str, Target]:
@@ -169,7 +196,12 @@ def _from_word(word: str, given: _Given) -> tuple[str, Target]:
         return _named(_command([word], given))
     file = find_config()
     places = f"a bundled server, an entry of {file}," if file else "a bundled server, an entry of a .mcp.json"
-    raise TargetError(f"{word!r} is not {places} or a command on the PATH.{nearest(word, [*BUNDLED, *known])}")
+    if _MODULE.fullmatch(word):
+        said = f"{word.partition(':')[0]}:…"
+    else:
+        # It may be a URL without its scheme.
+        said = word if _WORD.fullmatch(word) else address.shown(f"http://{word}").removeprefix("http://")
+    raise TargetError(f"{said!r} is not {places} or a command on the PATH.{nearest(word, [*BUNDLED, *known])}")
 
 
 def _from_entry(entry: Entry, given: _Given) -> tuple[str, Target]:
@@ -229,8 +261,17 @@ def _url(url: str, given: _Given) -> Url:
     except ValueError:
         valid = False
     if not valid:
-        raise TargetError(f"{url!r} is not a URL of an MCP server (http://host:port/path)")
-    return Url(url, tuple(sorted((str(key), str(value)) for key, value in given.headers.items())), given.auth)
+        raise TargetError(f"{address.shown(url)!r} is not a URL of an MCP server (http://host:port/path)")
+    headers = tuple(sorted((str(key), str(value)) for key, value in given.headers.items()))
+    for name, value in headers:
+        if not _HEADER.fullmatch(name):
+            raise TargetError("A header's name is not one that HTTP has: write headers={'X-Name': 'value'}")
+        if not _VALUE.fullmatch(value):
+            raise TargetError(
+                f"The header {name!r} has a value that HTTP can't carry: a line break, a space at an end, or a "
+                "character beyond ASCII"
+            )
+    return Url(url, headers, given.auth)
 
 
 _RUNNERS = {"python", "python3", "node", "npx", "uvx", "uv", "bunx", "deno", "bash", "sh", "docker", "pipx"}
@@ -241,6 +282,9 @@ def _named(target: Target) -> tuple[str, Target]:
     match target:
         case Url():
             parts = urlsplit(target.url)
+            if address.shown(target.url).endswith("…"):
+                # What looks like a host may be half a password.
+                return "server", target
             return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname), target
         case Local():
             name = getattr(target.server, "name", None)

@@ -6,10 +6,10 @@ import html
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pmcp_lab.client import Server
 from pmcp_lab.client.config import Entry
+from pmcp_lab.protocol import address
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -66,6 +66,6 @@ def _target(entry: Entry) -> str:
     """As the file has it, without what an address may carry."""
     url = entry.raw.get("url") or entry.raw.get("serverUrl")
     if url:
-        parts = urlsplit(str(url))
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-    return shlex.join([str(entry.raw.get("command", "")), *map(str, entry.raw.get("args") or ())])
+        return address.shown(str(url))
+    words = [str(entry.raw.get("command", "")), *map(str, entry.raw.get("args") or ())]
+    return shlex.join([address.within(word) for word in words])

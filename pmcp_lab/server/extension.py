@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
-from pmcp_lab.errors import LabError, LeaseLost
+from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
@@ -227,8 +227,10 @@ class Tasks(Declarations):
             if record.live:
                 raise LeaseLost(record.task_id, "this process", record.lease.runner if record.lease else None)
             return record
-        if await self._runner.recover(lost, tool, run_here=True):
-            await self.run(key, asyncio.Event())
+        # What looks for lost tasks here or elsewhere may have failed it already.
+        with suppress(InvalidTransition):
+            if await self._runner.recover(lost, tool, run_here=True):
+                await self.run(key, asyncio.Event())
         return await self.store.get(*key)
 
     def stats(self) -> Stats:

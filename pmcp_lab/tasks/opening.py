@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final, NamedTuple, cast
-from urllib.parse import urlsplit
 
-from pmcp_lab.errors import MissingExtra, StoreError
+from pmcp_lab.errors import LabError, MissingExtra, StoreError
+from pmcp_lab.protocol.address import betrays, scrubbed, shown
 from pmcp_lab.tasks.backends import Backend
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.store import TaskStore
@@ -47,23 +47,39 @@ def open_store(url: str, limits: Limits | None = None) -> TaskStore:
 
 def open_backend(url: str) -> Backend:
     """The backend behind a store's URL. Raises as `open_store`."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme in SCHEMES:
-        module, extra = SCHEMES[scheme]
-        try:
-            opener = importlib.import_module(module).open_url
-        except ModuleNotFoundError as error:
-            if error.name == module:
-                raise StoreError(f"{scheme}:// stores are not available in this version of pmcp_lab") from None
-            if extra is None:
-                raise
-            raise MissingExtra(f"{scheme}://", extra) from None
-    else:
-        found = tuple(entry_points(group=ENTRY_POINTS, name=scheme)) if scheme else ()
-        if not found:
-            others = sorted(entry_points(group=ENTRY_POINTS).names)
-            known = ", ".join(f"{name}://" for name in (*SCHEMES, *others))
-            what = f"there is no store for {scheme}:// URLs" if scheme else f"{url!r} is not a store URL"
-            raise StoreError(f"{what}; use one of {known}")
-        opener = found[0].load()
-    return cast(Callable[[str], Backend], opener)(url)
+        return _opener(scheme)(url)
+    found = tuple(entry_points(group=ENTRY_POINTS, name=scheme)) if scheme else ()
+    if found:
+        return _open_other(found[0], url)
+    others = sorted(entry_points(group=ENTRY_POINTS).names)
+    known = ", ".join(f"{name}://" for name in (*SCHEMES, *others))
+    address = shown(url)
+    named, slashes, _ = address.partition("://")
+    what = f"there is no store for {named}:// URLs" if slashes else f"{address!r} is not a store URL"
+    raise StoreError(f"{what}; use one of {known}")
+
+
+def _opener(scheme: str) -> Callable[[str], Backend]:
+    module, extra = SCHEMES[scheme]
+    try:
+        return cast(Callable[[str], Backend], importlib.import_module(module).open_url)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise StoreError(f"{scheme}:// stores are not available in this version of pmcp_lab") from None
+        if extra is None:
+            raise
+        raise MissingExtra(f"{scheme}://", extra) from None
+
+
+def _open_other(point: EntryPoint, url: str) -> Backend:
+    """A backend of another package. What that says of the URL may have a password in it."""
+    try:
+        return cast(Callable[[str], Backend], point.load())(url)
+    except Exception as error:
+        if not betrays(error, url):
+            raise
+        what = scrubbed(str(error), url) if isinstance(error, LabError) else type(error).__name__
+    # Not in the handler: a traceback would tell of the first one too.
+    raise StoreError(f"the store at {shown(url)} can't be opened: {what}")

@@ -6,10 +6,11 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from pmcp_lab.errors import LimitExceeded, MissingExtra, StoreError
+from pmcp_lab.protocol.address import shown
 from pmcp_lab.tasks.backends import Conflict
 from pmcp_lab.tasks.codec import decode_record
 from pmcp_lab.tasks.store import TaskStore
@@ -43,9 +44,9 @@ async def import_pmcp(source: str, store: TaskStore) -> Imported:
         MissingExtra: What reads the source is not installed.
         StoreError: The source can't be read, or the store not written.
     """
-    scheme = urlsplit(source).scheme
+    scheme = source.partition("://")[0].lower()
     if scheme not in ("dynamodb", "redis", "rediss"):
-        raise StoreError(f"PMCP keeps tasks in dynamodb:// or redis://, not in {source!r}")
+        raise StoreError(f"PMCP keeps tasks in dynamodb:// or redis://, not in {shown(source)!r}")
     counts = dict.fromkeys(("taken", "known", "expired", "refused"), 0)
     async for place, data, version in _dynamodb(source) if scheme == "dynamodb" else _redis(source):
         counts[await _take(store, place, data, version)] += 1
@@ -93,18 +94,17 @@ async def _dynamodb(source: str) -> AsyncIterator[Stored]:
 
 async def _redis(source: str) -> AsyncIterator[Stored]:
     try:
-        from pmcp_lab.tasks.backends.redis_connection import TROUBLE, RedisConnection
+        from pmcp_lab.tasks.backends.redis_connection import RedisConnection
     except ModuleNotFoundError:
         raise MissingExtra("redis://", "redis") from None
     connection = RedisConnection(source)
     prefix = re.sub(r"([\\*?\[\]])", r"\\\1", connection.prefix)
+    keys = connection.client.scan_iter(match=f"{prefix}:tasks:*", count=500, _type="hash")
     try:
-        async for key in connection.client.scan_iter(match=f"{prefix}:tasks:*", count=500, _type="hash"):
-            data, version = await connection.client.hmget(key, ["data", "version"])
+        while (key := await connection.ask(partial(anext, keys, None))) is not None:
+            data, version = await connection.ask(partial(connection.client.hmget, key, ["data", "version"]))
             # None when it expired just now.
             if data is not None:
                 yield key.decode("utf-8", "backslashreplace"), data, version or b""
-    except TROUBLE as error:
-        raise connection.trouble(error) from error
     finally:
         await connection.close()

@@ -1,10 +1,15 @@
-"""Workers killed at random moments while tasks run: none is lost, none completed twice, retried ones say so."""
+"""Workers killed at random moments while tasks run: none is lost, none completed twice, retried ones say so.
+
+And workers killed right after they took a message: how long until another one runs the task.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
+import pytest
 from mcp.server.mcpserver import MCPServer
 from redis.asyncio import Redis
 
@@ -12,9 +17,10 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, TaskRecord
 from tests.servers import lossy_farm
-from tests.unit.farm import farm
-from tests.unit.jsonrpc import modern
+from tests.unit.farm import Farm, farm
+from tests.unit.jsonrpc import ModernPeer, modern
 from tests.unit.storage_servers import RedisServer
+from tests.unit.taken import Taken, killed_unclaimed, killed_unheard, seconds_until_run, taking
 
 TASKS, KILLS, WORKERS = 200, 50, 4
 
@@ -65,3 +71,22 @@ def lengths(chance: random.Random) -> dict[str, float]:
 async def ends(tasks: Tasks, task_id: str) -> TaskRecord:
     async with tasks.store.watch(LOCAL, task_id) as feed:
         return [record async for record in feed][-1]
+
+
+@pytest.mark.parametrize("kill", [killed_unheard, killed_unclaimed])
+async def test_what_a_dead_worker_took_is_run_within_a_lease(
+    kill: Callable[[Farm, ModernPeer, int], Awaitable[Taken]],
+) -> None:
+    """With the lease and the redelivery that are used when nothing is said: 15 s."""
+    took: list[float] = []
+    server = RedisServer("--appendonly", "no")
+    try:
+        while len(took) < 25:
+            async with taking(server.url, lease=15, redelivery=15) as (started, tasks, peer):
+                took += await seconds_until_run(tasks, await kill(started, peer, 3))
+    finally:
+        server.close()
+    took.sort()
+    first, half, last = took[0], took[len(took) // 2], took[-1]
+    print(f"\n{kill.__name__}: {len(took)} tasks run after {first:.1f} to {last:.1f} s, half within {half:.1f} s")
+    assert last < 15 + 1

@@ -31,7 +31,7 @@ class House:
     """A server and its tasks, as one process has them."""
 
     def __init__(self, store: str = "memory://", **options: Any) -> None:
-        self.tasks = tasks = Tasks(store, lease=0.5, drain=0, **options)
+        self.tasks = tasks = Tasks(store, lease=2, drain=0, **options)
 
         @tasks.tool()
         async def quick() -> str:
@@ -134,10 +134,15 @@ def told(request: Json) -> Json:
 
 
 @asynccontextmanager
-async def caller(url: str, generation: str, address: str = HERE) -> AsyncIterator[Caller]:
+async def caller(url: str, generation: str, address: str = HERE, *, silent: bool = False) -> AsyncIterator[Caller]:
+    """Args: silent: It takes questions, and leaves those open that are put to its connection."""
     async with AsyncExitStack() as stack:
         if generation == "2025-11-25":
-            yield Caller(await stack.enter_async_context(legacy(url, answer=told, address=address)))
+            yield Caller(
+                await stack.enter_async_context(
+                    legacy(url, answer=None if silent else told, capabilities={"elicitation": {}}, address=address)
+                )
+            )
         else:
             http = httpx2.AsyncClient(timeout=20, transport=calling_from(address))
             await stack.enter_async_context(http)

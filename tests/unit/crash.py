@@ -21,7 +21,7 @@ from typing import Any
 
 from pmcp_lab.errors import InvalidTransition
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks import Limits, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks import Limits, Owner, TaskRecord, TaskStore, open_store
 
 OWNER = ("client", "crash")
 LIMITS = Limits(tasks_per_owner=None)
@@ -61,11 +61,11 @@ class Account:
         self.fresh.clear()
 
 
-async def everything(store: TaskStore) -> list[TaskRecord]:
-    page = await store.list(OWNER, limit=1_000)
+async def everything(store: TaskStore, owner: Owner = OWNER) -> list[TaskRecord]:
+    page = await store.list(owner, limit=1_000)
     records = page.records
     while page.next_cursor is not None:
-        page = await store.list(OWNER, cursor=page.next_cursor, limit=1_000)
+        page = await store.list(owner, cursor=page.next_cursor, limit=1_000)
         records += page.records
     return records
 

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,20 +26,24 @@ class Farm:
     Args:
         url: Of the Redis, with a prefix.
         module: Has the workers' `build`.
+        env: Of all that is started, besides this process's own.
     """
 
-    def __init__(self, url: str, module: str = "tests.servers.farm") -> None:
+    def __init__(self, url: str, module: str = "tests.servers.farm", env: Mapping[str, str] | None = None) -> None:
         self.url = url
         self._module = module
+        self._env = dict(env or {})
         self._processes: list[asyncio.subprocess.Process] = []
 
-    async def start(self, *arguments: str) -> tuple[asyncio.subprocess.Process, str]:
+    async def start(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> tuple[asyncio.subprocess.Process, str]:
         """A Python process, and the line it printed when it was ready."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "FARM_URL": self.url},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "FARM_URL": self.url, **self._env, **(env or {})},
             stdout=asyncio.subprocess.PIPE,
         )
         self._processes.append(process)
@@ -50,8 +55,8 @@ class Farm:
         """The URL of a server process."""
         return (await self.start("-m", "tests.servers.farm"))[1]
 
-    async def worker(self, *options: str) -> asyncio.subprocess.Process:
-        process, line = await self.start("-m", "pmcp_lab", "worker", f"{self._module}:build", *options)
+    async def worker(self, *options: str, env: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
+        process, line = await self.start("-m", "pmcp_lab", "worker", f"{self._module}:build", *options, env=env)
         assert line.startswith("working on ")
         return process
 
@@ -60,7 +65,7 @@ class Farm:
 
 
 @asynccontextmanager
-async def farm(url: str, **options: str) -> AsyncIterator[Farm]:
+async def farm(url: str, **options: Any) -> AsyncIterator[Farm]:
     started = Farm(fresh(url), **options)
     try:
         yield started

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -134,7 +134,7 @@ class Peer:
 
 @asynccontextmanager
 async def legacy(
-    target: str | StdioServerParameters | MCPServer[Any] | Server[Any],
+    target: str | StdioServerParameters | MCPServer[Any] | Server[Any] | AbstractAsyncContextManager[Any],
     *,
     answer: Answer | None = None,
     capabilities: Json | None = None,
@@ -142,8 +142,13 @@ async def legacy(
     token: str | None = None,
     address: str = "127.0.0.1",
 ) -> AsyncIterator[Peer]:
-    """A connected legacy peer; `target` is a URL, a command or a server in this process, `token` a bearer token,
-    `address` where it connects from."""
+    """A connected legacy peer.
+
+    Args:
+        target: A URL, a command, a server in this process or a transport.
+        token: A bearer token.
+        address: Where it connects from.
+    """
     headers = {"mcp-protocol-version": version, **({"authorization": f"Bearer {token}"} if token else {})}
     declared = ({"elicitation": {}} if answer else {}) if capabilities is None else capabilities
     async with httpx2.AsyncClient(headers=headers, timeout=30, transport=calling_from(address)) as http:
@@ -152,6 +157,8 @@ async def legacy(
             transport = streamable_http_client(target, http_client=http)
         elif isinstance(target, StdioServerParameters):
             transport = stdio_client(target)
+        elif isinstance(target, AbstractAsyncContextManager):
+            transport = target
         else:
             transport = InMemoryTransport(target)
         async with transport as (read, write), anyio.create_task_group() as group:

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -44,11 +45,12 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
+        """Also again after `stop`, then with further options."""
         self.process = subprocess.Popen(
             [
                 *(self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder),
-                *("--save", "", "--appendonly", "yes", "--appendfsync", "always", *self.options),
+                *("--save", "", "--appendonly", "yes", "--appendfsync", "always", *self.options, *options),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -70,6 +72,15 @@ class RedisServer:
         with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
             connection.sendall(" ".join(map(str, words)).encode() + b"\r\n")
             return connection.recv(4096)
+
+    def pause(self) -> None:
+        """Keep it from doing anything. What is sent to it waits."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self.process is not None:

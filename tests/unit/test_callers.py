@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> str:
 @pytest.mark.parametrize("after", BOTH)
 @pytest.mark.parametrize("before", BOTH)
 async def test_an_id_is_enough_after_a_restart_and_from_another_network(store: str, before: str, after: str) -> None:
-    async with house(store) as url, caller(url, before) as first:
+    async with house(store) as url, caller(url, before, silent=True) as first:
         done, asking = await first.task("quick"), await first.task("ask")
         await first.until(done, "completed")
         await first.until(asking, "input_required")

@@ -115,8 +115,8 @@ async def said(peer: ModernPeer, task_id: str, message: str) -> Json:
 class Machine:
     """An executor whose tasks wait for the test. It works only when told to."""
 
-    def __init__(self, url: str, *, name: str = "tasks") -> None:
-        self.executor = DocketExecutor(url, name=name, grace=0.1)
+    def __init__(self, url: str, *, name: str = "tasks", **options: float) -> None:
+        self.executor = DocketExecutor(url, name=name, grace=0.1, **options)
         self.executor.bind(self.run)
         self.go = asyncio.Event()
         self.began: list[TaskKey] = []

@@ -22,7 +22,7 @@ from pmcp_lab.tasks.backends.memory import MemoryBackend
         ("sqlite://tasks.db", "sqlite:///tasks.db"),
         ("sqlite:///", "needs a file"),
         ("sqlite:///:memory:", "memory://"),
-        ("sqlite:///a.db?mode=ro", "mode=ro"),
+        ("sqlite:///a.db?mode=ro", "takes no options"),
         ("sqlite:////nowhere/at/all.db", "/nowhere/at/all.db"),
     ],
 )

@@ -20,7 +20,8 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import Limits, TaskStore, open_store
 from pmcp_lab.tasks.backends import Conflict, QuotaReached
 from pmcp_lab.tasks.backends.conformance import ODD_OWNERS
-from pmcp_lab.tasks.backends.redis import RedisBackend, _columns, _ms
+from pmcp_lab.tasks.backends.redis import RedisBackend, _columns
+from pmcp_lab.tasks.backends.redis_scripts import ms
 from pmcp_lab.tasks.record import Lease, TaskRecord, new_task_id, truncated
 from tests.unit.storage_servers import RedisServer, shared_redis
 
@@ -191,8 +192,8 @@ async def test_a_key_that_redis_dropped_is_forgotten_by_the_indexes(backend: Red
     for task in (kept, lost):
         await backend.insert(task, quota=None, now=now())
     base = f"{backend.prefix}:{{o:client:ann}}"
-    await plain.delete(f"{base}:t:{lost.task_id}")
     [(key, _)] = [entry async for page in backend.leases() for entry in page]
+    await plain.delete(f"{base}:t:{lost.task_id}")
     assert await backend.leased(key) is None
     assert await backend.page(ANN, after=None, limit=1, now=now()) == [kept]
     for index in ("all", "live"):
@@ -241,14 +242,14 @@ async def test_a_write_whose_answer_was_lost_is_not_a_conflict(backend: RedisBac
     task = record()
     await backend.insert(task, quota=None, now=now())
     changed = replace(task, message="x", seq=2)
-    args = [*_columns(changed, now()), 1]
+    args = [*_columns(changed, now()), ms(changed.created), "", 1]
     for _ in range(2):
         assert await backend._replace([backend._base(ANN)], args) == [b"stored"]
     with pytest.raises(Conflict) as conflict:
         await backend.replace(changed, expected=1)
     assert conflict.value.current == changed
     new = record()
-    args = [*_columns(new, now()), _ms(new.created), 2]
+    args = [*_columns(new, now()), ms(new.created), "", 2]
     for _ in range(2):
         assert await backend._insert([backend._base(ANN)], args) == [b"stored"]
 

@@ -122,17 +122,6 @@ async def test_an_owner_is_told_of_what_others_write(path: Path) -> None:
     await theirs.close()
 
 
-async def test_the_log_is_moved_into_the_file_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pmcp_lab.tasks.backends.sqlite_writer._CHECKPOINT", 50)
-    store = TaskStore(SqliteBackend(path), Limits(tasks_per_owner=None))
-    task = await store.create(ANN)
-    for n in range(600):
-        await store.set_variables(ANN, task.task_id, {"n": n})
-    log = path.with_name(path.name + "-wal")
-    assert log.stat().st_size < 500 * 4_200, "1,200 pages were written"
-    await store.close()
-
-
 async def test_writes_wait_for_another_process(path: Path) -> None:
     store = TaskStore(SqliteBackend(path, timeout=10))
     present = await store.create(ANN)
@@ -290,7 +279,7 @@ async def test_a_record_read_again_is_not_decoded_again(path: Path, monkeypatch:
         await there.create(ANN)
     assert len((await there.list(ANN)).records) == 6
     assert isinstance(there.backend, SqliteBackend)
-    assert len(there.backend._kept) == 2
+    assert len(there.backend._kept) + len(there.backend._kept_before) <= 4
     await here.close()
     await there.close()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import re
 from contextlib import AsyncExitStack
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
@@ -15,9 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from botocore.loaders import create_loader
 
 from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol.address import shown, split
 from pmcp_lab.tasks.backends.dynamodb_items import Item
 from pmcp_lab.tasks.backends.dynamodb_table import TTL_ATTRIBUTE, table_definition
 
+_TABLE: Final = re.compile(r"[\w.-]+", re.ASCII)
+_REGION: Final = re.compile(r"[\w-]*", re.ASCII)
 _BUSY: Final = {"TransactionConflictException", "TransactionInProgressException"}
 _MANY_TABLES: Final = {"transact_write_items", "batch_get_item"}
 _ATTEMPTS: Final = 40
@@ -43,14 +47,24 @@ class Table:
     """A table by URL; see `DynamoBackend`."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
+        parts = split(url)
+        options = {} if parts is None else dict(parse_qsl(parts.query))
         # Not `hostname`, which is in lower case.
-        self._table = parts.netloc.rpartition("@")[2]
-        unknown = options.keys() - {"region", "endpoint", "profile"}
-        if not self._table or parts.path.strip("/") or unknown:
-            raise StoreError(f"{url!r} is not dynamodb://table?region=…&endpoint=…&profile=…")
+        self._table = "" if parts is None else parts.netloc.rpartition("@")[2]
+        unknown = options.keys() - {"region", "endpoint", "profile"} or not _REGION.fullmatch(options.get("region", ""))
+        rest = "" if parts is None else parts.path.strip("/") + parts.fragment
+        if not _TABLE.fullmatch(self._table) or rest or unknown or "@" in url.partition("?")[2]:
+            raise StoreError(
+                f"{shown(url)} can't be read as dynamodb://table?region=…&endpoint=…&profile=…, and has room for "
+                "nothing else"
+            )
         self._region, self._endpoint = options.get("region"), options.get("endpoint")
+        if self._endpoint is not None and shown(self._endpoint) != self._endpoint:
+            # boto's errors repeat it.
+            raise StoreError(
+                f"the endpoint of {shown(url)} is to be http://host:port alone: credentials come from the environment, "
+                "a profile or the machine's role"
+            )
         self._session = get_session()
         self._session.register_component("data_loader", _loader(self._session.get_config_variable("data_path")))
         if "profile" in options:

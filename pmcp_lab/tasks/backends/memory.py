@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Hashable
 from datetime import datetime
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol.address import shown
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends.watching import Watch, Watchers
 from pmcp_lab.tasks.owner import Owner
@@ -19,11 +20,14 @@ from pmcp_lab.tasks.record import TaskRecord
 _PAGE: Final = 500
 """Leases that are read without letting go of the lock."""
 
+_AT_ONCE: Final = 256
+"""Expired records that are dropped in one go: the event loop waits."""
+
 
 def open_url(url: str) -> MemoryBackend:
     """For `memory://`: each call opens an empty one."""
-    if urlsplit(url)[1:] != ("", "", "", ""):
-        raise StoreError(f"a memory store has no name: write memory://, not {url}")
+    if url.partition("://")[2]:
+        raise StoreError(f"a memory store has no name: write memory://, not {shown(url)}")
     return MemoryBackend()
 
 
@@ -59,7 +63,7 @@ class MemoryBackend:
             shelf = self._shelves.setdefault(record.owner, _Shelf())
             if (current := shelf.records.get(record.task_id)) is not None:
                 raise Conflict(current)
-            if quota is not None and len(shelf.live) >= quota:
+            if quota is not None and len(shelf.live) >= quota and self._count(shelf, now) >= quota:
                 raise QuotaReached
             position = (record.created, record.task_id)
             # Nearly always the newest; looking there first spares a walk through memory that is not in any cache.
@@ -101,8 +105,13 @@ class MemoryBackend:
             return found
 
     async def purge(self, now: datetime) -> int:
-        with self._lock:
-            return self._drop_expired(now)
+        purged = 0
+        while True:
+            with self._lock:
+                purged += self._drop_expired(now)
+                if not self._overdue(now):
+                    return purged
+            await asyncio.sleep(0)
 
     async def next_expiry(self) -> datetime | None:
         with self._lock:
@@ -155,9 +164,21 @@ class MemoryBackend:
             del self._shelves[owner]
         return record
 
+    def _overdue(self, now: datetime) -> bool:
+        return bool(self._ends) and self._ends[0][0] < now
+
+    def _count(self, shelf: _Shelf, now: datetime) -> int:
+        """How many count towards the quota, also while expired ones are still to be dropped."""
+        if not self._overdue(now):
+            return len(shelf.live)
+        return sum(not shelf.records[task_id].expired(now) for task_id in shelf.live)
+
     def _drop_expired(self, now: datetime) -> int:
+        """Drop some of them; how many."""
         dropped = 0
-        while self._ends and self._ends[0][0] < now:
+        for _ in range(_AT_ONCE):
+            if not self._overdue(now):
+                break
             _, owner, task_id = heapq.heappop(self._ends)
             shelf = self._shelves.get(owner)
             record = None if shelf is None else shelf.records.get(task_id)

@@ -10,30 +10,32 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, cast
+
+from redis.commands.core import AsyncScript
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Changes, Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends import redis_scripts as scripts
 from pmcp_lab.tasks.backends.reading import first_legible
-from pmcp_lab.tasks.backends.redis_connection import TROUBLE, RedisConnection
+from pmcp_lab.tasks.backends.redis_connection import RedisConnection
 from pmcp_lab.tasks.backends.redis_feed import Feed
+from pmcp_lab.tasks.backends.redis_healing import Owners
+from pmcp_lab.tasks.backends.redis_scripts import ms
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner, key_text, owner_key
 from pmcp_lab.tasks.record import TaskRecord
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-_REMEMBERED: Final = 600.0
-"""Seconds for which this process does not tell Redis again that an owner is there."""
+_KNOWN: Final = 10.0
+"""Seconds for which an owner that was announced is not announced again."""
 
 _SCANNED: Final = 500
 """Leases that are read at once, about."""
 
-_FORGOTTEN: Final = 3600.0
-"""Seconds after which an owner without tasks is forgotten: far more, so that nobody relies on it any longer."""
+_FORGOTTEN: Final = 600.0
+"""Seconds after which an owner without leases is taken off the list: far more, so that nobody relies on it then."""
 
 
 def open_url(url: str) -> RedisBackend:
@@ -44,9 +46,10 @@ class RedisBackend:
     """A store on Redis. Connects when first used.
 
     Args:
-        url: `redis://[user:password@]host:port/db`, `rediss://…` or `unix://…`, with redis-py's options as query
-            (`socket_timeout=5`); `prefix=…` goes before every key (`pmcp`). `redis+cluster://…`, `rediss+cluster://…`
-            or `cluster=true` is any node of a Redis Cluster.
+        url: `redis://[user:password@]host:port/db`, `rediss://…` or `unix://…`, with redis-py's options as query;
+            `prefix=…` goes before every key (`pmcp`), `socket_timeout=…` is how many seconds an operation may take
+            before it has failed (4.5). `redis+cluster://…`, `rediss+cluster://…` or `cluster=true` is any node of a
+            Redis Cluster.
 
     Raises:
         StoreError: The URL can't be read.
@@ -59,13 +62,17 @@ class RedisBackend:
         self._connection = RedisConnection(url)
         self.prefix = self._connection.prefix
         self._client = self._connection.client
-        self._feed = Feed(self._connection.listener)
+        self._feed = Feed(self._connection.listener, self._connection.patience)
+        self._owners = Owners(self._connection, self._decoded, _columns)
         self._known: dict[str, float] = {}
         self._insert = self._client.register_script(scripts.INSERT)
         self._replace = self._client.register_script(scripts.REPLACE)
         self._delete = self._client.register_script(scripts.DELETE)
         self._page = self._client.register_script(scripts.PAGE)
         self._leased = self._client.register_script(scripts.LEASED)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.name!r})"
 
     async def get(self, owner: Owner, task_id: str) -> TaskRecord | None:
         data, seq = await self._ask(
@@ -74,19 +81,13 @@ class RedisBackend:
         return None if data is None else self._decoded((data, seq))
 
     async def insert(self, record: TaskRecord, *, quota: int | None, now: datetime) -> None:
-        if record.lease is not None:
-            await self._announce(record.owner)
-        args = [*_columns(record, now), _ms(record.created), "" if quota is None else quota]
-        answer = await self._ask(lambda: self._insert([self._base(record.owner)], args))
+        answer = await self._write(self._insert, record, now, "" if quota is None else quota)
         if answer[0] == b"quota":
             raise QuotaReached
         self._check(answer)
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
-        if record.lease is not None:
-            await self._announce(record.owner)
-        args = [*_columns(record, record.updated), expected]
-        self._check(await self._ask(lambda: self._replace([self._base(record.owner)], args)))
+        self._check(await self._write(self._replace, record, record.updated, expected))
 
     async def delete(self, owner: Owner, task_id: str) -> bool:
         return bool(await self._ask(lambda: self._delete([self._base(owner)], [key_text(task_id)])))
@@ -94,10 +95,10 @@ class RedisBackend:
     async def page(self, owner: Owner, *, after: Position | None, limit: int, now: datetime) -> list[TaskRecord]:
         if limit < 1:
             return []
-        position = ["", ""] if after is None else [str(_ms(after[0])), key_text(after[1])]
+        position = ["", ""] if after is None else [str(ms(after[0])), key_text(after[1])]
 
         async def fetch(count: int) -> list[tuple[bytes, bytes]]:
-            args: list[Any] = [_ms(now), count, *position]
+            args: list[Any] = [ms(now), count, *position]
             found = await self._ask(lambda: self._page([self._base(owner)], args))
             return list(zip(found[::2], found[1::2], strict=True))
 
@@ -112,7 +113,7 @@ class RedisBackend:
         return None
 
     async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
-        for base, known_for in await self._announced():
+        for base, known_for in await self._owners.announced():
             cursor, there = 0, False
             while True:
                 # Gives every member that is there all the time, however the others change.
@@ -122,7 +123,7 @@ class RedisBackend:
                 if not cursor:
                     break
             if not there and known_for > _FORGOTTEN:
-                await self._ask(partial(self._client.zrem, f"{self.prefix}:leasing", base))
+                await self._owners.forget(base, _FORGOTTEN)
 
     async def leased(self, key: Hashable) -> TaskRecord | None:
         base, task = cast(tuple[str, str], key)
@@ -133,10 +134,7 @@ class RedisBackend:
     async def watch(self, owner: Owner, task_id: str | None = None) -> AsyncIterator[Changes]:
         name = f"{self._base(owner)}:c" + ("" if task_id is None else f":{key_text(task_id)}")
         listening = self._feed.listen(name)
-        try:
-            changes = await listening.__aenter__()
-        except TROUBLE as error:
-            raise self._connection.trouble(error) from error
+        changes = await self._connection.translated(listening.__aenter__())
         try:
             yield changes
         finally:
@@ -149,33 +147,36 @@ class RedisBackend:
     def _base(self, owner: Owner) -> str:
         return f"{self.prefix}:{{{owner_key(owner)}}}"
 
-    async def _announce(self, owner: Owner) -> None:
-        """Let whoever looks for lapsed leases of every owner know of this one.
+    async def _write(self, script: AsyncScript, record: TaskRecord, now: datetime, condition: int | str) -> list[bytes]:
+        """What INSERT or REPLACE answers.
 
-        The list is in another cluster slot, so no script can keep it. It is written before the task is (a process
-        that dies in between leaves nothing unlisted), and again only every ten minutes.
+        Whoever looks for leases of every owner must know of this one. The list is in another cluster slot, so no
+        script can keep it: it is written before the task is (a process that dies in between leaves nothing unlisted),
+        and again after a while. That it was written is remembered here, to ask for it in the right order, and beside
+        the tasks, where it is lost with them.
         """
-        base = self._base(owner)
+        base, announced = self._base(record.owner), ""
+        columns = _columns(record, now)
         moment = time.monotonic()
-        if moment - self._known.get(base, -_REMEMBERED) < _REMEMBERED:
-            return
-        await self._ask(lambda: self._client.zadd(f"{self.prefix}:leasing", {base: time.time()}))
+        if record.lease is not None and moment - self._known.get(base, -_KNOWN) >= _KNOWN:
+            announced = await self._announce(base)
+        while True:
+            args = [*columns, ms(record.created), announced, condition]
+            answer: list[bytes] = await self._ask(partial(script, [base], args))
+            if answer[0] != b"unknown":
+                return answer
+            announced = await self._announce(base)
+
+    async def _announce(self, base: str) -> str:
+        """For how many milliseconds the owner may be thought to be on the list."""
+        await self._owners.announce([base])
         if len(self._known) >= 10_000:
             self._known.clear()
-        self._known[base] = moment
-
-    async def _announced(self) -> list[tuple[str, float]]:
-        """Base keys of the owners, and how many seconds ago each was announced."""
-        listed = await self._ask(lambda: self._client.zrange(f"{self.prefix}:leasing", 0, -1, withscores=True))
-        return [(base.decode(), time.time() - float(score)) for base, score in listed]
+        self._known[base] = time.monotonic()
+        return f"{_KNOWN * 1000:.0f}"
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
-        try:
-            return await self._connection.ask(command)
-        except StoreError:
-            # Redis may come back empty.
-            self._known.clear()
-            raise
+        return await self._connection.ask(command)
 
     def _decoded(self, stored: tuple[bytes, bytes]) -> TaskRecord:
         data, seq = stored
@@ -195,12 +196,8 @@ def _columns(record: TaskRecord, now: datetime) -> list[Any]:
         encode_record(record),
         record.seq,
         secrets.token_bytes(12),
-        _ms(now),
-        "" if record.expires is None else _ms(record.expires),
+        ms(now),
+        "" if record.expires is None else ms(record.expires),
         int(record.live),
         "" if record.lease is None else record.lease.version,
     ]
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -34,10 +34,12 @@ class Feed:
 
     Args:
         connect: Opens one; each time perhaps to another node of a cluster.
+        patience: Seconds until Redis has confirmed that it will tell us.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]]) -> None:
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], patience: float) -> None:
         self._connect = connect
+        self._patience = patience
         self._opened = AsyncExitStack()
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
@@ -45,18 +47,15 @@ class Feed:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def listen(self, name: str, *, patience: float = 10.0) -> AsyncIterator[LocalChanges]:
+    async def listen(self, name: str) -> AsyncIterator[LocalChanges]:
         """What is published in a channel from now on.
-
-        Args:
-            patience: Seconds until Redis has confirmed that it will tell us.
 
         Raises:
             RedisError, RedisClusterException, OSError: It doesn't.
         """
         changes = LocalChanges()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._patience):
                 async with self._lock:
                     channel = self._channels.get(name)
                     if channel is None:
@@ -77,7 +76,13 @@ class Feed:
     async def _subscribe(self, name: str) -> None:
         if self._pubsub is None:
             self._pubsub = await self._opened.enter_async_context(self._connect())
-        await self._pubsub.subscribe(name)
+        try:
+            await self._pubsub.subscribe(name)
+        except TROUBLE:
+            raise
+        except Exception as error:
+            # Where a connection was lost redis-py opens another one; that the reader does so, too, is not foreseen.
+            raise ConnectionResetError(f"the connection was lost: {error}") from error
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="pmcp_lab redis feed")
 
@@ -93,7 +98,8 @@ class Feed:
             if not self._channels:
                 await self._hang_up()
             elif self._pubsub is not None:
-                with suppress(*TROUBLE):
+                # Whatever is wrong with the connection, the next one does not listen to this.
+                with suppress(Exception):
                     await self._pubsub.unsubscribe(name)
 
     async def _hang_up(self) -> None:
@@ -110,7 +116,7 @@ class Feed:
 
     async def _again(self) -> PubSub:
         """Another connection, which listens to everything that is waited for."""
-        async with self._lock:
+        async with self._lock, asyncio.timeout(self._patience):
             await self._drop()
             self._pubsub = await self._opened.enter_async_context(self._connect())
             await self._pubsub.subscribe(*self._channels)
@@ -126,7 +132,8 @@ class Feed:
                 message = await pubsub.get_message(timeout=None)
             except RedisTimeout:
                 continue
-            except TROUBLE:
+            except Exception:
+                # Trouble, or what comes of it in `_subscribe`. Who reads no more leaves this process deaf for good.
                 pubsub = None
                 # Whoever waits shall look, and hears from the store itself that it is unreachable.
                 if pause == shortest:

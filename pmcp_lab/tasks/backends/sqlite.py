@@ -13,48 +13,44 @@ read whenever the first writes.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
-import time
-from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Hashable
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pmcp_lab.errors import StoreError
+from pmcp_lab.protocol.address import shown, split
 from pmcp_lab.tasks.backends import Conflict, Position, QuotaReached
 from pmcp_lab.tasks.backends.reading import first_legible
-from pmcp_lab.tasks.backends.sqlite_writer import Writer, busy
+from pmcp_lab.tasks.backends.sqlite_file import StoreFile
+from pmcp_lab.tasks.backends.sqlite_place import Place
+from pmcp_lab.tasks.backends.sqlite_trouble import TROUBLE, busy, damage, illegible, trouble
+from pmcp_lab.tasks.backends.sqlite_writer import Writer
 from pmcp_lab.tasks.backends.watching import LocalChanges, Watched, Watchers
 from pmcp_lab.tasks.codec import decode_record, encode_record
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
 
-_APPLICATION: Final = 0x504D4350  # "PMCP"
-_VERSION: Final = 4
 _NEVER: Final = 2**63 - 1
+_USER: Final = re.compile(r"(?!/[A-Za-z]:/).*:.*@|/[A-Za-z]:/.*:.*@", re.DOTALL)
+"""In a path, behind the letter of a drive: somebody meant another kind of store."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_KEPT: Final = 256
+_KEPT: Final = 128
 _KEPT_BYTES: Final = 16_384
-"""Decoded records that are kept for the next reader: how many, and how big one may be as JSON."""
+"""Decoded records that are kept for the next reader: how many at least, and how big one may be as JSON."""
 
-# Every index is one more page to write for each new task. The records themselves are in none: a tree of things that
-# big is deep.
-_SCHEMA: Final = (
-    "CREATE TABLE task (owner TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " live INTEGER NOT NULL, lease INTEGER, seq INTEGER NOT NULL, data BLOB NOT NULL)",
-    "CREATE UNIQUE INDEX task_id ON task (owner, id)",
-    "CREATE INDEX task_list ON task (owner, created, id)",
-    "CREATE INDEX task_live ON task (owner, expires, live) WHERE live",
-    "CREATE INDEX task_expires ON task (expires) WHERE expires < 9223372036854775807",
-    "CREATE INDEX task_lease ON task (lease) WHERE lease IS NOT NULL",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_VERSION}",
-)
+_GIVEN_BACK: Final = 128
+"""Pages by which the file becomes smaller in one go."""
+
+_SPARE: Final = 256
+"""Free pages that stay in the file at least, because others will soon want them."""
 
 _GET = "SELECT id, seq, data FROM task WHERE owner = ? AND id = ?"
 _SEQ = "SELECT seq FROM task WHERE owner = ? AND id = ?"
@@ -73,11 +69,16 @@ _NEXT_PAGE = (
     "SELECT id, seq, data FROM task WHERE owner = ? AND (created, id) < (?, ?) AND expires >= ?"
     " ORDER BY created DESC, id DESC LIMIT ?"
 )
-# The second comparison is that of the index, which would not be used without it.
+# Up to 200 records, and up to a megabyte besides the first. The second comparison is that of the index, which would not
+# be used without it.
 _PURGE = (
-    "DELETE FROM task WHERE rowid IN"
-    " (SELECT rowid FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 500)"
+    "DELETE FROM task WHERE rowid IN (SELECT row FROM"
+    " (SELECT row, size, sum(size) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM"
+    " (SELECT rowid AS row, length(data) AS size FROM task"
+    " WHERE expires < ? AND expires < 9223372036854775807 LIMIT 200))"
+    " WHERE total - size < 1000000)"
 )
+_EXPIRED = "SELECT 1 FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 1"
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
 # Answered by the index alone. A renewed lease has a higher version, so none is passed by.
 _LEASES = (
@@ -88,11 +89,13 @@ _LEASED = "SELECT id, seq, data, owner FROM task WHERE rowid = ? AND lease IS NO
 
 def open_url(url: str) -> SqliteBackend:
     """For `sqlite:///relative.db` and `sqlite:////absolute.db`; made if it is not there, its folder is not."""
-    parts = urlsplit(url)
-    if parts.netloc:
-        raise StoreError(f"a SQLite store's file comes after three slashes: sqlite:///{parts.netloc}, not {url}")
+    parts = split(url)
+    if parts is None or parts.netloc:
+        raise StoreError(f"a SQLite store's file comes after three slashes: sqlite:///tasks.db, not {shown(url)}")
     if parts.query or parts.fragment:
-        raise StoreError(f"a SQLite store takes no options: {url}")
+        raise StoreError(f"a SQLite store takes no options after ? or #: {shown(url)}")
+    if _USER.match(parts.path):
+        raise StoreError(f"a SQLite store takes no user and password, only a file: {shown(url)}")
     path = unquote(parts.path[1:])
     if not path:
         raise StoreError("a SQLite store needs a file: sqlite:///tasks.db, or sqlite:////var/lib/tasks.db")
@@ -124,26 +127,28 @@ class SqliteBackend:
         # No owner has more live tasks than this, as long as nobody else makes any: saves counting them.
         self._most: dict[str, int] = {}
         self._seen: dict[Watched, int] = {}
+        # Who reads finds what was kept last in either; the second is what the first was when it was full.
         self._kept: dict[tuple[str, str], TaskRecord] = {}
-        self._keeping = threading.Lock()
-        try:
-            connection = _connect(self._path, timeout)
-            try:
-                _prepare(connection, self._path, timeout)
-                self._reader = _connect(self._path, 0)
-            except BaseException:
-                connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {self._path} can't be opened: {error}") from None
+        self._kept_before: dict[tuple[str, str], TaskRecord] = {}
+        self._told: str | None = None
         self._reading = threading.Lock()
-        self._writer = Writer(
-            connection,
-            self._path,
-            timeout=timeout,
-            watching=lambda: bool(self._watchers),
-            notice=self._notice,
-        )
+        with ExitStack() as opened:
+            file = StoreFile(self._path, timeout)
+            opened.callback(file.connection.close)
+            self._place = Place(file)
+            try:
+                self._reader = file.connect()
+            except TROUBLE as error:
+                raise trouble(error, self._path, "opened") from None
+            opened.callback(self._reader.close)
+            self._writer = Writer(
+                file,
+                self._place,
+                timeout=timeout,
+                watching=lambda: bool(self._watchers),
+                notice=self._notice,
+            )
+            opened.pop_all()
 
     @property
     def path(self) -> str:
@@ -175,14 +180,18 @@ class SqliteBackend:
             if owner in self._most:
                 self._most[owner] += 1
 
-        await self._writer.run(work, (owner, record.task_id))
+        await self._writer.run(work, (owner, record.task_id), size=len(data), alone=quota is None)
         self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 
     async def replace(self, record: TaskRecord, *, expected: int) -> None:
         owner, data = _key(record.owner), encode_record(record)
-        expires, live, lease = _columns(record)
+        expires, live, lease = columns = _columns(record)
         key = (owner, record.task_id, expected)
+        before, first = self._kept_record(owner, record.task_id), 0
+        if before is not None and before.seq == expected and (was := _columns(before)) != columns:
+            # What was there is known: spare the attempts that find nothing.
+            first = 1 if was[0] == expires else 2
         attempts = (
             (record.seq, data, *key, expires, live, lease),
             (record.seq, data, live, lease, *key, expires),
@@ -190,7 +199,7 @@ class SqliteBackend:
         )
 
         def work(connection: sqlite3.Connection) -> None:
-            for statement, row in zip(_REPLACE, attempts, strict=True):
+            for statement, row in zip(_REPLACE[first:], attempts[first:], strict=True):
                 if connection.execute(statement, row).rowcount:
                     break
             else:
@@ -199,7 +208,7 @@ class SqliteBackend:
             if statement is _REPLACE[-1]:
                 self._most.pop(owner, None)
 
-        await self._writer.run(work, (owner, record.task_id))
+        await self._writer.run(work, (owner, record.task_id), size=len(data), alone=True)
         self._keep(owner, record, data)
         self._watchers.tell(record.owner, record.task_id)
 
@@ -209,10 +218,10 @@ class SqliteBackend:
         if not await self._read(_GET, key):
             return False
 
-        deleted = await self._writer.run(lambda connection: connection.execute(_DELETE, key).rowcount > 0)
+        deleted = await self._writer.run(lambda connection: connection.execute(_DELETE, key).rowcount > 0, alone=True)
         if deleted:
-            with self._keeping:
-                self._kept.pop(key, None)
+            self._kept.pop(key, None)
+            self._kept_before.pop(key, None)
             self._watchers.tell(owner, task_id)
         return deleted
 
@@ -228,14 +237,29 @@ class SqliteBackend:
 
     async def purge(self, now: datetime) -> int:
         moment, purged = _since_epoch(now), 0
-        # Piece by piece, so that nobody who wants to write has to wait for all of it.
-        while piece := await self._writer.run(lambda connection: connection.execute(_PURGE, (moment,)).rowcount):
+        if not await self._read(_EXPIRED, (moment,)):
+            return 0
+
+        def drop(connection: sqlite3.Connection) -> int:
+            return connection.execute(_PURGE, (moment,)).rowcount
+
+        # Piece by piece, so that nobody who wants to write has to wait for all of it, and on the thread, because what
+        # has expired is read from the disk, and long ago left every cache.
+        while piece := await self._writer.run(drop, alone=True, apart=True):
             purged += piece
+        if await self._writer.run(_give_back, alone=True, apart=True):
+            while await self._writer.run(_give_back, alone=True, apart=True):
+                pass
+            # Only now the file becomes smaller.
+            await self._writer.settle()
         return purged
 
     async def next_expiry(self) -> datetime | None:
         ((moment,),) = await self._read(_NEXT_EXPIRY, ())
-        return None if moment is None else _EPOCH + moment * _MILLISECOND
+        try:
+            return None if moment is None else _EPOCH + moment * _MILLISECOND
+        except (TypeError, OverflowError) as error:
+            raise damage(self._path, error) from None
 
     async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
         last, row = -_NEVER, 0
@@ -255,7 +279,7 @@ class SqliteBackend:
         The file is looked at only while somebody watches: up to 20 times a second while others write, else twice.
         """
         with self._watchers.watch(owner, task_id) as changes:
-            await self._writer.run(lambda connection: task_id and self._look(connection, (owner, task_id)))
+            await self._writer.run(lambda connection: task_id and self._look(connection, (owner, task_id)), reads=True)
             self._writer.watch()
             yield changes
 
@@ -266,6 +290,7 @@ class SqliteBackend:
             self._reader.close()
 
     async def _read(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        self._place.check()
         try:
             rows = self._writer.read(query, parameters)
             if rows is None:
@@ -275,15 +300,28 @@ class SqliteBackend:
         except UnicodeEncodeError:
             # An id with half a surrogate pair in it, which no task has.
             return []
-        except sqlite3.Error as error:
+        except TROUBLE as error:
+            if illegible(error):
+                return self._read_whatever(query, parameters)
             if not busy(error):
-                raise StoreError(f"the store {self._path} can't be read: {error}") from None
+                raise trouble(error, self._path, "read") from None
         # Somebody repairs the log after a crash: wait for that on the other thread.
-        return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall())
+        return await self._writer.run(lambda connection: connection.execute(query, parameters).fetchall(), reads=True)
+
+    def _read_whatever(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """With a damaged id among them, which must not hide the others."""
+        with self._reading:
+            self._reader.text_factory = _legible
+            try:
+                return self._reader.execute(query, parameters).fetchall()
+            except TROUBLE as error:
+                raise trouble(error, self._path, "read") from None
+            finally:
+                self._reader.text_factory = str
 
     def _record(self, owner: str, row: tuple[Any, ...]) -> TaskRecord:
         task_id, seq, data = row
-        record = self._kept.get((owner, task_id))
+        record = self._kept_record(owner, task_id)
         if record is None or record.seq != seq:
             try:
                 record = self._keep(owner, decode_record(data, seq=seq), data)
@@ -291,13 +329,16 @@ class SqliteBackend:
                 raise StoreError(f"in the store {self._path}, {error}") from None
         return record
 
+    def _kept_record(self, owner: str, task_id: str) -> TaskRecord | None:
+        key = (owner, task_id)
+        return self._kept.get(key) or self._kept_before.get(key)
+
     def _keep(self, owner: str, record: TaskRecord, data: bytes) -> TaskRecord:
         # Records never change, and no id is given twice: under its key and `seq` one is right for ever.
         if len(data) <= _KEPT_BYTES:
-            with self._keeping:
-                self._kept[owner, record.task_id] = record
-                if len(self._kept) > _KEPT:
-                    del self._kept[next(iter(self._kept))]
+            if len(self._kept) >= _KEPT:
+                self._kept, self._kept_before = {}, self._kept
+            self._kept[owner, record.task_id] = record
         return record
 
     def _current(self, connection: sqlite3.Connection, owner: str, task_id: str) -> TaskRecord | None:
@@ -305,7 +346,14 @@ class SqliteBackend:
         return self._record(owner, rows[0]) if rows else None
 
     def _notice(self, connection: sqlite3.Connection) -> bool:
-        """Whether another connection has written since the last call; tells about what is watched then."""
+        """Whether another connection has written since the last call; tells about what is watched then.
+
+        The end of the file is told as well: whoever looks then finds out.
+        """
+        if self._place.trouble != self._told:
+            self._told = self._place.trouble
+            for owner, task_id in self._watchers.watched():
+                self._watchers.tell(owner, task_id)
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return False
@@ -321,70 +369,27 @@ class SqliteBackend:
         return True
 
     def _look(self, connection: sqlite3.Connection, watched: tuple[Owner, str]) -> bool:
-        """Whether the task is another than at the last look."""
+        """Whether the task is another than at the last look, if there was one."""
         found = connection.execute(_SEQ, (_key(watched[0]), watched[1])).fetchone()
         seq = found[0] if found else 0
         before, self._seen[watched] = self._seen.get(watched), seq
-        return before != seq
+        return before is not None and before != seq
 
 
-def _connect(path: str, timeout: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
-    # Enough KiB for the inner pages of the indexes of a million tasks.
-    connection.execute("PRAGMA cache_size = -16384")
-    # Beyond that, the operating system's own cache is read in place.
-    connection.execute("PRAGMA mmap_size = 268435456")
-    # A checkpoint waits for the disk, and is left to a thread that may.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    return connection
+def _legible(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
-def _prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
-    """Make the tables, unless they are there.
-
-    Raises:
-        StoreError: The file is somebody else's, or a later version's.
-    """
-    # Changing to the log fails at once while another process does the same, whatever the timeout.
-    for pause in _pauses(timeout):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if pause is None or not busy(error):
-                raise
-            time.sleep(pause)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
-    with _transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables == 0:
-            for statement in _SCHEMA:
-                connection.execute(statement)
-        elif application != _APPLICATION:
-            raise StoreError(f"{path} is a SQLite file, but not a store of tasks: choose another name")
-        elif version != _VERSION:
-            advice = "upgrade pmcp_lab" if version > _VERSION else "it is from before the first release; use a new file"
-            raise StoreError(f"the store {path} has version {version}, this pmcp_lab reads {_VERSION}: {advice}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _pauses(timeout: float) -> Iterator[float | None]:
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        yield 0.02
-    yield None
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Make the file smaller by some of its free pages; whether there were enough."""
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    spare = free - max(_SPARE, (pages - free) // 4)
+    if spare <= 0:
+        return False
+    # Not `execute`, which would stop after the first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({min(spare, _GIVEN_BACK)})")
+    return True
 
 
 @lru_cache(maxsize=1_024)

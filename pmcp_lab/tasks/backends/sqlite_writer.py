@@ -22,6 +22,10 @@ from weakref import WeakKeyDictionary
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks.backends import Conflict, QuotaReached
+from pmcp_lab.tasks.backends.sqlite_file import StoreFile
+from pmcp_lab.tasks.backends.sqlite_log import Log
+from pmcp_lab.tasks.backends.sqlite_place import Place
+from pmcp_lab.tasks.backends.sqlite_trouble import TROUBLE, busy, read_only, trouble
 
 T = TypeVar("T")
 
@@ -31,8 +35,8 @@ _TOGETHER: Final = 128
 _AT_ONCE: Final = 64
 """Writes that an event loop does in one go before it looks after its other tasks."""
 
-_CHECKPOINT: Final = 2_000
-"""Pages in the log (8 MB) after which it is moved into the file."""
+_BYTES: Final = 1_048_576
+"""Bytes of records per transaction, unless a single one is bigger: the log must hold all of it."""
 
 _SOONEST: Final = 0.05
 _LATEST: Final = 0.6
@@ -43,10 +47,18 @@ _LATEST: Final = 0.6
 class _Job:
     work: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
+    size: int
+    alone: bool
     reply: asyncio.Future[Any] | None = None
     """For whoever waits; None while nobody has to."""
     result: Any = None
     error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        try:
+            self.result = self.work(connection)
+        except (Conflict, QuotaReached, StoreError) as error:
+            self.error = error
 
 
 class Writer:
@@ -55,8 +67,8 @@ class Writer:
     A function raises `Conflict` or `QuotaReached` before it has changed a task.
 
     Args:
-        connection: Used by nobody else, once a job has been submitted.
-        path: For messages.
+        file: Its first connection is used by nobody else, once a job has been submitted.
+        place: Looked at before each transaction.
         timeout: Seconds to wait for another process that writes.
         watching: Whether somebody wants to know what other processes write.
         notice: Looks whether other processes have written; run in every transaction before its functions, and while
@@ -65,15 +77,18 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: str,
+        file: StoreFile,
+        place: Place,
         *,
         timeout: float,
         watching: Callable[[], bool],
         notice: Callable[[sqlite3.Connection], bool],
     ) -> None:
-        self._connection = connection
-        self._path = path
+        self._connection = file.connection
+        self._path = file.path
+        self._writable = file.writable
+        self._place = place
+        self._log = Log(file, place)
         self._timeout = timeout
         self._watching = watching
         self._notice = notice
@@ -87,39 +102,71 @@ class Writer:
         self._closed = False
         self._serving = False
         self._postponed: set[asyncio.AbstractEventLoop] = set()
-        self._logged = 0
-        connection.execute("PRAGMA busy_timeout = 0")
+        self._saved = False
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        if self._log.due:
+            # Left by processes that were killed.
+            self._log.move(self._connection)
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], row: Hashable = None) -> T:
+    async def run(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        row: Hashable = None,
+        *,
+        size: int = 0,
+        alone: bool = False,
+        apart: bool = False,
+        reads: bool = False,
+    ) -> T:
         """What `work` returns, once it is committed.
 
         Args:
             row: What it writes, for `written`.
+            size: Bytes that it writes, about.
+            alone: Needs no transaction, because it is a single statement.
+            apart: Takes long: is done by the thread, and by itself.
+            reads: Writes nothing.
 
         Raises:
             Conflict, QuotaReached: From `work`.
             StoreError: The file could not be written, or the store is closed.
         """
+        if not self._writable and not reads:
+            raise read_only(self._path)
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop)
+        # With others, it would be in their transaction.
+        job = _Job(work, loop, _BYTES + 1 if apart else size, alone)
+        if apart:
+            job.reply = loop.create_future()
+            self._hand_over([job])
+            await job.reply
+        else:
+            await self._write_soon(job, loop, row)
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
+
+    async def _write_soon(self, job: _Job, loop: asyncio.AbstractEventLoop, row: Hashable) -> None:
         gathered = self._gathered.get(loop)
         first = gathered is None
         if gathered is None:
             gathered = self._gathered[loop] = []
             loop.call_soon(self._write, loop)
-        if not first or not self._try([job]):
-            job.reply = loop.create_future()
-            gathered.append(job)
-            self._unwritten[loop, row] = job.reply
-            try:
-                await job.reply
-            finally:
-                if self._unwritten.get((loop, row)) is job.reply:
-                    del self._unwritten[loop, row]
-        if job.error is not None:
-            raise job.error
-        result: T = job.result
-        return result
+        if first and self._try([job]):
+            return
+        job.reply = loop.create_future()
+        gathered.append(job)
+        self._unwritten[loop, row] = job.reply
+        try:
+            await job.reply
+        finally:
+            if self._unwritten.get((loop, row)) is job.reply:
+                del self._unwritten[loop, row]
+
+    async def settle(self) -> None:
+        """Move the log into the file."""
+        await self.run(self._log.move, alone=True, apart=True)
 
     async def written(self, row: Hashable) -> None:
         """Wait until what this loop has asked to be written to the row is committed, or has failed."""
@@ -157,9 +204,9 @@ class Writer:
     def _write(self, loop: asyncio.AbstractEventLoop, *, closing: bool = False) -> None:
         """Do what the loop's tasks asked for since it last came by here; on its thread."""
         gathered = self._gathered.pop(loop, [])
-        batch = gathered[:_AT_ONCE]
-        if len(gathered) > _AT_ONCE:
-            self._gathered[loop] = gathered[_AT_ONCE:]
+        batch = gathered[: _fitting(gathered, _AT_ONCE)]
+        if len(gathered) > len(batch):
+            self._gathered[loop] = gathered[len(batch) :]
             loop.call_soon(self._write, loop)
         if not batch:
             return
@@ -171,15 +218,19 @@ class Writer:
             self._gathered[loop] = batch + self._gathered.get(loop, [])
 
     def _postpone(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Have the loop write once the thread is done, if it is that which is in the way.
+        """Have the loop write once the thread is done, if it is that which is in the way, or soon will be.
 
         The thread could write for it, but it would have to wait for the interpreter after every statement, 5 ms each
         while the loop is busy.
         """
         with self._lock:
-            if self._serving:
+            to_do = self._to_do() and not self._closed
+            if to_do and not self._serving:
+                self._queue.put(())
+                self._awake()
+            if to_do or self._serving:
                 self._postponed.add(loop)
-            return self._serving
+            return to_do or self._serving
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -200,16 +251,21 @@ class Writer:
 
     def _try(self, batch: Sequence[_Job]) -> bool:
         """Commit the batch on this thread; false when somebody is in the way."""
-        if self._closed or not self._using.acquire(blocking=False):
+        # The thread would hardly get its turn while a loop goes on writing.
+        if self._closed or self._to_do() or not self._using.acquire(blocking=False):
             return False
         try:
             done = self._commit(batch)
-            due = self._logged >= _CHECKPOINT
+            to_do = self._to_do()
         finally:
             self._using.release()
-        if done and due:
+        if done and to_do:
             self._hand_over(())
         return done
+
+    def _to_do(self) -> bool:
+        """Whether the thread has something to do with the log before anything else is written."""
+        return self._log.due or (self._place.log_lost and not self._saved)
 
     def _hand_over(self, batch: Sequence[_Job]) -> None:
         # Under the lock, so that nothing comes after the end mark and waits for ever.
@@ -249,14 +305,16 @@ class Writer:
                     asked.append(self._queue.get_nowait())
             batch = [job for jobs in asked if jobs is not None for job in jobs]
             with self._turn():
-                for start in range(0, len(batch), _TOGETHER):
-                    self._commit(batch[start : start + _TOGETHER], patiently=True)
-                if not batch and self._logged >= _CHECKPOINT:
-                    self._checkpoint()
-            for loop in {job.loop for job in batch}:
-                # A closed loop has nobody left to answer.
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(_answer, [job for job in batch if job.loop is loop])
+                while batch:
+                    piece = batch[: _fitting(batch, _TOGETHER)]
+                    del batch[: len(piece)]
+                    self._commit(piece, patiently=True)
+                    for loop in {job.loop for job in piece}:
+                        # A closed loop has nobody left to answer.
+                        with suppress(RuntimeError):
+                            loop.call_soon_threadsafe(_answer, [job for job in piece if job.loop is loop])
+                    self._care_for_log()
+                self._care_for_log()
             if asked[-1] is None:
                 return
             # What somebody here does is often answered by somebody there.
@@ -268,18 +326,17 @@ class Writer:
             return True
         connection = self._connection
         try:
+            self._place.check()
             if patiently:
                 connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
-            connection.execute("BEGIN IMMEDIATE")
-            self._notice(connection)
-            for job in batch:
-                try:
-                    job.result = job.work(connection)
-                except (Conflict, QuotaReached, StoreError) as error:
-                    job.error = error
-            connection.execute("COMMIT")
-            # About: the last pages of the indexes, and one elsewhere for each job.
-            self._logged += 4 + len(batch)
+            if batch[0].alone and len(batch) == 1:
+                batch[0].run(connection)
+            else:
+                connection.execute("BEGIN IMMEDIATE" if self._writable else "BEGIN")
+                self._notice(connection)
+                for job in batch:
+                    job.run(connection)
+                connection.execute("COMMIT")
         except Exception as error:
             with suppress(sqlite3.Error):
                 if connection.in_transaction:
@@ -288,31 +345,42 @@ class Writer:
                 for job in batch:
                     job.result = job.error = None
                 return False
-            said = f"the store {self._path} can't be written: {error}"
+            said = trouble(error, self._path, "written") if isinstance(error, TROUBLE) else error
             for job in batch:
-                job.error = StoreError(said) if isinstance(error, sqlite3.Error) else error
+                job.error = said
+            return True
         finally:
             if patiently:
                 connection.execute("PRAGMA busy_timeout = 0")
+        if self._writable:
+            self._log.wrote(connection, len(batch), sum([job.size for job in batch]))
         return True
 
-    def _checkpoint(self) -> None:
-        """Move the log into the file. Nobody here writes meanwhile: a log that goes on growing is never begun anew."""
-        self._logged = 0
-        # It is done by halves while somebody reads, and not at all while somebody else does it: the next one will.
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def _care_for_log(self) -> None:
+        if self._place.log_lost and not self._saved:
+            self._saved = True
+            self._log.save(self._connection)
+        elif self._log.due:
+            # What is wrong is said to the next who writes.
+            with suppress(StoreError):
+                self._log.move(self._connection)
 
     def _others_wrote(self) -> bool:
-        with suppress(sqlite3.Error):
+        with suppress(StoreError):
+            self._place.check()
+        with suppress(*TROUBLE):
             return self._notice(self._connection)
         return False
 
 
-def busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else is using what was asked for."""
-    # The low byte is the kind of error, the rest its circumstances.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _fitting(jobs: Sequence[_Job], most: int) -> int:
+    """How many of the jobs go into one transaction, from the first on."""
+    size = 0
+    for count, job in enumerate(jobs[:most]):
+        size += job.size
+        if size > _BYTES and count:
+            return count
+    return min(len(jobs), most)
 
 
 def _answer(jobs: Sequence[_Job]) -> None:

@@ -1,0 +1,62 @@
+"""A Redis that keeps what it has acknowledged (appendonly) is killed and started again under what uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from pmcp_lab.errors import StoreError
+from pmcp_lab.tasks import LOCAL, open_store
+from tests.unit.calling import Generation
+from tests.unit.siege import redis_is_killed
+from tests.unit.storage_servers import RedisServer
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    started = RedisServer()
+    yield started
+    started.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("generation", ["2025-11-25", "2026-07-28"])
+async def test_servers_go_on(server: RedisServer, generation: Generation) -> None:
+    account = await redis_is_killed(server, generation)
+    assert account.killed == 3
+    assert account.ends["again completed"]
+
+
+async def test_who_watches_hears_of_changes_afterwards(server: RedisServer) -> None:
+    store = open_store(server.url)
+    watched, *others = [(await store.create(LOCAL)).task_id for _ in range(8)]
+
+    async def come_and_go(task_id: str) -> None:
+        while True:
+            with suppress(StoreError):
+                async with store.backend.watch(LOCAL, task_id):
+                    await asyncio.sleep(0)
+
+    async with store.backend.watch(LOCAL, watched) as changes:
+        for number in range(5):
+            coming = [asyncio.create_task(come_and_go(task_id)) for task_id in others]
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            await asyncio.sleep(0.3)
+            for one in coming:
+                one.cancel()
+            ends = await asyncio.gather(*coming, return_exceptions=True)
+            assert {type(end) for end in ends} == {asyncio.CancelledError}, ends
+            # What is told because the connection was lost.
+            with suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(0.5):
+                        await changes.wait()
+            await store.set_variables(LOCAL, watched, {"number": number})
+            async with asyncio.timeout(5):
+                assert await changes.wait() == {watched}
+    await store.close()
