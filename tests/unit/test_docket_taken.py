@@ -214,7 +214,8 @@ async def test_what_docket_let_go_of_is_handed_back_and_can_be_cancelled() -> No
         assert back.stopped[0] == ONE
         async with Redis.from_url(server.url) as redis:
             waiting = {message[b"key"] for _, message in await redis.xrange(f"{front.executor.name}:stream")}
-        assert waiting == {b"two", b"three"}
+        # The first message of the other may still be there, when Redis was gone before it could be taken off.
+        assert waiting - {b"one"} == {b"two", b"three"}
     finally:
         await front.executor.close(0)
         server.close()
