@@ -126,7 +126,7 @@ class Tasks(Declarations):
         if type(attempts) is not int or attempts < 1:
             raise ValueError(f"attempts is a number of at least 1, not {attempts!r}")
         if not isinstance(store, str | TaskStore):
-            raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not {store!r}")
+            raise TypeError(f"store is a URL such as 'sqlite:///tasks.db' or a TaskStore, not a {type(store).__name__}")
         if isinstance(store, TaskStore) and limits is not None:
             raise ValueError("a store brings its own limits; give them to the store")
         if isinstance(executor, str):

@@ -358,3 +358,9 @@ def test_a_server_and_what_is_logged_of_it(http_demo: str, caplog: pytest.LogCap
     assert "/elsewhere" in str(raised.value), "a path is shown"
     assert "http://127.0.0.1" in caplog.text
     hidden(caplog.text)
+
+
+def test_a_store_that_is_none_is_not_quoted() -> None:
+    with pytest.raises(TypeError, match="not a bytes") as refused:
+        Tasks(b"redis://user:s3cret@host")  # type: ignore[arg-type]
+    assert "s3cret" not in str(refused.value)
