@@ -104,9 +104,10 @@ class Feed:
 
     async def _hang_up(self) -> None:
         reader, self._reader = self._reader, None
-        if reader is not None:
+        while reader is not None and not reader.done():
+            # Again and again: before Python 3.12, redis-py may not hear of the first (its `wait_for` swallows it).
             reader.cancel()
-            await asyncio.wait([reader])
+            await asyncio.wait([reader], timeout=0.1)
         await self._drop()
 
     async def _drop(self) -> None:
