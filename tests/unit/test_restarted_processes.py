@@ -1,0 +1,62 @@
+"""A task that waits for a person, through more ends of its servers than a task that runs may have."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pmcp_lab.tasks import LOCAL, TaskStore, open_store
+from pmcp_lab.tasks.context import attempt_of
+from tests.unit.calling import Generation, calling
+from tests.unit.farm import fresh
+from tests.unit.processes import PATIENCE, Gone, Process, processes
+from tests.unit.storage_servers import shared_redis
+from tests.unit.versions import checked
+
+ATTEMPTS, RESTARTS = 3, 5
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("store", "generation", "stdio"), [("sqlite", "2025-11-25", True), ("redis", "2026-07-28", False)]
+)
+async def test_a_question_outlives_its_servers(store: str, generation: Generation, stdio: bool, tmp_path: Path) -> None:
+    url = fresh(shared_redis().url) if store == "redis" else f"sqlite:///{tmp_path}/tasks.db"
+    await outlives(url, generation, stdio=stdio)
+
+
+async def outlives(url: str, generation: Generation, *, stdio: bool, restarts: int = RESTARTS) -> None:
+    """Kill and end the servers of a task that asks; each time its client was being asked."""
+    arguments = ["tests.servers.besieged", url, f"--attempts={ATTEMPTS}", *(["--stdio"] if stdio else [])]
+    async with checked(url), processes() as start:
+        store = open_store(url)
+        process, task = await start(*arguments, stdio=stdio), ""
+        for number in range(restarts):
+            async with calling(process, generation, answers=False) as caller:
+                task = task or await caller.task("confirm", seconds=0)
+                waiting = asyncio.create_task(caller.outcome(task))
+                await asks(store, task, process)
+                await process.end(signal.SIGTERM if number % 2 else signal.SIGKILL)
+                waiting.cancel()
+                with suppress(Gone, asyncio.CancelledError):
+                    await waiting
+            record = await store.get(LOCAL, task)
+            assert (record.status, attempt_of(record)) == ("input_required", 1)
+            process = await start(*arguments, stdio=stdio)
+        async with calling(process, generation) as caller:
+            assert await caller.outcome(task) == "accept at attempt 1"
+        await store.close()
+
+
+async def asks(store: TaskStore, task: str, process: Process) -> None:
+    """Wait until this process waits for the answer."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            lease = (await store.get(LOCAL, task)).lease
+            if lease is not None and f"-{process.pid}-" in lease.run and lease.phase == "asking":
+                return
+            await asyncio.sleep(0.02)
