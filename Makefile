@@ -71,6 +71,7 @@ system:
 	[ -n "$${PMCP_LAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null \
 	  || missing="chromium fonts-dejavu-core"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v faketime >/dev/null || missing="$$missing faketime"; \
 	[ -n "$$missing" ] || exit 0; \
 	as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
 	if command -v apt-get >/dev/null && { [ -z "$$as_root" ] || $$as_root true 2>/dev/null; }; then \

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
+import time
 from importlib import import_module
 from typing import Any, Final
 
@@ -51,6 +53,9 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     for descriptor in {*descriptors, *moved} - {*DESCRIPTORS}:
         os.close(descriptor)
     os.environ.update(wanted["env"])
+    if "LD_PRELOAD" in os.environ:
+        # CPython sleeps until a moment of the monotonic clock, and libfaketime 0.9.10 fails where it leaves that alone.
+        time.sleep = lambda seconds: select.select([], [], [], seconds)  # type: ignore[assignment]
     sys.argv = wanted["argv"]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     sys.stdout.flush()

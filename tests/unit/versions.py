@@ -124,8 +124,8 @@ async def recorded(url: str) -> AsyncIterator[Versions]:
 
 
 @asynccontextmanager
-async def checked(url: str, *, quota: int | None = None) -> AsyncIterator[Versions]:
-    """The same, and what was written is checked at the end.
+async def checked(url: str, *, quota: int | None = None, timed: bool = True) -> AsyncIterator[Versions]:
+    """The same, and what was written is checked at the end, as `violations` does.
 
     Raises:
         AssertionError: Something is wrong with it. An error from inside the block has that as a note.
@@ -134,21 +134,22 @@ async def checked(url: str, *, quota: int | None = None) -> AsyncIterator[Versio
         try:
             yield versions
         except Exception as error:
-            for wrong in violations(await versions.read(), quota=quota)[:20]:
+            for wrong in violations(await versions.read(), quota=quota, timed=timed)[:20]:
                 error.add_note(wrong)
             raise
-        wrong_ones = violations(await versions.read(), quota=quota)
+        wrong_ones = violations(await versions.read(), quota=quota, timed=timed)
         assert not wrong_ones, "\n".join(wrong_ones)
 
 
 # --- what must be true ---
 
 
-def violations(versions: Sequence[Version], *, quota: int | None = None) -> list[str]:
+def violations(versions: Sequence[Version], *, quota: int | None = None, timed: bool = True) -> list[str]:
     """What one holder at a time, and ends that stay, do not allow; see `_History`.
 
     Args:
         quota: Live tasks that an owner may have.
+        timed: Whether the clock of whoever wrote a version tells the time.
     """
     found: list[str] = []
     histories: dict[str, _History] = {}
@@ -156,7 +157,7 @@ def violations(versions: Sequence[Version], *, quota: int | None = None) -> list
     for at, record in versions:
         history = histories.get(record.task_id)
         if history is None:
-            history = histories[record.task_id] = _History()
+            history = histories[record.task_id] = _History(timed=timed)
         found += [f"{record.task_id} seq {record.seq}: {wrong}" for wrong in history.enter(at, record)]
         if record.live:
             live[record.owner].add(record.task_id)
@@ -187,7 +188,8 @@ def _held(record: TaskRecord) -> bool:
 class _History:
     """One task's versions so far, each checked against the one before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, timed: bool) -> None:
+        self.timed = timed
         self.before: TaskRecord | None = None
         self.had: set[str] = set()
         self.renewed = 0.0
@@ -216,7 +218,8 @@ class _History:
         if held is not None and not held.free and (holds is None or holds.run != held.run):
             self.had.add(held.run)
             silent = at - self.renewed
-            if record.live and holds is not None and not holds.free and silent < held.seconds - 0.05:
+            taken = record.live and holds is not None and not holds.free
+            if taken and self.timed and silent < held.seconds - 0.05:
                 yield f"{holds.run} took it from {held.run}, which had renewed it {silent:.2f} s before"
         if holds is not None:
             self.renewed = at
