@@ -83,9 +83,10 @@ class Tasks(Declarations):
     clock is compared with another machine's. Then it is
 
     * with the asyncio executor, failed or started at once;
-    * with a queue or Docket, failed or submitted at once. A message that is lost, or whose worker ends before it has
-      claimed the task, is made up for three and a third `lease` after it was submitted at the latest, or sooner by the
-      queue itself (Docket: see `DocketExecutor`).
+    * with a queue, failed or submitted at once. A message that is lost, or whose consumer ends before it has claimed
+      the task, is made up for three and a third `lease` after it was submitted at the latest, or sooner by the queue;
+    * with Docket likewise, and what a worker took and did not claim before it ended is taken by another one within the
+      15 seconds of `DocketExecutor(redelivery=…)`.
 
     Args:
         store: A URL (see `pmcp_lab.tasks.open_store`) or a store.
