@@ -15,7 +15,7 @@ from tests.unit.calling import Caller, Generation, calling
 from tests.unit.processes import PATIENCE, Process, processes
 from tests.unit.versions import checked
 
-LEASE = 1.5
+LEASE = 2.0
 """Seconds."""
 
 How = Literal["stop", "block", "end"]

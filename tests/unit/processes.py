@@ -15,12 +15,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tests.servers import environment
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -194,3 +196,23 @@ async def processes(home: Nursery | None = None) -> AsyncIterator[Start]:
         yield start
     finally:
         await asyncio.gather(*(process.end() for process in started))
+
+
+async def together(**runs: Coroutine[Any, Any, T]) -> dict[str, T]:
+    """What they return, by name; most of the time they wait, and so do it at the same time.
+
+    Raises:
+        Exception: The first of theirs, with the name of who raised it as a note.
+    """
+    running = {name: asyncio.create_task(run, name=name) for name, run in runs.items()}
+    try:
+        await asyncio.wait(running.values(), return_when=asyncio.FIRST_EXCEPTION)
+        for name, one in running.items():
+            if one.done() and (error := one.exception()) is not None:
+                error.add_note(name)
+                raise error
+    finally:
+        for one in running.values():
+            one.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
+    return {name: one.result() for name, one in running.items()}

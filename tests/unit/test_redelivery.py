@@ -15,6 +15,7 @@ from pmcp_lab.execution.queued import Message, message_of
 from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, Job, Lease, Limits
 from tests.unit.farm import fresh
+from tests.unit.processes import together
 from tests.unit.redelivery import redelivered
 from tests.unit.storage_servers import shared_redis
 
@@ -28,9 +29,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.timeout(180)
-async def test_consumers_are_killed(url: str) -> None:
-    queue = await redelivered(url, tasks=10, kills=2)
-    assert queue.killed == 2
+async def test_consumers_are_killed(tmp_path: Path) -> None:
+    queues = await together(
+        sqlite=redelivered(f"sqlite:///{tmp_path}/tasks.db", tasks=10, kills=2),
+        redis=redelivered(fresh(shared_redis().url), tasks=10, kills=2),
+    )
+    assert {queue.killed for queue in queues.values()} == {2}
 
 
 class Consumer:

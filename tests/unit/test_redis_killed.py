@@ -10,27 +10,31 @@ import pytest
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks import LOCAL, open_store
-from tests.unit.calling import Generation
+from tests.unit.processes import together
 from tests.unit.siege import redis_is_killed
 from tests.unit.storage_servers import RedisServer
 
 
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    started = RedisServer()
+def servers() -> Iterator[list[RedisServer]]:
+    started = [RedisServer(), RedisServer()]
     yield started
-    started.close()
+    for server in started:
+        server.close()
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("generation", ["2025-11-25", "2026-07-28"])
-async def test_servers_go_on(server: RedisServer, generation: Generation) -> None:
-    account = await redis_is_killed(server, generation)
-    assert account.killed == 3
-    assert account.ends["again completed"]
+async def test_servers_go_on(servers: list[RedisServer]) -> None:
+    accounts = await together(
+        legacy=redis_is_killed(servers[0], "2025-11-25"), modern=redis_is_killed(servers[1], "2026-07-28")
+    )
+    for account in accounts.values():
+        assert account.killed == 3
+        assert account.ends["again completed"]
 
 
-async def test_who_watches_hears_of_changes_afterwards(server: RedisServer) -> None:
+async def test_who_watches_hears_of_changes_afterwards(servers: list[RedisServer]) -> None:
+    server, _ = servers
     store = open_store(server.url)
     watched, *others = [(await store.create(LOCAL)).task_id for _ in range(8)]
 
@@ -42,7 +46,7 @@ async def test_who_watches_hears_of_changes_afterwards(server: RedisServer) -> N
             await asyncio.sleep(0)
 
     async with store.backend.watch(LOCAL, watched) as changes:
-        for number in range(5):
+        for number in range(4):
             enough = asyncio.Event()
             coming = [asyncio.create_task(come_and_go(task_id, enough)) for task_id in others]
             await asyncio.sleep(0.1)

@@ -13,7 +13,7 @@ from pmcp_lab.tasks import LOCAL, TaskStore, open_store
 from pmcp_lab.tasks.context import attempt_of
 from tests.unit.calling import Generation, calling
 from tests.unit.farm import fresh
-from tests.unit.processes import PATIENCE, Gone, Process, processes
+from tests.unit.processes import PATIENCE, Gone, Process, processes, together
 from tests.unit.storage_servers import shared_redis
 from tests.unit.versions import checked
 
@@ -21,12 +21,11 @@ ATTEMPTS, RESTARTS = 3, 5
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("store", "generation", "stdio"), [("sqlite", "2025-11-25", True), ("redis", "2026-07-28", False)]
-)
-async def test_a_question_outlives_its_servers(store: str, generation: Generation, stdio: bool, tmp_path: Path) -> None:
-    url = fresh(shared_redis().url) if store == "redis" else f"sqlite:///{tmp_path}/tasks.db"
-    await outlives(url, generation, stdio=stdio)
+async def test_a_question_outlives_its_servers(tmp_path: Path) -> None:
+    await together(
+        sqlite=outlives(f"sqlite:///{tmp_path}/tasks.db", "2025-11-25", stdio=True),
+        redis=outlives(fresh(shared_redis().url), "2026-07-28", stdio=False),
+    )
 
 
 async def outlives(url: str, generation: Generation, *, stdio: bool, restarts: int = RESTARTS) -> None:
