@@ -15,7 +15,7 @@ from pmcp_lab.server.tool import Prepared, TaskTool
 from pmcp_lab.server.wrapped import WrappedTool
 from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.context import StoredContext
-from pmcp_lab.tasks.record import Phase
+from pmcp_lab.tasks.record import Phase, new_version
 
 Tool = TaskTool | WrappedTool
 
@@ -106,7 +106,7 @@ class Here:
         self.starting: set[TaskKey] = set()
         self.running: dict[TaskKey, Run] = {}
         self.turns: dict[str, asyncio.Semaphore] = {}
-        self.births: dict[Phase, Lease] = {}
+        self._births = f"{self.name}#0"
         self.background: list[asyncio.Task[None]] = []
 
     def new_run(self) -> str:
@@ -114,11 +114,8 @@ class Here:
         return f"{self.name}#{next(self._runs)}"
 
     def birth_lease(self, seconds: float, phase: Phase) -> Lease:
-        """Of tasks that are made here: they share it, for no other run of theirs can have its name."""
-        lease = self.births.get(phase)
-        if lease is None:
-            lease = self.births[phase] = Lease(run=f"{self.name}#0", seconds=seconds, version=1, phase=phase)
-        return lease
+        """Of a task that is made here: no other run of it can have this name."""
+        return Lease(run=self._births, seconds=seconds, version=new_version(), phase=phase)
 
     def forget(self, key: TaskKey) -> None:
         """What was kept of a task's birth, which has started or never will."""

@@ -29,7 +29,7 @@ from pmcp_lab.tasks.context import StoredContext, attempt_of
 from pmcp_lab.tasks.leases import check_held, holds, leased
 from pmcp_lab.tasks.owner import owner_key
 from pmcp_lab.tasks.patience import patiently
-from pmcp_lab.tasks.record import Phase
+from pmcp_lab.tasks.record import Phase, new_version
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class TaskRunner:
     def birth_lease(self, tool: Tool) -> Lease:
         """For a task that is about to be submitted, so that it is missed when this process ends before that."""
         if not self.in_process:
-            return Lease(run=WAITING, seconds=self.lease, version=1, phase="queued")
+            return Lease(run=WAITING, seconds=self.lease, version=new_version(), phase="queued")
         starts = self.at_once or (getattr(self.executor, "has_room", True) and self._has_turn(tool))
         # Nothing is written when it starts: until then it counts as running.
         return self.here.birth_lease(self.lease, "running" if starts else "queued")

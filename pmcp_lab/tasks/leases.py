@@ -12,7 +12,7 @@ from pmcp_lab.errors import LeaseLost
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.owner import Owner
-from pmcp_lab.tasks.record import WAITING, Lease, Phase, TaskRecord
+from pmcp_lab.tasks.record import WAITING, Lease, Phase, TaskRecord, new_version
 
 if TYPE_CHECKING:
     from pmcp_lab.tasks.store import TaskStore
@@ -180,7 +180,7 @@ def leased(record: TaskRecord, run: str, seconds: float, phase: Phase = "running
     """
     if not record.live:
         raise refusal(record, TaskStatus.WORKING)
-    version = record.seq + 1
+    version = new_version()
     if run == WAITING and seconds == AT_ONCE:
         version = -version
     return replace(record, lease=Lease(run=run, seconds=seconds, version=version, phase=phase))

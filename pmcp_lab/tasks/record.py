@@ -7,6 +7,7 @@ it can't be separated, and a reader never sees half a change.
 from __future__ import annotations
 
 import enum
+import random
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -58,7 +59,8 @@ class Lease(Struct, frozen=True, kw_only=True, gc=False):
     Args:
         run: The process, `#` and which of its runs; no task has two of the same. `WAITING` if nobody holds it.
         seconds: How long it is believed without a renewal.
-        version: The record's `seq` when it was given or renewed last; negative when it may be taken at once.
+        version: Another one each time it is given or renewed, also than that of any other task; negative when it may be
+            taken at once.
         phase: What becomes of the task when the run is lost depends on it.
     """
 
@@ -161,6 +163,13 @@ def succeed(record: TaskRecord, before: TaskRecord, updated: datetime) -> TaskRe
         force_setattr(record, "last_run", None if before.lease is None else before.lease.run)
         force_setattr(record, "lease", None)
     return record
+
+
+def new_version() -> int:
+    """A lease's: by chance, because a storage may give the place of a task that is gone to another one, and whoever
+    looks at leases knows them by their places. 52 bits are a whole number everywhere, also in Redis.
+    """
+    return random.getrandbits(52) + 1
 
 
 def new_task_id(owner: Owner = LOCAL) -> str:

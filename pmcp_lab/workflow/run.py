@@ -36,6 +36,7 @@ from pmcp_lab.tasks import Lease, TaskRecord
 from pmcp_lab.tasks.leases import holds, leased
 from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.patience import patiently
+from pmcp_lab.tasks.record import new_version
 from pmcp_lab.workflow import record as kept
 from pmcp_lab.workflow.acting import acted
 from pmcp_lab.workflow.calling import Caller
@@ -113,7 +114,7 @@ class Leader:
                 ttl=workflow.ttl,
                 job=kept.job(workflow, arguments, protocol),
                 variables=kept.variables_of(progress, ()),
-                lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=1),
+                lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=new_version()),
                 message=message(move, progress),
             )
         led = Led(record, progress, move=move, run=_run_of(record))

@@ -349,3 +349,20 @@ async def test_a_task_that_was_found_lost_before_its_process_heard_that_it_is_wr
         assert process.seen == [("starts", 2)], "one run, which is kept"
     else:
         assert process.seen == []
+
+
+async def test_a_task_in_the_place_of_one_that_is_gone_has_another_lease(store: TaskStore) -> None:
+    """SQLite gives the row of what was deleted to what comes next, and whoever looks at leases knows them by it."""
+    process = Process(store, lease=60)
+
+    async def leases() -> list[tuple[Any, int]]:
+        return [entry async for page in store.backend.leases() for entry in page]
+
+    async with modern(process.server) as peer:
+        [(place, version)] = await leases() if await peer.task("step") else []
+        [record] = (await store.list(LOCAL)).records
+        await store.backend.delete(LOCAL, record.task_id)
+        await peer.task("step")
+        [(same, other)] = await leases()
+        process.go.set()
+    assert (place, version) != (same, other)

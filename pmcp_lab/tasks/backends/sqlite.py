@@ -80,7 +80,7 @@ _PURGE = (
 )
 _EXPIRED = "SELECT 1 FROM task WHERE expires < ? AND expires < 9223372036854775807 LIMIT 1"
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
-# Answered by the index alone. A renewed lease has a higher version, so none is passed by.
+# Answered by the index alone. What is renewed meanwhile may be passed by, which lives.
 _LEASES = (
     "SELECT rowid, lease FROM task WHERE lease IS NOT NULL AND (lease, rowid) > (?, ?) ORDER BY lease, rowid LIMIT 500"
 )
