@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import pmcp_lab
@@ -124,6 +124,8 @@ def elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @example("dynamodb://sEcReT?hUnTeR@table")
 @example("dynamodb://table?endpoint=http://u:sEcReT@host")
 def test_no_address_betrays_its_secret(url: str) -> None:
+    # A file may be called so: without a colon nothing tells a password from it.
+    assume(not url.startswith("sqlite:///") or ":" in url.removeprefix("sqlite:///"))
     hidden(address.shown(url), address.scrubbed(f"can't read {url!r} or {url}", url))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
