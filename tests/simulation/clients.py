@@ -115,7 +115,7 @@ class Client:
         rng = self.world.rng
         params: Json = {"name": rng.choice(list(POLICIES)), "arguments": {"plan": some_plan(rng, self.world.lease)}}
         if not self.connection.modern:
-            params["task"] = {"ttl": 20_000} if rng.random() < 0.1 else {}
+            params["task"] = {"ttl": int(rng.uniform(0.5, 3) * self.world.lease * 1000)} if rng.random() < 0.15 else {}
         return "tools/call", params
 
     async def create(self) -> None:

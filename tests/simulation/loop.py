@@ -344,6 +344,21 @@ class NoThread(threading.Thread):
         pass
 
 
+_THREAD = threading.Thread
+
+
+def wait_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that needs a thread, while the simulation stands still."""
+    running, imposed = asyncio._get_running_loop(), threading.Thread
+    asyncio._set_running_loop(None)
+    threading.Thread = _THREAD  # type: ignore[misc]
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        threading.Thread = imposed  # type: ignore[misc]
+        asyncio._set_running_loop(running)
+
+
 def finish(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns that waits for nobody else, here and now, whatever loop is running."""
     running = asyncio._get_running_loop()

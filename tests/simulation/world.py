@@ -26,7 +26,7 @@ from pmcp_lab.tasks.backends.memory import MemoryBackend
 from pmcp_lab.tasks.backends.sqlite import SqliteBackend
 from tests.simulation.faults import EXECUTION, FaultyBackend, Watcher, Weather
 from tests.simulation.history import Event, History
-from tests.simulation.loop import NoThread, Scheduler, finish
+from tests.simulation.loop import NoThread, Scheduler, finish, wait_for_real
 from tests.simulation.network import Connection
 from tests.simulation.tools import POLICIES, SERVER, TOOLS, Call
 
@@ -153,11 +153,19 @@ class Process:
             self.loop.call_soon(lambda: self.loop.create_task(stop(), context=Context()), context=Context())
 
 
-class _Threadless(SqliteBackend):
-    """Deletes nothing that has expired, which is the business of a thread; it is hidden all the same."""
+class _Sqlite(SqliteBackend):
+    """Has a thread only to delete what has expired, and everybody waits for that."""
 
     async def purge(self, now: datetime) -> int:
-        return 0
+        return wait_for_real(_purge(self._path, now))
+
+
+async def _purge(path: str, now: datetime) -> int:
+    backend = SqliteBackend(path)
+    try:
+        return await backend.purge(now)
+    finally:
+        await backend.close()
 
 
 class World:
@@ -229,7 +237,7 @@ class World:
         """What a process opens when it starts."""
         if self.sqlite is None:
             return self._memory
-        backend = _Threadless(self.sqlite)
+        backend = _Sqlite(self.sqlite)
         self._opened.append(backend)
         return backend
 
