@@ -149,7 +149,7 @@ def _written_here(data: bytes, seq: int | None) -> TaskRecord | None:
     """The record, in an eighth of the time; None unless it looks in every point as if it had been written here."""
     try:
         stored = _DECODER.decode(data)
-    except (MsgspecError, UnicodeDecodeError, RecursionError):
+    except (MsgspecError, RecursionError):
         # Somebody else's, damaged, or with something in it that this parser does not take: half a surrogate pair.
         return None
     task, job, result = stored.task, stored.job, stored.result
