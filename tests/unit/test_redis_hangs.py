@@ -13,6 +13,7 @@ pytest.importorskip("redis", reason="redis-py is not installed: pip install 'pmc
 from pmcp_lab.errors import StoreError
 from pmcp_lab.tasks import TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.backends.redis import RedisBackend
+from pmcp_lab.tasks.backends.redis_connection import RedisConnection
 from tests.unit.redis_killed import kill_again_and_again
 from tests.unit.storage_servers import RedisClusterServers, RedisServer
 
@@ -172,3 +173,26 @@ async def test_what_was_acknowledged_survives_a_kill() -> None:
     finally:
         server.close()
     assert account.counts["completed"] > 10
+
+
+async def test_who_is_cancelled_while_it_is_sent_stops(server: RedisServer) -> None:
+    connection = RedisConnection(server.url)
+
+    async def sent() -> str:
+        # As `asyncio.wait_for` does before Python 3.12, when what it waits for is done in the same turn of the loop.
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "sent"
+        return "never"
+
+    async def asks() -> None:
+        for _ in range(2):
+            await connection.ask(sent)
+
+    asking = asyncio.create_task(asks())
+    await connection.ask(connection.client.ping)
+    asking.cancel()
+    done, _ = await asyncio.wait([asking], timeout=5)
+    await connection.close()
+    assert asking in done and asking.cancelled()

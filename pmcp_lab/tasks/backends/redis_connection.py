@@ -98,11 +98,18 @@ class RedisConnection:
         raise trouble
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        asking = asyncio.current_task()
+        assert asking is not None
+        cancels = asking.cancelling()
         # Around everything, not each read of a socket: a turn, connecting and trying again take time too.
         async with asyncio.timeout(self.patience), self._turn:
             if not self._looked:
                 await self._look()
-            return await (self._ask_cluster(command) if self.clustered else command())
+            answer = await (self._ask_cluster(command) if self.clustered else command())
+        if asking.cancelling() > cancels:
+            # Before Python 3.12, redis-py swallows a cancellation that comes just when it has sent (its `wait_for`).
+            raise asyncio.CancelledError
+        return answer
 
     async def _ask_cluster(self, command: Callable[[], Awaitable[Any]]) -> Any:
         # When redis-py asks for a cluster's nodes, it closes connections that are being opened. So it is made to ask
