@@ -23,7 +23,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from pmcp_lab.client.http import BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.listening import LISTEN, Stream, Streams
-from pmcp_lab.client.transport import CREATED
+from pmcp_lab.client.transport import CREATED, ON_TASK
 from pmcp_lab.errors import (
     METHOD_NOT_FOUND,
     ConnectionClosed,
@@ -200,10 +200,19 @@ class Peer:
         *,
         meta: dict[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        on_task: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
-        """A prompt's messages. What the server asks first is answered by the connection's callbacks."""
+        """A prompt's messages. What the server asks first is answered by the connection's callbacks.
+
+        Args:
+            on_task: Called with the id of the task that the prompt leads, if the server names it with its progress.
+        """
         params: dict[str, Any] = {"name": name, "arguments": arguments} | ({"_meta": meta} if meta else {})
-        return await self._in_rounds("prompts/get", params, f"Prompt {name!r}", on_progress)
+        named = ON_TASK.set(on_task)
+        try:
+            return await self._in_rounds("prompts/get", params, f"Prompt {name!r}", on_progress)
+        finally:
+            ON_TASK.reset(named)
 
     async def _in_rounds(
         self, method: str, params: dict[str, Any], what: str, on_progress: OnProgress | None

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -19,15 +20,19 @@ from typing import Any, Self, TextIO
 import mcp_types as types
 from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import SessionMessage
 
 from pmcp_lab.client.listening import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.target import Command, Url
 from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
-from pmcp_lab.protocol import TaskState, decode_task, legacy, modern
+from pmcp_lab.protocol import TaskState, decode_task, legacy, meta, modern
 
 CREATED = "run.pmcp/created-task"
 """`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
+
+ON_TASK: ContextVar[Callable[[str], None] | None] = ContextVar("on_task", default=None)
+"""Called with the task that a request has become, as soon as its progress names one: long before its answer."""
 
 # Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
 # The page of an app is one line of half a megabyte: through a pipe of 64 KB server and kernel take eight turns at it.
@@ -123,6 +128,7 @@ class TaskTransport:
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
+        self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
 
     async def __aenter__(self) -> tuple[_Reader, _Writer]:
         read, write = await self._stack.enter_async_context(self._inner)
@@ -141,6 +147,10 @@ class TaskTransport:
             self._streams.sent(message.id)
         elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
             self._asked.add(message.id)
+        if (on_begun := ON_TASK.get()) is not None and (
+            token := progress_token_from_params(message.params)
+        ) is not None:
+            self._on_begun[token] = on_begun
 
     def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, Exception):
@@ -148,7 +158,11 @@ class TaskTransport:
         message = item.message
         if isinstance(message, types.JSONRPCNotification):
             self._notified(message.method, message.params or {})
-        elif isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
+            return item
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
+            # The SDK's progress token is the id of the request.
+            self._on_begun.pop(message.id, None)
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
             self._asked.discard(message.id)
             if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
                 result = {"content": [], "isError": True, "_meta": {CREATED: message.result}}
@@ -161,6 +175,14 @@ class TaskTransport:
         elif method in (legacy.STATUS, modern.CHANGED):
             with suppress(LabError):  # a malformed notification says nothing; a poll tells
                 self._on_task(decode_task(params))
+        elif method == "notifications/progress" and self._on_begun:
+            self._named(params.get("progressToken"), params.get("_meta"))
+
+    def _named(self, token: object, about: object) -> None:
+        related = about.get(meta.RELATED_TASK) if isinstance(about, Mapping) else None
+        task_id = related.get("taskId") if isinstance(related, Mapping) else None
+        if isinstance(task_id, str) and isinstance(token, str | int) and token in self._on_begun:
+            self._on_begun.pop(token)(task_id)
 
 
 class _Stream:

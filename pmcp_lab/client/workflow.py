@@ -10,6 +10,7 @@ import concurrent.futures
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,16 @@ from pmcp_lab.client.result import ToolResult
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.task import Task
 from pmcp_lab.client.workflow_steps import steps_frame, why_closed
-from pmcp_lab.errors import InvalidArguments, LabError, NotAWorkflow, PeerError, TaskError, ToolError, nearest
+from pmcp_lab.errors import (
+    ConnectionClosed,
+    InvalidArguments,
+    LabError,
+    NotAWorkflow,
+    PeerError,
+    TaskError,
+    ToolError,
+    nearest,
+)
 from pmcp_lab.protocol.handoff import (
     CALLS,
     Action,
@@ -75,6 +85,10 @@ class WorkflowRun:
         self._state: WorkflowState | None = None
         self._flight: concurrent.futures.Future[None] | None = None
         self._left: WorkflowState | None = None
+        self._meeting: asyncio.Task[None] | None = None
+        """The first look at its task, while the server has yet to answer."""
+        self._uncertain = False
+        """Whether the server may have begun it without a word."""
         self._leads = False
         """Whether the server goes on by itself, and says when there is something to do."""
         self._gave: list[dict[str, Any]] = []
@@ -94,9 +108,9 @@ class WorkflowRun:
 
     @property
     def status(self) -> str:
-        """`starting`, then the status of its task."""
+        """`starting`, then the status of its task; `unknown` when it may have been begun and the server is gone."""
         if self._state is None:
-            return "starting" if self.trouble is None else "failed"
+            return "starting" if self.trouble is None else "unknown" if self._uncertain else "failed"
         return self.task.status if self.task is not None and self.task.done() else self._state.status
 
     @property
@@ -352,14 +366,43 @@ class WorkflowRun:
         meta = None if task_id is None else continuation_meta(task_id)
         if task_id is not None and action is not None:
             meta = action_meta(task_id, action)
-        raw = await self.server.connection.ask(
-            lambda peer: peer.get_prompt(self.name, texts, meta=meta, on_progress=self._progressed)
-        )
+        try:
+            raw = await self.server.connection.ask(
+                lambda peer: peer.get_prompt(
+                    self.name, texts, meta=meta, on_progress=self._progressed, on_task=self._begun
+                ),
+                # To go on with what is there does no more when it is asked twice.
+                again=task_id is not None and action is None,
+            )
+        except ConnectionClosed as error:
+            if task_id is not None or not error.delivered:
+                raise
+            if self.id is None:
+                self._uncertain = True
+                raise ConnectionClosed(
+                    f"nobody here knows whether {self._name} was begun: the connection ended before the server had "
+                    f"named its task. {error.message}"
+                ) from None
+            await self._get(self.id)
+            return
+        finally:
+            if self._meeting is not None:
+                await asyncio.wait([self._meeting])
         state = read_prompt(raw)
         if state is None:
             raise NotAWorkflow(self.server.name, self.name)
         self.messages = Messages(raw)
         await self._take(state)
+
+    def _begun(self, task_id: str) -> None:
+        """The server has named the task, and goes on."""
+        if self.task is None and self._meeting is None:
+            self._meeting = asyncio.create_task(self._meet(WorkflowState(task_id=task_id, status="working")))
+
+    async def _meet(self, state: WorkflowState) -> None:
+        # What is wrong is found out by who waits for the prompt.
+        with suppress(LabError):
+            await self._take(state)
 
     def _progressed(self, _progress: float, _total: float | None, message: str | None) -> None:
         if message:
@@ -484,7 +527,10 @@ class WorkflowRun:
 
     def __repr__(self) -> str:
         done = self._state.done if self._state else 0
-        text = f"<Workflow {self._name} {self.status}, {done} of {len(self.steps)} steps"
+        text = f"<Workflow {self._name} {self.status}"
+        if self._state is None:
+            return f"{text}: {self.trouble}>" if self.trouble else f"{text}>"
+        text += f", {done} of {len(self.steps)} steps"
         if self.ending is not None:
             at = f" at {self.ending.step}" if self.ending.step else ""
             return text + f": {self.ending.kind}{at}" + (f" ({self.ending.reason})>" if self.ending.reason else ">")

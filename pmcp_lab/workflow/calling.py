@@ -11,11 +11,20 @@ from typing import Any, Final
 from mcp.server.context import CallNext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_INFO_META_KEY, ClientCapabilities
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
+from mcp_types import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    SERVER_INFO_META_KEY,
+    ClientCapabilities,
+    ProgressNotification,
+    ProgressNotificationParams,
+    ProgressToken,
+)
 from pydantic import BaseModel
 
 from pmcp_lab.protocol.handoff import STEP, TASK_ID
-from pmcp_lab.protocol.meta import TASKS_EXTENSION, fraction
+from pmcp_lab.protocol.meta import RELATED_TASK, TASKS_EXTENSION, fraction
 from pmcp_lab.server import Support, Tasks
 from pmcp_lab.server.request import Request, is_legacy
 from pmcp_lab.tasks import NO_RESULT, Job, TaskRecord
@@ -32,13 +41,19 @@ class StepSession:
     without a task of its own.
 
     Args:
+        token: What the request's progress is told under, if it is.
         detached: The request is answered: nobody listens to its progress.
+
+    Attributes:
+        task_id: The workflow's task, which its progress names: a client learns of it long before the answer comes.
     """
 
-    def __init__(self, session: ServerSession, *, detached: bool = False) -> None:
+    def __init__(self, session: ServerSession, *, token: ProgressToken | None = None, detached: bool = False) -> None:
         self._session = session
+        self._token = token
         self._detached = detached
         self._last = -1.0
+        self.task_id = ""
         self.support: Support = "optional"
         self.done = 0
         self.total = 1
@@ -64,7 +79,18 @@ class StepSession:
         """Tell how many steps are done. What is no progress is not told (MCP "Progress": it MUST increase)."""
         if done > self._last and not self._detached:
             self._last = done
-            await self._session.report_progress(done, self.total, message)
+            if self._token is None:
+                # Nobody listens, or somebody in this process, who is told without one.
+                await self._session.report_progress(done, self.total, message)
+                return
+            about = ProgressNotificationParams(
+                progress_token=self._token,
+                progress=done,
+                total=self.total,
+                message=message,
+                _meta={RELATED_TASK: {"taskId": self.task_id}},
+            )
+            await self._session.send_notification(ProgressNotification(params=about), self._token)
 
     async def send_notification(self, notification: Any, related_request_id: Any = None) -> None:
         await self._session.send_notification(notification, None if self._detached else related_request_id)
@@ -79,7 +105,8 @@ class Caller:
     """
 
     def __init__(self, ctx: Request, chain: CallNext, tasks: Tasks, *, detached: bool = False) -> None:
-        self.session = StepSession(ctx.session, detached=detached)
+        token = progress_token_from_params(ctx.params)
+        self.session = StepSession(ctx.session, token=token, detached=detached)
         self._ctx = replace(
             ctx,
             session=self.session,  # type: ignore[arg-type]

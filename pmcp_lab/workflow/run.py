@@ -373,6 +373,7 @@ class Leader:
     # --- leading ---
 
     async def _lead(self, led: Led, tools: Tools, caller: Caller) -> Led:
+        caller.session.task_id = led.record.task_id
         if not isinstance(led.move, Run | TakeBack):
             await self._told(led, caller)
             return led

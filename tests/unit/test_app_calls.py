@@ -10,6 +10,8 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
+from pmcp_lab.server import Tasks
+from pmcp_lab.workflow import SequentialWorkflow, Workflows, prompt_arg
 from tests.unit.front_end import Comm, FrontEnd, until
 
 
@@ -107,3 +109,42 @@ def test_an_app_that_was_read_once_is_shown_at_once_and_read_behind_its_back() -
         fourth = FrontEnd(server.app("show"))
         assert [each["html"] for each in fourth.updates("_resource")] == ["<p>three"]
         assert len(reads) == 4
+
+
+def test_an_app_calls_no_tool_out_of_its_turn() -> None:
+    did: list[str] = []
+    apps = Apps()
+    apps.add_html_resource("ui://release/page", "<p>")
+    tasks = Tasks("memory://")
+
+    @apps.tool(resource_uri="ui://release/page")
+    def look() -> str:
+        return "here"
+
+    source: MCPServer = MCPServer("release", extensions=[apps, tasks], middleware=[tasks])
+
+    @source.tool()
+    def publish(version: str) -> str:
+        did.append(version)
+        return version
+
+    release = (
+        SequentialWorkflow("release", "Publish a version")
+        .argument("version", "Which")
+        .step("approve", execution="manual", question="Publish?", answer={"ok": "boolean"}, proceed_if="ok")
+        .step("publish", "publish", {"version": prompt_arg("version")}, guarded=True)
+    )
+    Workflows([release], tasks).attach(source)
+    with lab.connect(source) as server:
+        view = server.app("look")
+        page = FrontEnd(view)
+        run = server.workflow("release", version="1").wait(10)
+        for call, meta in enumerate(({}, {"_meta": {"_task_id": run.id, "_step": "publish"}})):
+            params = {"name": "publish", "arguments": {"version": "1"}, **meta}
+            page.send(kind="rpc", view="v", call=call, payload={"method": "tools/call", "params": params})
+        until(lambda: len(view.calls) == 2 and all("ms" in entry for entry in view.calls))
+        assert all("runs only as step 'publish'" in error for error in view.calls.df["error"])
+        assert did == []
+        run.answer({"ok": True})
+        run.result(10)
+    assert did == ["1"]

@@ -12,6 +12,7 @@ from mcp_types import ElicitResult
 
 from pmcp_lab.protocol import handoff
 from pmcp_lab.protocol.handoff import StepStatus
+from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, Limits, open_store
 from pmcp_lab.workflow import SequentialWorkflow, from_step, prompt_arg
@@ -514,6 +515,18 @@ async def test_what_nobody_answers_decides_itself(shop: Shop, otherwise: Any, st
     assert state.steps[1].by == "server"
     if isinstance(otherwise, str):
         assert state.steps[1].reason == "nobody answered within 80ms"
+
+
+async def test_a_bare_number_is_seconds(shop: Shop) -> None:
+    flow = Flow(asking(within=1, otherwise="stop"), *shop.tools)
+    async with flow.visitor() as visitor:
+        begun = await visitor.get({"version": "1"})
+        assert begun.pause is not None
+        deadline = from_timestamp(begun.pause.deadline)
+        assert deadline is not None
+        assert 0.5 < (deadline - flow.tasks.store.now()).total_seconds() <= 1
+        state = await over(visitor, begun.task_id)
+    assert state.steps[1].reason == "nobody answered within 1 s"
 
 
 async def test_an_answer_in_time_is_what_counts(shop: Shop) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import comm
@@ -14,12 +18,15 @@ from mcp.server.mcpserver.exceptions import ToolError as Refused
 
 import pmcp_lab as lab
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import InvalidArguments, NotAWorkflow, TaskError, ToolError, UnknownPrompt
+from pmcp_lab.client.workflow_steps import status_of
+from pmcp_lab.errors import ConnectionClosed, InvalidArguments, NotAWorkflow, TaskError, ToolError, UnknownPrompt
 from pmcp_lab.notebook import WorkflowView
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, task_variable, template
 from tests.unit.front_end import Comm, FrontEnd, until
 from tests.unit.pmcp_workflow import PmcpWorkflow
+
+SERVER = Path(__file__).parents[1] / "servers" / "releasing.py"
 
 
 @pytest.fixture
@@ -161,16 +168,67 @@ class TestOurs:
             assert run.result(10).value
 
 
-def test_what_takes_long_is_not_waited_for() -> None:
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_its_task_is_known_while_its_first_step_runs(mode: str) -> None:
     gate = asyncio.Event()
-    with lab.connect(releasing(gate), name="slow") as server:
+    with lab.connect(releasing(gate), name="slow", mode=mode) as server:  # type: ignore[arg-type]
         run = server.workflow("release", version="1")
-        assert run.status == "starting"
+        assert run.status == "working"
         assert run.doing
+        assert [status_of(step) for step in run.steps] == ["running", *["pending"] * 4]
+        assert repr(run) == "<Workflow slow.release working, 0 of 5 steps>"
         with pytest.raises(TimeoutError):
             run.wait(0.05)
+        other = server.workflow("release", task_id=run.id)
         runtime().call_soon(gate.set)
         assert run.wait(10).steps[0].status == "completed"
+        assert other.wait(10).id == run.id
+
+
+def test_it_may_have_begun_where_the_server_names_no_task(pmcp: PmcpWorkflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends() -> Any:
+        pmcp.close()
+        raise ConnectionAbortedError
+
+    with lab.connect(pmcp.url, name="pmcp") as server:
+        monkeypatch.setattr(pmcp, "_prompt", ends)
+        with pytest.raises(ConnectionClosed, match=r"nobody here knows whether pmcp\.ship was begun"):
+            server.workflow("ship", version="1.2")
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_its_server_is_killed_while_its_first_step_runs(tmp_path: Path, mode: str) -> None:
+    command = [sys.executable, str(SERVER), str(tmp_path)]
+    with lab.connect(command, name="killed", mode=mode) as server:  # type: ignore[arg-type]
+        run = server.workflow("release", version="1.2")
+        begun = run.id
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        assert run.wait(30).pause.kind == "schemaMismatch"
+        assert run.id == begun
+        assert run.steps[0].status == "completed"
+        assert (tmp_path / "log").read_text().split() == ["build", "build"]
+        run.next(bucket="b2")
+
+
+def test_the_paused_runs_of_others_are_listed_where_the_server_lists_tasks() -> None:
+    ours = releasing()
+    with (
+        lab.connect(ours, name="one", mode="legacy") as one,
+        lab.connect(ours, name="two", mode="legacy") as two,
+        lab.connect(ours, name="new", mode="2026-07-28") as new,
+    ):
+        begun = one.workflow("release", version="1.2").wait(10)
+        (found,) = two.workflows.runs
+        assert found.id == begun.id
+        assert two.workflows.runs.df.waits_for.tolist() == ["a value: bucket"]
+        found.next(bucket="b2")
+        assert found.wait(10).pause.kind == "inputRequired"
+        until(lambda: begun.pause and begun.pause.kind == "inputRequired")
+        found.answer({"ok": False})
+        begun.result(10)
+        until(lambda: not two.workflows.runs)
+        # There is no list of tasks in 2026-07-28: what was begun here is known here.
+        assert not new.workflows.runs
 
 
 def test_what_is_no_workflow_says_so(server: lab.Server, pmcp: PmcpWorkflow, monkeypatch: pytest.MonkeyPatch) -> None:
