@@ -247,7 +247,7 @@ async def test_a_cancelled_writer_disturbs_nobody(path: Path) -> None:
         (_NEXT_PAGE, ("o", 1, "i", 1, 50), "task_list"),
         (_PURGE, (1,), "task_expires"),
         (_NEXT_EXPIRY, (), "COVERING INDEX task_expires"),
-        (_LEASES, (1, 5), "COVERING INDEX task_lease"),
+        (_LEASES, ("o", 1, 5, 5), "COVERING INDEX task_live"),
         (_LEASED, (1,), "INTEGER PRIMARY KEY"),
     ],
 )

@@ -15,9 +15,9 @@ import pytest
 from pmcp_lab.errors import LabError, StoreError
 from pmcp_lab.tasks import Job, Limits, TaskStore
 from pmcp_lab.tasks.backends.sqlite import SqliteBackend
+from pmcp_lab.tasks.backends.sqlite_file import PAGE
 
 ANN = ("client", "ann")
-PAGE = 4_096
 
 
 @pytest.fixture

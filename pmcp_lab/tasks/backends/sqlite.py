@@ -46,10 +46,10 @@ _KEPT: Final = 128
 _KEPT_BYTES: Final = 16_384
 """Decoded records that are kept for the next reader: how many at least, and how big one may be as JSON."""
 
-_GIVEN_BACK: Final = 128
+_GIVEN_BACK: Final = 256
 """Pages by which the file becomes smaller in one go."""
 
-_SPARE: Final = 256
+_SPARE: Final = 512
 """Free pages that stay in the file at least, because others will soon want them."""
 
 _GET = "SELECT id, seq, data FROM task WHERE owner = ? AND id = ?"
@@ -82,9 +82,11 @@ _EXPIRED = "SELECT 1 FROM task WHERE expires < ? AND expires < 92233720368547758
 _NEXT_EXPIRY = "SELECT min(expires) FROM task WHERE expires < 9223372036854775807"
 # Answered by the index alone. What is renewed meanwhile may be passed by, which lives.
 _LEASES = (
-    "SELECT rowid, lease FROM task WHERE lease IS NOT NULL AND (lease, rowid) > (?, ?) ORDER BY lease, rowid LIMIT 500"
+    "SELECT rowid, lease, owner, expires FROM task"
+    " WHERE live AND lease IS NOT NULL AND (owner, expires, lease, rowid) > (?, ?, ?, ?)"
+    " ORDER BY owner, expires, lease, live, rowid LIMIT 500"
 )
-_LEASED = "SELECT id, seq, data, owner FROM task WHERE rowid = ? AND lease IS NOT NULL"
+_LEASED = "SELECT id, seq, data, owner FROM task WHERE rowid = ? AND live AND lease IS NOT NULL"
 
 
 def open_url(url: str) -> SqliteBackend:
@@ -262,10 +264,11 @@ class SqliteBackend:
             raise damage(self._path, error) from None
 
     async def leases(self) -> AsyncIterator[list[tuple[Hashable, int]]]:
-        last, row = -_NEVER, 0
-        while page := await self._read(_LEASES, (last, row)):
-            yield page
-            row, last = page[-1]
+        after: tuple[Any, ...] = ("", 0, 0, 0)
+        while page := await self._read(_LEASES, after):
+            yield [(row, lease) for row, lease, _, _ in page]
+            row, lease, owner, expires = page[-1]
+            after = owner, expires, lease, row
 
     async def leased(self, key: Hashable) -> TaskRecord | None:
         rows = await self._read(_LEASED, (key,))

@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pmcp_lab.tasks.backends.sqlite_file import LOG, StoreFile, begin_turn, size, turn, turn_of_file
+from pmcp_lab.tasks.backends.sqlite_file import LOG, PAGE, StoreFile, begin_turn, size, turn, turn_of_file
 from pmcp_lab.tasks.backends.sqlite_place import Place
 from pmcp_lab.tasks.backends.sqlite_trouble import TROUBLE, trouble
 
 _EVERY: Final = 524_288
 """Bytes written here, about, between two looks at how big the log is: others write to it as well."""
 
-_PER_WRITE: Final = 24_576
+_PER_WRITE: Final = 6 * PAGE
 """Bytes that a write puts into the log besides the record: a page for each index, and that on which the record is."""
 
 _LOUD: Final = 16_777_216
