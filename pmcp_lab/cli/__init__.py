@@ -18,6 +18,8 @@ from pmcp_lab.cli import demo, deploy, preview, record, worker
 from pmcp_lab.cli.ending import INTERRUPTED, WRONG_COMMAND_LINE, one_line, stop
 from pmcp_lab.errors import LabError
 
+__all__ = ["main"]
+
 STATUS = """
 [bold]Exit status[/bold]
 

@@ -124,8 +124,7 @@ def server_object(target: str) -> Any:
     if not _MODULE.fullmatch(target):
         return None
     if ":" not in target:
-        from pmcp_lab.client.config import configured
-        from pmcp_lab.client.target import BUNDLED
+        from pmcp_lab.client import BUNDLED, configured
 
         if target in BUNDLED or target in configured():
             return None
@@ -165,9 +164,10 @@ def _look(server: Server) -> Served:
         LabError: The server went away, or can't list.
     """
     from pmcp_lab.apps.served import Served, named_uris
+    from pmcp_lab.client import client_of
     from pmcp_lab.protocol.ui import UI_EXTENSION
 
-    peer = server.connection.wait()
+    peer = client_of(server).connection.wait()
     tools = tuple(tool.raw for tool in server.tools.values())
     listed = {item.uri: item.raw for item in server.resources.values() if not item.template}
     named = [str(uri) for tool in tools for uri in named_uris(tool).values()]
@@ -226,7 +226,7 @@ def call_each(server: Server, examples: Mapping[str, Sequence[Mapping[str, Any]]
         LabError: The server went away, or an example names a tool or an argument that is not there.
     """
     from pmcp_lab.apps.served import Call
-    from pmcp_lab.client.runtime import runtime
+    from pmcp_lab.client import client_of, runtime
     from pmcp_lab.errors import InputRequired, PeerError
 
     made: list[Call] = []
@@ -243,7 +243,7 @@ def call_each(server: Server, examples: Mapping[str, Sequence[Mapping[str, Any]]
         for arguments in given:
             tool.check(arguments)
             try:
-                result = runtime().run(server.call_raw(tool.name, dict(arguments)))
+                result = runtime().run(client_of(server).pass_on(tool.name, dict(arguments)))
             except InputRequired:
                 left.append(tool.name)
                 continue

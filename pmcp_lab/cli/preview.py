@@ -14,8 +14,7 @@ import typer
 from pmcp_lab.cli.opening import Patience, Target, Token, server_object
 
 if TYPE_CHECKING:
-    from pmcp_lab.client import OAuth
-    from pmcp_lab.client.recorder import Recorder
+    from pmcp_lab.client import OAuth, Recorder
     from pmcp_lab.preview import PreviewServer
 
 EXAMPLES = """

@@ -1,41 +1,79 @@
-"""The kernel's side: connections, a server's tools, task handles, and the watcher that keeps them fresh.
+"""The kernel's side: connections, a server's tools, task handles, and what keeps them fresh.
 
-Everything public is synchronous and usable from any cell; the work happens on one background thread
+What a cell uses is synchronous and usable from any cell and thread; the work happens on one background thread
 (`runtime`). What a cell shows is not here but in `pmcp_lab.notebook`.
+
+A server is a `Client` (`client.py`), which composes the rooms: `connection/` opens and asks, `tasks/` makes calls and
+follows what becomes of them, `questions/` are what a server asks, `catalogue/` what it offers, `workflows/` what it
+leads; `targets/` and `oauth/` are how it is reached. `Server` is what a cell holds of it.
 """
 
-from pmcp_lab.client.auth import sign_out
-from pmcp_lab.client.catalogue import Tool, Tools
-from pmcp_lab.client.content import Content, Contents
+from pmcp_lab.client import views
+from pmcp_lab.client.catalogue import (
+    Content,
+    Contents,
+    Item,
+    Listing,
+    Messages,
+    Prompt,
+    Prompts,
+    Resource,
+    Resources,
+    Tool,
+    ToolResult,
+    Tools,
+    badges,
+    first_line,
+    type_of,
+)
+from pmcp_lab.client.client import Client, client_of
+from pmcp_lab.client.connection import LEVELS
 from pmcp_lab.client.directory import attach, connect, connected, servers
-from pmcp_lab.client.elicitation import Question
-from pmcp_lab.client.history import Change, Moment
-from pmcp_lab.client.prompts import Messages, Prompt, Prompts
+from pmcp_lab.client.oauth import sign_out
+from pmcp_lab.client.questions import Question, SamplingCallback, openable, sample
 from pmcp_lab.client.recorder import Recorder, record, replay
-from pmcp_lab.client.resources import Resource, Resources
-from pmcp_lab.client.result import ToolResult
+from pmcp_lab.client.runtime import runtime, seen
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.session import Session, session
-from pmcp_lab.client.sign_in import OAuth
-from pmcp_lab.client.task import Task
-from pmcp_lab.client.task_list import TaskList
-from pmcp_lab.client.task_set import TaskSet
-from pmcp_lab.client.timeline import Timeline
-from pmcp_lab.client.workflow import WorkflowRun
+from pmcp_lab.client.targets import BUNDLED, Command, Entry, Local, OAuth, Url, configured, read_config
+from pmcp_lab.client.tasks import (
+    Call,
+    Change,
+    Moment,
+    Session,
+    Task,
+    TaskList,
+    TaskSet,
+    Timeline,
+    call_of,
+    on_task,
+    session,
+)
+from pmcp_lab.client.workflows import PausedRuns, WorkflowRun, Workflows, status_of
 
 __all__ = [
+    "BUNDLED",
+    "LEVELS",
+    "Call",
     "Change",
+    "Client",
+    "Command",
     "Content",
     "Contents",
+    "Entry",
+    "Item",
+    "Listing",
+    "Local",
     "Messages",
     "Moment",
     "OAuth",
+    "PausedRuns",
     "Prompt",
     "Prompts",
     "Question",
     "Recorder",
     "Resource",
     "Resources",
+    "SamplingCallback",
     "Server",
     "Session",
     "Task",
@@ -45,13 +83,29 @@ __all__ = [
     "Tool",
     "ToolResult",
     "Tools",
+    "Url",
     "WorkflowRun",
+    "Workflows",
     "attach",
+    "badges",
+    "call_of",
+    "client_of",
+    "configured",
     "connect",
     "connected",
+    "first_line",
+    "on_task",
+    "openable",
+    "read_config",
     "record",
     "replay",
+    "runtime",
+    "sample",
+    "seen",
     "servers",
     "session",
     "sign_out",
+    "status_of",
+    "type_of",
+    "views",
 ]

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 
 from pmcp_lab.client import views
-from pmcp_lab.client.auth import provider
+from pmcp_lab.client.client import Client, client_of
 from pmcp_lab.client.connection import Connection
+from pmcp_lab.client.oauth import provider
+from pmcp_lab.client.questions import SamplingCallback
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.client.sampling import Callback as SamplingCallback
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.sign_in import OAuth
-from pmcp_lab.client.target import Local, Url, read_target
-from pmcp_lab.client.task import Task
+from pmcp_lab.client.targets import Local, OAuth, Url, read_target
+from pmcp_lab.client.tasks import Task
 from pmcp_lab.errors import TargetError, UnknownServer
 
 MODES = ("auto", "legacy", "2026-07-28")
@@ -69,30 +69,31 @@ def connect(
     chosen = name or default
     known = _servers.get(chosen)
     if known is not None and not known.closed:
-        same_mode = mode in ("auto", known.connection.mode)
-        if known.connection.target == where and same_mode:
+        same_mode = mode in ("auto", client_of(known).connection.mode)
+        if client_of(known).target == where and same_mode:
             if on_sampling is not None:
                 known.on_sampling(on_sampling)
             return known
-        if isinstance(where, Local) or known.connection.target == where:
+        if isinstance(where, Local) or client_of(known).target == where:
             known.close()  # the cell that defines the server, or picks the mode, was run again
         elif name is not None:
-            raise TargetError(f"{name!r} is connected to {known.connection.target}; close it or take another name")
+            raise TargetError(f"{name!r} is connected to {client_of(known).target}; close it or take another name")
         else:
             chosen = _free(default)
     sign_in = provider(where) if isinstance(where, Url) else None
-    patience = 0.0 if sign_in is None else sign_in.sign_in.settings.timeout
-    server = Server(Connection(chosen, where, mode, timeout + patience, on_sampling))
+    sign_in_timeout = 0.0 if sign_in is None else sign_in.sign_in.settings.timeout
+    client = Client(Connection(chosen, where, mode, timeout + sign_in_timeout), on_sampling)
+    server = Server(client)
     _servers[chosen] = server
     if wait:
         try:
             if sign_in is None:
-                runtime().wait(server.connection.ready)
+                runtime().wait(client.connection.ready)
             else:
-                sign_in.sign_in.attend(server.connection.ready, views.show_sign_in, getpass.getpass)
+                sign_in.sign_in.attend(client.connection.ready, views.show_sign_in, getpass.getpass)
         except BaseException:
             _servers.pop(chosen, None)
-            runtime().start(server.connection.close())
+            runtime().start(client.close())
             raise
     shown = views.installed()
     if shown is not None and read_ahead:

@@ -6,19 +6,17 @@ Calling tools and starting tasks is in `server`.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pmcp_lab.client.catalogue import Tool, Tools
-from pmcp_lab.client.changes import CHANGED
-from pmcp_lab.client.connection import Connection
-from pmcp_lab.client.content import Content, Contents
-from pmcp_lab.client.hosting import LEVELS
-from pmcp_lab.client.peer import Peer
-from pmcp_lab.client.prompts import Messages, Prompt, Prompts
-from pmcp_lab.client.resources import Resource, Resources
+from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompts, Resources, Tool, Tools
+from pmcp_lab.client.client import Client
+from pmcp_lab.client.connection import LEVELS, Peer
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import InvalidArguments, NotOffered, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 L = TypeVar("L")
@@ -28,95 +26,53 @@ class Primitives:
     """The half of `Server` that only reads. Listings are made at first use and kept until the server says that
     they changed, or `refresh()`."""
 
-    connection: Connection
-
-    def __init__(self) -> None:
-        self._listings: dict[str, Any] = {}
-        self._versions = dict.fromkeys(CHANGED.values(), 0)
-        self.documents: dict[str, Any] = {}
-        """UI resources that were read, by URI, until the resources change or the connection is made again."""
-        self.connection.follower.listings.forget = self._forget
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     @property
     def name(self) -> str:
-        return self.connection.name
+        """What it is called here."""
+        return self._client.name
 
     @property
     def _peer(self) -> Peer:
-        return self.connection.wait()
+        return self._client.connection.wait()
 
     def _ask(self, request: Callable[[Peer], Awaitable[T]]) -> T:
         """Ask what may be asked twice, and wait for the answer."""
-        self.connection.wait()
-        return runtime().run(self.connection.ask(request, again=True))
+        self._client.connection.wait()
+        return runtime().run(self._client.ask(request, again=True))
 
     @property
     def tools(self) -> Tools:
         """The server's tools by name."""
-        return self._listed("tools", self._list_tools)
+        return self._listed("tools", self._client.listings.tools)
 
     @property
     def resources(self) -> Resources:
         """The server's resources and resource templates by URI."""
-        return self._listed("resources", self._list_resources)
+        return self._listed("resources", self._client.listings.resources)
 
     @property
     def prompts(self) -> Prompts:
         """The server's prompts by name."""
-        return self._listed("prompts", self._list_prompts)
+        return self._listed("prompts", self._client.listings.prompts)
 
     def refresh(self) -> None:
         """List tools, resources and prompts again, each at its next use."""
-        for listing in self._versions:
-            self._forget(listing)
+        self._client.listings.forget_all()
 
-    def _listed(self, name: str, ask: Callable[[], Awaitable[L]]) -> L:
-        known: L | None = self._listings.get(name)
+    def _listed(self, which: str, ask: Callable[[], Coroutine[Any, Any, L]]) -> L:
+        known: L | None = self._client.listings.known(which)
         if known is None:
-            self.connection.wait()
-            known = runtime().run(self._list(name, ask))
+            self._client.connection.wait()
+            known = runtime().run(ask())
         return known
 
-    async def _list(self, name: str, ask: Callable[[], Awaitable[L]]) -> L:
-        known: L | None = self._listings.get(name)
-        if known is None:
-            version = self._versions[name]
-            known = await ask()
-            # It may have changed while it was on its way.
-            if version == self._versions[name]:
-                self._listings[name] = known
-        return known
-
-    def _forget(self, listing: str) -> None:
-        """One list is not what it was."""
-        self._versions[listing] += 1
-        self._listings.pop(listing, None)
-        if listing == "resources":
-            self.documents.clear()
-
-    async def _list_tools(self) -> Tools:
-        raw = await self.connection.ask(lambda peer: peer.list_tools(), again=True)
-        return Tools(self.name, [Tool(self.name, item) for item in raw])
-
-    async def _list_resources(self) -> Resources:
-        ask = self.connection.ask
-        raw = await ask(lambda peer: peer.list_resources(), again=True)
-        raw = raw + await ask(lambda peer: peer.list_resource_templates(), again=True)
-        return Resources(self.name, [Resource(self.name, item) for item in raw])
-
-    async def _list_prompts(self) -> Prompts:
-        raw = await self.connection.ask(lambda peer: peer.list_prompts(), again=True)
-        return Prompts(self.name, [Prompt(self.name, item) for item in raw])
-
     @property
-    def listed_tools(self) -> Tools | None:
-        """The tools, if they were listed; asks nothing."""
-        return self._listings.get("tools")
-
-    @property
-    def log(self) -> Any:
+    def log(self) -> pd.DataFrame:
         """The server's log messages as a pandas DataFrame: time, level, logger, data."""
-        return self.connection.log.df
+        return self._client.log.df
 
     def set_log_level(self, level: str) -> None:
         """Ask the server for its log messages of `level` and above; they are in `log`.
@@ -135,11 +91,11 @@ class Primitives:
     @property
     def roots(self) -> list[str]:
         """The folders and files the server is told it may work on, as `file://` URIs. Assign paths or such URIs."""
-        return self.connection.roots.uris
+        return self._client.roots.uris
 
     @roots.setter
     def roots(self, roots: Iterable[str | os.PathLike[str]]) -> None:
-        self.connection.roots.assign(roots)
+        self._client.roots.assign(roots)
         self._ask(lambda peer: peer.tell_roots_changed())
 
     def tool(self, name: str) -> Tool:
@@ -149,18 +105,8 @@ class Primitives:
             UnknownTool: Offers the nearest names.
         """
         if name not in self.tools:
-            self._forget("tools")
+            self._client.listings.forget("tools")
         return self.tools[name]
-
-    async def known_tools(self, name: str) -> list[dict[str, Any]]:
-        """The listed tools, as they came; listed again if `name` is new. On the connection's loop."""
-        if name not in await self.ask_tools():
-            self._forget("tools")
-        return [dict(tool.raw) for tool in (await self.ask_tools()).values()]
-
-    async def ask_tools(self) -> Tools:
-        """What `tools` is, on the connection's loop, where nothing may wait."""
-        return await self._list("tools", self._list_tools)
 
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pmcp_lab.client.client import Client, client_of
+from pmcp_lab.client.connection import Peer
 from pmcp_lab.client.directory import connect
+from pmcp_lab.client.on_call import Called, Ending, on_call
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.taps import taps
-from pmcp_lab.client.target import Command, Target, Url
+from pmcp_lab.client.targets import Command, Target, Url
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, TaskFailed, ToolError
 
 if TYPE_CHECKING:
@@ -40,10 +43,9 @@ class Recorder:
 
     def __init__(self, path: str | os.PathLike[str] | None, server: Server | None) -> None:
         self._path = path
-        self._only = server
-        self._calls: list[tuple[Server, RecordedCall]] = []
-        self._tap: Callable[..., None] = self._note
-        taps.append(self._tap)
+        self._only = None if server is None else client_of(server)
+        self._calls: list[tuple[Client, RecordedCall]] = []
+        self._stop: Callable[[], None] | None = on_call(self._note)
 
     @property
     def calls(self) -> list[RecordedCall]:
@@ -52,9 +54,10 @@ class Recorder:
 
     def stop(self) -> None:
         """Keep no more. Stopping twice is fine."""
-        if self._tap in taps:
+        if self._stop is not None:
             runtime().run(_turn())
-            taps.remove(self._tap)
+            self._stop()
+            self._stop = None
 
     def recording(self, server: Server | None = None) -> Recording:
         """The calls of one server, with its tools and widgets as they are now.
@@ -68,16 +71,16 @@ class Recorder:
         """
         from pmcp_lab.apps.recording import Recording, secret_values, without_secrets
 
-        chosen = server or self._only or self._one()
-        tools = [dict(tool.raw) for tool in chosen.tools.values()]
+        chosen = self._only or self._one() if server is None else client_of(server)
+        tools = [dict(tool.raw) for tool in runtime().run(chosen.listings.tools()).values()]
         resources = runtime().run(_widgets(chosen, tools))
         known = chosen.connection.peer.server_info
         # A connection that was made anew is still one to the same server.
-        calls = [call for each, call in self._calls if each.connection.target == chosen.connection.target]
+        calls = [call for each, call in self._calls if each.target == chosen.target]
         whole = Recording(
             server={"name": chosen.name, **known}, tools=tools, resources=resources, calls=calls
         ).to_dict()
-        secrets = sorted({*secrets_of(chosen.connection.target), *secret_values(whole["calls"])}, key=len, reverse=True)
+        secrets = sorted({*secrets_of(chosen.target), *secret_values(whole["calls"])}, key=len, reverse=True)
         return Recording.from_dict(without_secrets(whole, secrets))
 
     def save(self, path: str | os.PathLike[str] | None = None, *, server: Server | None = None) -> Path:
@@ -92,31 +95,30 @@ class Recorder:
             raise InvalidArguments("where to? Give save(…) or record(…) a path")
         return self.recording(server).save(where)
 
-    def _one(self) -> Server:
-        called = list({server.connection.target: server for server, _ in self._calls}.values())
+    def _one(self) -> Client:
+        called = list({client.target: client for client, _ in self._calls}.values())
         if len(called) == 1:
             return called[0]
         if not called:
             raise InvalidArguments("nothing was called while it was recorded")
-        names = ", ".join(repr(server.name) for server in called)
+        names = ", ".join(repr(client.name) for client in called)
         raise InvalidArguments(f"calls of {names} were recorded; save each to a file of its own: save(…, server=…)")
 
-    def _note(
-        self, server: Server, tool: str, arguments: Mapping[str, Any], ending: dict[str, Any] | BaseException, ms: float
-    ) -> None:
+    def _note(self, call: Called, ending: Ending, ms: float) -> None:
         from pmcp_lab.apps import RecordedCall
 
-        if self._only is not None and server is not self._only:
+        client: Client = call.origin
+        if self._only is not None and client is not self._only:
             return
         ending = ending.result if isinstance(ending, ToolError) else ending
         answer: dict[str, Any]
-        if isinstance(ending, dict):
-            answer = {"result": ending}
+        if isinstance(ending, Mapping):
+            answer = {"result": dict(ending)}
         elif isinstance(ending, PeerError | TaskFailed):
-            answer = {"error": _error(server.name, ending)}
+            answer = {"error": _error(client.name, ending)}
         else:
             return
-        self._calls.append((server, RecordedCall(tool=tool, arguments=dict(arguments), ms=ms, **answer)))
+        self._calls.append((client, RecordedCall(tool=call.tool, arguments=dict(call.arguments), ms=ms, **answer)))
 
     def __enter__(self) -> Recorder:
         return self
@@ -129,7 +131,7 @@ class Recorder:
             self.save()
 
     def __repr__(self) -> str:
-        state = "recording" if self._tap in taps else "stopped"
+        state = "recording" if self._stop is not None else "stopped"
         return f"<Recorder: {len(self._calls)} calls, {state}>"
 
 
@@ -183,23 +185,26 @@ async def _turn() -> None:
     """Runs when the background thread is done with what it was at: a call's end is heard a moment after its result."""
 
 
-async def _widgets(server: Server, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def _widgets(client: Client, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The contents of every `ui://` resource that is listed or that a tool names."""
     from pmcp_lab.protocol.ui import tool_ui
 
-    connection = server.connection
-    listed = {item["uri"]: item for item in await connection.ask(lambda peer: peer.list_resources(), again=True)}
+    listed = {item["uri"]: item for item in await client.ask(lambda peer: peer.list_resources(), again=True)}
     named = [tool_ui(tool.get("_meta")).resource_uri for tool in tools]
     uris = [uri for uri in dict.fromkeys([*listed, *named]) if uri is not None and uri.startswith("ui://")]
     found = []
     for uri in uris:
         try:
-            read = await connection.ask(lambda peer, uri=uri: peer.read_resource(uri), again=True)  # type: ignore[misc]
+            read = await client.ask(partial(_read, uri), again=True)
         except PeerError:
             continue  # what can't be read can't be shown either
         about = {key: value for key, value in listed.get(uri, {}).items() if key != "size"}
         found += [{**about, **item} for item in read.get("contents") or () if isinstance(item, dict)]
     return found
+
+
+def _read(uri: str, peer: Peer) -> Awaitable[dict[str, Any]]:
+    return peer.read_resource(uri)
 
 
 def _error(server: str, error: LabError) -> dict[str, Any]:

@@ -147,13 +147,13 @@ def seen(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-PATIENCE = 2.0
+WARM_UP_DELAY = 2.0
 """Seconds before slow imports start: right after a connection their hold on the interpreter would be felt."""
 
 
 def _warm() -> None:
     """The first JSON-schema validation imports for over a second: have it done before somebody waits for it."""
-    time.sleep(PATIENCE)
+    time.sleep(WARM_UP_DELAY)
     import jsonschema
 
     jsonschema.Draft202012Validator({"type": "object"}, format_checker=jsonschema.FormatChecker()).is_valid({})

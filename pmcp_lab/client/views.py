@@ -1,58 +1,44 @@
-"""How servers, tasks and apps are shown: filled in by `pmcp_lab.notebook`, which this room does not import."""
+"""How what a cell holds is shown: filled in by `pmcp_lab.notebook`, which this room does not import.
+
+It stands below everything that is shown, and so knows nothing of it: servers, tasks and tools are objects here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pmcp_lab.errors import LabError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pmcp_lab.client.catalogue import Tool
-    from pmcp_lab.client.listing import Listing
-    from pmcp_lab.client.server import Server
-    from pmcp_lab.client.task import Task
-    from pmcp_lab.client.workflow import WorkflowRun
 
 
 class Views(Protocol):
     """What a front end offers."""
 
-    def connected(self, server: Server) -> None:
-        """A connection was asked for; it may not stand yet."""
+    def connected(self, server: Any) -> None:
+        """A connection was asked for (a `Server`); it may not stand yet."""
+
+    def show(self, thing: Any) -> Any:
+        """The widget for what a cell holds: a card for a `Task`, a live table for a `TaskSet` or several tasks, the
+        view of a `WorkflowRun`, a list to be searched for a `Listing`."""
 
     def app(
-        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+        self, server: Any, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
     ) -> Any:
-        """The widget that shows the app of a tool; without arguments, before the tool is called."""
+        """The widget that shows the app of a `Server`'s tool; without arguments, before the tool is called."""
 
-    def task(self, task: Task) -> Any:
-        """The card of one task."""
-
-    def tasks(self, tasks: Sequence[Task]) -> Any:
-        """A live table of these tasks."""
-
-    def workflow(self, run: WorkflowRun) -> Any:
-        """The view of a workflow."""
+    def form(self, tool: Any, values: Mapping[str, Any]) -> Any:
+        """The form of a `Tool`'s arguments."""
 
     @property
     def attended(self) -> bool:
         """Whether a person sits before the cell that runs, who can answer a question."""
 
-    def ask(self, task: Task) -> None:
-        """Show the card of a call that asks, below the cell that runs."""
+    def ask(self, task: Any) -> None:
+        """Show the card of a call (a `Task`) that asks, below the cell that runs."""
 
-    def form(self, tool: Tool, values: Mapping[str, Any]) -> Any:
-        """The form of a tool's arguments."""
-
-    def catalogue(self, listing: Listing[Any]) -> Any:
-        """The tools, resources or prompts of a server, to be searched."""
-
-    def waiting(self, task: Task) -> AbstractContextManager[object]:
-        """Show how far a call is, as long as the block is open."""
+    def waiting(self, task: Any) -> AbstractContextManager[object]:
+        """Show how far a call (a `Task`) is, as long as the block is open."""
 
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         """Show a link to sign in at, below the cell that runs. Returns how to take it away."""
@@ -70,6 +56,14 @@ def installed() -> Views | None:
     return _views
 
 
+def display(thing: Any) -> None:
+    """Show it, as `_ipython_display_` does: with its widget, or else as text."""
+    if _views is None:
+        print(repr(thing))  # noqa: T201 - what IPython does with an object that has no view
+    else:
+        _views.show(thing)._ipython_display_()
+
+
 def show_sign_in(server: str, url: str) -> Callable[[], object]:
     """Say where to sign in: as a link below the cell, or in a terminal. Returns how to take the link away."""
     if _views is not None:
@@ -78,9 +72,14 @@ def show_sign_in(server: str, url: str) -> Callable[[], object]:
     return int
 
 
-def waiting(task: Task) -> AbstractContextManager[object]:
+def waiting(task: Any) -> AbstractContextManager[object]:
     """Show how far a call is while the cell waits for it, where there is something to show it with."""
     return nullcontext() if _views is None else _views.waiting(task)
+
+
+def attended() -> bool:
+    """Whether a person sits before the cell that runs."""
+    return _views is not None and _views.attended
 
 
 def required() -> Views:

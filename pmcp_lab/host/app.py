@@ -12,12 +12,10 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server, Task, Tool
-from pmcp_lab.client.runtime import runtime
-from pmcp_lab.client.sampling import Callback as SamplingCallback
+from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, runtime
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
@@ -77,6 +75,7 @@ class HostedApp(LiveModel):
 
     def __init__(self, server: Server, tool: Tool | None, arguments: dict[str, Any] | None) -> None:
         self.server = server
+        self.client = client_of(server)
         self.tool = tool
         self.arguments = None if arguments is None else dict(arguments)
         self.app_tools = AppTools(self)
@@ -111,7 +110,7 @@ class HostedApp(LiveModel):
                     "logging": {},
                     "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
                     "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
-                    **({"sampling": {}} if server.connection.follower.on_sampling is not None else {}),
+                    **({"sampling": {}} if self.client.sampling.callback is not None else {}),
                 },
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
@@ -134,17 +133,17 @@ class HostedApp(LiveModel):
     def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
         self._source = resource
-        stored = _stored.get((self.server.connection.target, resource.uri), {})
-        self.assign(_storage=stored, _resource=resource.trait(self.server))
+        stored = _stored.get((self.client.target, resource.uri), {})
+        self.assign(_storage=stored, _resource=resource.trait(self.client))
         self._hear()
 
     def _hear(self) -> None:
-        self.server.connection.follower.listings.on_changed.add(self._list_changed)
-        runtime().call_soon(self.server.connection.news.want, self._source.uri, self._changed)
+        self.client.list_changes.on_changed.add(self._list_changed)
+        runtime().call_soon(self.client.resource_changes.want, self._source.uri, self._changed)
 
     def move(self, server: Server) -> None:
         """Go on with another connection to the same server, which may have another document by now."""
-        self.server = server
+        self.server, self.client = server, client_of(server)
         self._hear()
         runtime().call_soon(self._changed)
 
@@ -173,11 +172,11 @@ class HostedApp(LiveModel):
                 self.events.append({"time": now(), "event": "reload-failed", "payload": {"message": error.message}})
 
     async def _reload(self) -> None:
-        resource = await read_app(self.server, self._source.uri, self.profile)
+        resource = await read_app(self.client, self._source.uri, self.profile)
         if resource == self._source:
             return
         self._source = resource
-        self.assign(_resource=resource.trait(self.server))
+        self.assign(_resource=resource.trait(self.client))
         self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     async def refresh(self) -> None:
@@ -188,7 +187,7 @@ class HostedApp(LiveModel):
         with suppress(LabError):  # what is shown worked a moment ago; the app's own requests will tell
             await self._reload()
         if self._source != shown:
-            self.server.documents[shown.uri] = ALWAYS_READ
+            self.client.listings.documents[shown.uri] = ALWAYS_READ
 
     def discard(self) -> None:
         """Take back what never had anything to show."""
@@ -227,12 +226,12 @@ class HostedApp(LiveModel):
             InvalidArguments: The arguments don't fit the tool's schema.
         """
         tool.check(dict(arguments))
-        self._source = runtime().run(read_app(self.server, self._source.uri, self.profile))
+        self._source = runtime().run(read_app(self.client, self._source.uri, self.profile))
         self.assign(
-            _resource=self._source.trait(self.server),
+            _resource=self._source.trait(self.client),
             _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
         )
-        self.follow(runtime().start(self.server.call_raw(tool.name, dict(arguments), attend=self.attend)))
+        self.follow(runtime().start(self.client.pass_on(tool.name, dict(arguments), attend=self.attend)))
 
     @property
     def closed(self) -> bool:
@@ -257,7 +256,7 @@ class HostedApp(LiveModel):
             raise AppError(f"No tool of server {self.server.name!r} is shown by {self._source.uri}")
         tool.check(arguments)
         self.assign(_call={**self._call, **self._fresh(tool, arguments)})
-        self.follow(runtime().start(self.server.call_raw(tool.name, arguments, attend=self.attend)))
+        self.follow(runtime().start(self.client.pass_on(tool.name, arguments, attend=self.attend)))
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there, unless it was called again since."""
@@ -303,7 +302,7 @@ class HostedApp(LiveModel):
     def bridge(self, mode: BridgeMode) -> None:
         if mode not in ("kernel", "direct"):
             raise AppError(f"bridge must be 'kernel' or 'direct', not {mode!r}")
-        self.assign(_bridge=direct_bridge(self.server) if mode == "direct" else KERNEL)
+        self.assign(_bridge=direct_bridge(self.client) if mode == "direct" else KERNEL)
 
     # --- what the app says ---
 
@@ -379,55 +378,81 @@ class HostedApp(LiveModel):
     # --- what the browser sends ---
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        handle = self._handlers.get(kind)
         payload = content.get("payload")
-        payload = payload if isinstance(payload, dict) else {}
-        match kind:
-            case "rpc" | "asked":
-                key = (view, content.get("call"))
-                entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
-                if kind == "rpc":
-                    self.calls.append(entry)
-                else:
-                    entry["tool"] = str(payload.get("tool"))
-                work = asyncio.get_running_loop().create_task(self._answer(view, content.get("call"), entry))
-                self._pending[key] = work
-                work.add_done_callback(lambda work: self._settled(key, entry, work))
-            case "rpc-cancel":
-                if (pending := self._pending.get((view, content.get("call")))) is not None:
-                    pending.cancel()
-            case "answer":
-                self._answered((view, content.get("call")), payload)
-            case "document":
-                document = {"hash": self._source.hash, "html": self._source.html}
-                self.post({"kind": "document", "to": view, "payload": document})
-            case "code" if (name := content.get("name")) in CODE:
-                self.post({"kind": "code", "to": view, "payload": _code(str(name))})
-            case "consent":
-                asked = self._resource.get("wanted") or {}
-                names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
-                allow(self.server, self._source.uri, names)
-                self.assign(_resource=self._source.trait(self.server))
-            case "bye":
+        if handle is not None:
+            handle(self, view, content, payload if isinstance(payload, dict) else {})
+
+    def _on_request(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
+        entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+        self.calls.append(entry)
+        self._start_answer(view, content.get("call"), entry)
+
+    def _on_asked(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
+        """What the server asked within a call that the page made itself."""
+        entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+        self._start_answer(view, content.get("call"), {**entry, "tool": str(payload.get("tool"))})
+
+    def _start_answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
+        work = asyncio.get_running_loop().create_task(self._answer(view, call, entry))
+        self._pending[view, call] = work
+        work.add_done_callback(lambda work: self._settled((view, call), entry, work))
+
+    def _on_cancel(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
+        if (pending := self._pending.get((view, content.get("call")))) is not None:
+            pending.cancel()
+
+    def _on_answer(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
+        self._answered((view, content.get("call")), payload)
+
+    def _on_document(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
+        document = {"hash": self._source.hash, "html": self._source.html}
+        self.post({"kind": "document", "to": view, "payload": document})
+
+    def _on_code(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
+        if (name := content.get("name")) in CODE:
+            self.post({"kind": "code", "to": view, "payload": _code(str(name))})
+
+    def _on_consent(self, _view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
+        asked = self._resource.get("wanted") or {}
+        names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
+        allow(self.client, self._source.uri, names)
+        self.assign(_resource=self._source.trait(self.client))
+
+    def _on_bye(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
+        self._gone(view)
+        for key in [key for key in self._pending if key[0] == view]:
+            self._pending[key].cancel()
+
+    def _on_event(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
+        match content.get("event"):
+            case "initialized":
                 self._gone(view)
-                for key in [key for key in self._pending if key[0] == view]:
-                    self._pending[key].cancel()
-            case "event":
-                if content.get("event") == "initialized":
-                    self._gone(view)
-                    self._started[view] = payload
-                elif content.get("event") == "closed":
-                    self._gone(view)
-                elif content.get("event") == "stored":
-                    self._store(payload)
-                    return
-                elif content.get("event") == "called":
-                    self.calls.append(payload)
-                    return
-                elif content.get("event") == "bridge" and payload.get("mode") == "kernel":
-                    self.assign(_bridge=KERNEL)
-                self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
-            case _:
-                pass
+                self._started[view] = payload
+            case "closed":
+                self._gone(view)
+            case "stored":
+                self._store(payload)
+                return
+            case "called":
+                self.calls.append(payload)
+                return
+            case "bridge" if payload.get("mode") == "kernel":
+                self.assign(_bridge=KERNEL)
+        self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
+
+    _handlers: ClassVar[Mapping[str, Callable[[Any, str, dict[str, Any], dict[str, Any]], None]]] = {
+        "rpc": _on_request,
+        "asked": _on_asked,
+        "rpc-cancel": _on_cancel,
+        "answer": _on_answer,
+        "document": _on_document,
+        "code": _on_code,
+        "consent": _on_consent,
+        "bye": _on_bye,
+        "event": _on_event,
+    }
+    """What is done with a message of a view (`js/MESSAGES.md`): with the view, the message and its payload."""
 
     def _settled(self, key: tuple[str, object], entry: dict[str, Any], work: asyncio.Task[None]) -> None:
         self._pending.pop(key, None)
@@ -444,7 +469,7 @@ class HostedApp(LiveModel):
             known["local"] = local
         kept: dict[str, Any] = {**self._storage, **known}
         if len(json.dumps(kept)) <= STORED_BYTES:
-            _stored[self.server.connection.target, self._source.uri] = kept
+            _stored[self.client.target, self._source.uri] = kept
             self.assign(_storage=kept)
 
     def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
@@ -502,9 +527,9 @@ class HostedApp(LiveModel):
         if not self._closed:
             self.post({"kind": "teardown"})
             self.assign(_closed=True)
-        self.server.connection.follower.listings.on_changed.discard(self._list_changed)
+        self.client.list_changes.on_changed.discard(self._list_changed)
         if hasattr(self, "_source"):
-            runtime().call_soon(self.server.connection.news.forget, self._source.uri, self._changed)
+            runtime().call_soon(self.client.resource_changes.forget, self._source.uri, self._changed)
         for pending in list(self._pending.values()):
             runtime().call_soon(pending.cancel)
 

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import Server
-from pmcp_lab.client.target import Command, Url
+from pmcp_lab.client import Client, Command, Url
 from pmcp_lab.errors import AppError
 from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
@@ -21,7 +20,7 @@ BridgeMode = Literal["kernel", "direct"]
 KERNEL: dict[str, Any] = {"mode": "kernel"}
 """The `_bridge` trait of an app whose requests the kernel answers."""
 
-PATIENCE = 5.0
+PREFLIGHT_TIMEOUT = 5.0
 """Seconds for the server to say whether it lets pages in."""
 
 _PREFLIGHT = {
@@ -31,7 +30,7 @@ _PREFLIGHT = {
 }
 
 
-def direct_bridge(server: Server) -> dict[str, Any]:
+def direct_bridge(client: Client) -> dict[str, Any]:
     """The `_bridge` trait of an app whose page asks the server itself.
 
     Raises:
@@ -39,23 +38,23 @@ def direct_bridge(server: Server) -> dict[str, Any]:
     """
     return {
         "mode": "direct",
-        "url": _open_url(server),
-        "version": server.version,
+        "url": _open_url(client),
+        "version": str(client.connection.wait().version),
         "info": {"name": "pmcp_lab", "version": __version__},
         "capabilities": {
             "elicitation": {"form": {}, "url": {}},
             "extensions": {UI_EXTENSION: {"mimeTypes": [MIME_TYPE]}},
-            **({"sampling": {}} if server.connection.samples else {}),
+            **({"sampling": {}} if client.sampling.declared else {}),
         },
     }
 
 
-def _open_url(server: Server) -> str:
+def _open_url(client: Client) -> str:
     """The server's address, if anybody may know and use it."""
-    target = server.connection.target
+    target = client.target
 
     def refused(why: str) -> AppError:
-        return AppError(f"A page can't speak to server {server.name!r} itself: {why}. Keep bridge='kernel'.")
+        return AppError(f"A page can't speak to server {client.name!r} itself: {why}. Keep bridge='kernel'.")
 
     if not isinstance(target, Url):
         raise refused("it is a command of this machine" if isinstance(target, Command) else "it lives in this process")
@@ -65,7 +64,7 @@ def _open_url(server: Server) -> str:
     if target.headers or target.auth or parts.query or parts.username or hidden:
         raise refused("it is reached with credentials, and secrets never reach the page")
     try:
-        answer = httpx2.options(target.url, headers=_PREFLIGHT, timeout=PATIENCE)
+        answer = httpx2.options(target.url, headers=_PREFLIGHT, timeout=PREFLIGHT_TIMEOUT)
     except httpx2.HTTPError as error:
         raise refused(f"it does not answer ({error})") from None
     # One that lets only some origins in says so to the page, which knows its own.

@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from pmcp_lab.client import Server
+from pmcp_lab.client import Client
 from pmcp_lab.protocol.ui import PERMISSIONS, Csp, ResourceUi
 
 _allowed: dict[tuple[object, str], set[str]] = {}
 """By target and resource: origins and names of permissions."""
 
 
-def allow(server: Server, uri: str, wanted: Iterable[str]) -> None:
-    _allowed.setdefault((server.connection.target, uri), set()).update(wanted)
+def allow(client: Client, uri: str, wanted: Iterable[str]) -> None:
+    _allowed.setdefault((client.target, uri), set()).update(wanted)
 
 
-def granted(server: Server, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, ...]]:
+def granted(client: Client, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, ...]]:
     """What the app declares, less what nobody allowed."""
-    clicked = _allowed.get((server.connection.target, uri), set())
-    grants = server.app_grants
+    clicked = _allowed.get((client.target, uri), set())
+    grants = client.app_grants
 
     def origins(declared: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin for origin in declared if origin in clicked or grants.covers(origin))

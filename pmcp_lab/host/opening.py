@@ -6,11 +6,10 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pmcp_lab.client import Server, Tool
-from pmcp_lab.client.runtime import runtime
-from pmcp_lab.host.ahead import read_first
+from pmcp_lab.client import Server, Tool, client_of, runtime
 from pmcp_lab.host.app import HostedApp
 from pmcp_lab.host.bridge import BridgeMode
+from pmcp_lab.host.prefetch import read_first
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.resource import recall_app, ui_uri
 
@@ -44,16 +43,17 @@ def open_app(
     tool = server.tool(name)
     if arguments is not None:
         tool.check(arguments)
-    known = recall_app(server, uri, profile)
+    client = client_of(server)
+    known = recall_app(client, uri, profile)
     # The page makes the model and loads the view's code while the resource is being read.
-    reading = None if known is not None else runtime().start(read_first(server, uri, profile))
+    reading = None if known is not None else runtime().start(read_first(client, uri, profile))
     if reading is not None:
         concurrent.futures.wait([reading], timeout=SENDING)
     app = make(server, tool, arguments)
     calling = None
     try:
         if arguments is not None:
-            calling = runtime().start(server.call_raw(name, arguments, attend=app.attend))
+            calling = runtime().start(client.pass_on(name, arguments, attend=app.attend))
         if bridge != "kernel":
             app.bridge = bridge
         if known is not None:

@@ -8,23 +8,36 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import mcp_types as types
 
-from pmcp_lab.client import Server, Tool
-from pmcp_lab.client.sampling import Callback as SamplingCallback
-from pmcp_lab.client.sampling import sample
+from pmcp_lab.client import Client, SamplingCallback, Task, Tool, sample
 from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
-
-if TYPE_CHECKING:
-    from pmcp_lab.host.app import HostedApp
+from pmcp_lab.host.profile import Profile
 
 PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
 MESSAGES_KEPT = 1_000
 
 Callback = Callable[[dict[str, Any]], object]
 """Gets the params of an app's request; may be a coroutine function. Runs in a thread of its own, or on the loop."""
+
+
+class Asking(Protocol):
+    """An app that asks."""
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def attend(self) -> Callable[[Task], object] | None:
+        """Puts what a call of the app asks to a person; None where nobody can be asked."""
+
+    def notify(self, method: str, params: dict[str, Any], *, to: str | None = None) -> None:
+        """Tell its views something."""
 
 
 class AppRequests:
@@ -38,8 +51,8 @@ class AppRequests:
         on_sampling: Makes the completions that the app asks for, before the server's own does.
     """
 
-    def __init__(self, view: HostedApp) -> None:
-        self._view = view
+    def __init__(self, app: Asking) -> None:
+        self._app = app
         self.messages: list[dict[str, Any]] = []
         self.context: dict[str, Any] = {}
         self.on_message: Callback | None = None
@@ -47,8 +60,8 @@ class AppRequests:
         self.on_sampling: SamplingCallback | None = None
 
     @property
-    def _server(self) -> Server:
-        return self._view.server
+    def _client(self) -> Client:
+        return self._app.client
 
     async def answer(self, view: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """The result of a request.
@@ -63,13 +76,14 @@ class AppRequests:
             case "tools/call":
                 return await self._call(view, params)
             case "tools/list":
-                listed = [Tool(self._server.name, raw) for raw in await self._server.connection.peer.list_tools()]
+                raw_tools = await self._client.ask(lambda peer: peer.list_tools(), again=True)
+                listed = [Tool(self._client.name, raw) for raw in raw_tools]
                 return {"tools": [dict(tool.raw) for tool in listed if self._visible(tool)]}
             case "ui/message":
                 message = {**params, "content": _blocks(params.get("content"), method)}
                 self.messages.append(message)
                 del self.messages[:-MESSAGES_KEPT]
-                await _told(self.on_message, message)
+                await _hand_to(self.on_message, message)
                 return {}
             case "sampling/createMessage" if self.sampler is not None:
                 said = await sample(self.sampler, params)
@@ -80,10 +94,11 @@ class AppRequests:
                 if "content" in params:
                     _blocks(params["content"], method)
                 self.context = dict(params)
-                await _told(self.on_context, self.context)
+                await _hand_to(self.on_context, self.context)
                 return {}
         if method in PASSED_ON:
-            return await self._server.connection.peer.request(method, params)
+            # All of them only read.
+            return await self._client.ask(lambda peer: peer.request(method, params), again=True)
         raise AppError(f"this host does not offer {method}", code=METHOD_NOT_FOUND)
 
     async def _call(self, view: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -92,35 +107,35 @@ class AppRequests:
         token = meta.get("progressToken") if isinstance(meta, Mapping) else None
 
         def report(progress: float, total: float | None, message: str | None) -> None:
-            told = {"progressToken": token, "progress": progress, "total": total, "message": message}
-            known = {name: value for name, value in told.items() if value is not None}
-            self._view.notify("notifications/progress", known, to=view)
+            about = {"progressToken": token, "progress": progress, "total": total, "message": message}
+            known = {name: value for name, value in about.items() if value is not None}
+            self._app.notify("notifications/progress", known, to=view)
 
-        return await self._server.call_raw(
+        return await self._client.pass_on(
             tool.name,
             dict(given) if isinstance(given, Mapping) else {},
             on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
-            attend=self._view.attend,
+            attend=self._app.attend,
         )
 
     @property
     def sampler(self) -> SamplingCallback | None:
         """What makes completions for the app."""
-        return self.on_sampling or self._server.connection.follower.on_sampling
+        return self.on_sampling or self._client.sampling.callback
 
     async def _callable(self, name: str) -> Tool:
         """The tool, if apps may call it (ext-apps: a host must refuse tools not visible to apps)."""
-        tools = {raw["name"]: raw for raw in await self._server.known_tools(name)}
-        server = self._server.name
+        tools = await self._client.listings.tools_with(name)
+        server = self._client.name
         if name not in tools:
             raise AppError(f"Server {server!r} has no tool {name!r}.{nearest(name, tools)}", code=INVALID_PARAMS)
-        tool = Tool(server, tools[name])
+        tool = tools[name]
         if not self._visible(tool):
             raise AppError(f"Tool {name!r} of server {server!r} is not visible to apps", code=INVALID_PARAMS)
         return tool
 
     def _visible(self, tool: Tool) -> bool:
-        return "app" in self._view.profile.tool_ui(tool.raw.get("_meta")).visibility
+        return "app" in self._app.profile.tool_ui(tool.raw.get("_meta")).visibility
 
 
 def _blocks(content: object, method: str) -> list[dict[str, Any]]:
@@ -131,7 +146,7 @@ def _blocks(content: object, method: str) -> list[dict[str, Any]]:
     return blocks
 
 
-async def _told(callback: Callback | None, params: dict[str, Any]) -> None:
+async def _hand_to(callback: Callback | None, params: dict[str, Any]) -> None:
     if callback is None:
         return
     if inspect.iscoroutinefunction(callback):

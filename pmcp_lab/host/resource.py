@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from pmcp_lab.client import Server
-from pmcp_lab.client.runtime import seen
+from pmcp_lab.client import Client, Server, seen
 from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import STANDARD, Profile
@@ -18,7 +17,7 @@ _sent: set[str] = set()
 """Hashes of documents that a page was sent once; another page asks."""
 
 ALWAYS_READ = object()
-"""In `Server.documents`: this resource is made anew for each reader."""
+"""In `Listings.documents`: this resource is made anew for each reader."""
 
 
 def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
@@ -44,10 +43,10 @@ class AppResource(UiResource):
 
     profile: Profile = STANDARD
 
-    def trait(self, server: Server) -> dict[str, Any]:
+    def trait(self, client: Client) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
-        csp, permissions = granted(server, self.uri, self.ui)
-        grants = server.app_grants
+        csp, permissions = granted(client, self.uri, self.ui)
+        grants = client.app_grants
         trait = {
             "uri": self.uri,
             "html": None if self.hash in _sent else self.html,
@@ -74,18 +73,18 @@ class AppResource(UiResource):
         return trait
 
 
-async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource:
+async def read_app(client: Client, uri: str, profile: Profile = STANDARD) -> AppResource:
     """Read a `ui://` resource. On the connection's loop.
 
     Raises:
         AppError: No HTML comes with it, or it has another MIME type.
     """
     # At once: whether the list is needed shows only in what is read.
-    listing = asyncio.create_task(_listed_meta(server, uri))
+    listing = asyncio.create_task(_listed_meta(client, uri))
     listing.add_done_callback(seen)
     try:
-        contents = (await server.connection.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
-        content = _app_of(server, uri, contents, profile)
+        contents = (await client.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+        content = _app_of(client, uri, contents, profile)
         described = isinstance((content.get("_meta") or {}).get("ui"), dict)
         listed = [] if described else await listing
     finally:
@@ -93,43 +92,43 @@ async def read_app(server: Server, uri: str, profile: Profile = STANDARD) -> App
     resource = AppResource(
         uri=uri,
         name=str(content.get("name") or uri),
-        html=document(content, f"{uri} of server {server.name!r}"),
+        html=document(content, f"{uri} of server {client.name!r}"),
         mime_type=str(content.get("mimeType")),
         ui=profile.resource_ui(content.get("_meta"), *listed),
         profile=profile,
     )
-    if server.documents.setdefault(uri, resource) is not ALWAYS_READ:
-        server.documents[uri] = resource
+    if client.listings.documents.setdefault(uri, resource) is not ALWAYS_READ:
+        client.listings.documents[uri] = resource
     return resource
 
 
-def _app_of(server: Server, uri: str, contents: Any, profile: Profile) -> dict[str, Any]:
+def _app_of(client: Client, uri: str, contents: Any, profile: Profile) -> dict[str, Any]:
     """The item of `resources/read` that is the app."""
     found: list[dict[str, Any]] = (
         [item for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
     )
     if not found:
-        raise AppError(f"Server {server.name!r} sent nothing for {uri}.")
+        raise AppError(f"Server {client.name!r} sent nothing for {uri}.")
     content = next((item for item in found if item.get("uri") == uri), found[0])
     mime = str(content.get("mimeType") or "")
     if plain(mime) not in profile.types:
         wanted = f"MCP Apps are {MIME_TYPE!r}"
         if profile.only:
             wanted = f"{profile.only} takes {' or '.join(map(repr, sorted(profile.types)))}"
-        raise AppError(f"{uri} of server {server.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
+        raise AppError(f"{uri} of server {client.name!r} is served as {mime or 'no MIME type'!r}; {wanted}.")
     return content
 
 
-def recall_app(server: Server, uri: str, profile: Profile = STANDARD) -> AppResource | None:
+def recall_app(client: Client, uri: str, profile: Profile = STANDARD) -> AppResource | None:
     """What `read_app` found last; None if it must be read first, as every time where it is another each time."""
-    known = server.documents.get(uri)
+    known = client.listings.documents.get(uri)
     return known if isinstance(known, AppResource) and known.profile is profile else None
 
 
-async def _listed_meta(server: Server, uri: str) -> list[dict[str, Any]]:
+async def _listed_meta(client: Client, uri: str) -> list[dict[str, Any]]:
     """The resource's `_meta` in `resources/list`, which counts when the content brings no `ui` entry of its own."""
     try:
-        listed = await server.connection.ask(lambda peer: peer.list_resources(), again=True)
+        listed = await client.ask(lambda peer: peer.list_resources(), again=True)
     except LabError as error:
         if error.code != METHOD_NOT_FOUND:
             raise

@@ -5,15 +5,13 @@ Importing this room makes servers and tasks show themselves as widgets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Server, Task, Tool, WorkflowRun, connected, views
-from pmcp_lab.client.listing import Listing
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import Listing, Server, Task, Tool, WorkflowRun, client_of, connected, runtime, views
 from pmcp_lab.host import open_app, read_ahead
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
@@ -30,21 +28,23 @@ __all__ = ["AppView", "Catalogue", "TaskCard", "TaskTable", "ToolForm", "Workflo
 class _Widgets:
     def connected(self, server: Server) -> None:
         if self.attended:
-            runtime().start(read_ahead(server))
+            runtime().start(read_ahead(client_of(server)))
 
     def app(
         self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
     ) -> AppView:
         return open_app(AppView, server, tool, arguments, bridge=bridge)
 
-    def task(self, task: Task) -> TaskCard:
-        return TaskCard(task)
-
-    def tasks(self, tasks: Sequence[Task]) -> TaskTable:
-        return TaskTable(tasks)
-
-    def workflow(self, run: WorkflowRun) -> WorkflowView:
-        return WorkflowView(run)
+    def show(self, thing: Any) -> Any:
+        match thing:
+            case Task():
+                return TaskCard(thing)
+            case WorkflowRun():
+                return WorkflowView(thing)
+            case Listing():
+                return Catalogue(thing)
+            case _:
+                return TaskTable(thing)
 
     @property
     def attended(self) -> bool:
@@ -58,9 +58,6 @@ class _Widgets:
 
     def form(self, tool: Tool, values: Mapping[str, Any]) -> ToolForm:
         return ToolForm(connected(tool.server), tool, values)
-
-    def catalogue(self, listing: Listing[Any]) -> Catalogue:
-        return Catalogue(listing)
 
     def waiting(self, task: Task) -> CallProgress:
         return CallProgress(task)

@@ -11,8 +11,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 
-from pmcp_lab.client import Server, connect
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import Server, connect, runtime
 from pmcp_lab.errors import nearest
 from pmcp_lab.host import open_app
 from pmcp_lab.notebook.app_view import AppView

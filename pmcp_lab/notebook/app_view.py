@@ -7,9 +7,8 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Task, Tool
-from pmcp_lab.host import HostedApp, built
-from pmcp_lab.host.bridge import KERNEL
+from pmcp_lab.client import Server, Task, Tool, call_of
+from pmcp_lab.host import KERNEL, HostedApp, built
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.live import LiveWidget
@@ -46,11 +45,15 @@ class AppView(HostedApp, LiveWidget):
 
     def attend(self, task: Task) -> None:
         """Show what a call of this app asks beneath it, where anybody looks on."""
-        task.attended = not self._alone
+        call_of(task).attended = not self._alone
+        self._questions.attend(task)
+
+    def attend_page(self, task: Task) -> None:
+        """Show what the server asks within a call that the page itself made."""
         self._questions.attend(task)
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        return await self._questions.relay(tool, method, params)
+        return await self.client.relay(tool, method, params, attend=self.attend_page)
 
     def discard(self) -> None:
         LiveWidget.close(self)

@@ -63,7 +63,7 @@ class CallProgress:
             task = self._task
             if not self._open or task.done() or (task.progress is None and not task.message):
                 return
-            name = f"{task.server.name}.{task.tool}"
+            name = f"{task.server}.{task.tool}"
             if self._in_kernel:
                 bar = _Bar(name, task.progress, task.message or "")
                 if self._shown is None:

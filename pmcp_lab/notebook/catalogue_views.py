@@ -14,9 +14,7 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from pmcp_lab.client import Prompt, Resource, Tool
-from pmcp_lab.client.catalogue import badges, type_of
-from pmcp_lab.client.listing import Item, Listing, first_line
+from pmcp_lab.client import Item, Listing, Prompt, Resource, Tool, badges, first_line, type_of
 from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
 

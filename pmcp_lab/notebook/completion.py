@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pmcp_lab.client import Resource, Server, servers
-from pmcp_lab.client.config import configured
-from pmcp_lab.client.target import BUNDLED
+from pmcp_lab.client import BUNDLED, Resource, Server, configured, servers
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook.arguments import values_of
 from pmcp_lab.notebook.magics import COMMANDS, parsers

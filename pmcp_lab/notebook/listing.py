@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from pmcp_lab.client import Server
-from pmcp_lab.client.config import Entry
+from pmcp_lab.client import Entry, Server, client_of
 from pmcp_lab.protocol import address
 
 
@@ -29,7 +28,7 @@ class ServerList(dict[str, Server]):
         rows = []
         for name, server in self.items():
             live = sum(not task.done() for task in server.tasks)
-            rows.append((name, server.version, str(server.connection.target), f"{live} live of {len(server.tasks)}"))
+            rows.append((name, server.version, str(client_of(server).target), f"{live} live of {len(server.tasks)}"))
         return rows
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import anywidget
 import traitlets as t
 
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import runtime
 from pmcp_lab.host import LiveModel
 
 P = ParamSpec("P")

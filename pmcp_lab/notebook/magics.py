@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from pmcp_lab.client import (
+    LEVELS,
     Contents,
     Messages,
     Prompts,
@@ -23,12 +24,12 @@ from pmcp_lab.client import (
     ToolResult,
     Tools,
     WorkflowRun,
+    configured,
     connect,
     connected,
+    read_config,
     servers,
 )
-from pmcp_lab.client.config import configured, read_config
-from pmcp_lab.client.hosting import LEVELS
 from pmcp_lab.errors import InvalidArguments, nearest
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.arguments import read_arguments, read_texts, split_words, unquote

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pmcp_lab.client import Moment, Task
+from pmcp_lab.client import Moment, Task, call_of
 from pmcp_lab.errors import LabError, ToolError
 
 VARIABLE_LIMIT = 2_000
@@ -30,14 +30,14 @@ def error_line(task: Task) -> str | None:
         return None
     text = failure.message if isinstance(failure, LabError) else str(failure)
     # The row names server and tool already.
-    return text.removeprefix(f"{task.server.name}.{task.tool} failed: ").partition("\n")[0]
+    return text.removeprefix(f"{task.server}.{task.tool} failed: ").partition("\n")[0]
 
 
 def row(task: Task) -> dict[str, Any]:
     outcome = task.outcome
     return {
-        "key": task.key,
-        "server": task.server.name,
+        "key": call_of(task).key,
+        "server": task.server,
         "tool": task.tool,
         "taskId": task.id or "",
         "status": task.status,
@@ -47,7 +47,7 @@ def row(task: Task) -> dict[str, Any]:
         "started": task.started,
         "updated": task.updated,
         "ended": task.ended,
-        "ttl": task.ttl_ms,
+        "ttl": call_of(task).ttl_ms,
         "trouble": task.trouble,
         "error": error_line(task),
         "result": outcome.preview(400) if outcome is not None else None,
@@ -57,7 +57,7 @@ def row(task: Task) -> dict[str, Any]:
 
 def variables(task: Task) -> dict[str, Any]:
     """A task's variables, each cut at `VARIABLE_LIMIT`."""
-    return {name: _short(value) for name, value in task.seen_variables.items()}
+    return {name: _short(value) for name, value in call_of(task).variables.items()}
 
 
 def _short(value: Any) -> Any:
@@ -79,7 +79,7 @@ def static_table(tasks: Sequence[Task]) -> str:
     body = []
     for task in tasks[:STATIC_LIMIT]:
         progress = "" if task.progress is None else f"{task.progress:.0%}"
-        cells = (task.server.name, task.tool, task.status.replace("_", " "), progress, _note(task))
+        cells = (task.server, task.tool, task.status.replace("_", " "), progress, _note(task))
         body.append("<tr>" + "".join(f"<td align='left'>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     summary = html.escape(tally(tasks) or "no tasks yet")
@@ -104,17 +104,17 @@ def tally(tasks: Sequence[Task]) -> str:
 
 def raw_text(task: Task) -> str:
     """What is known of a task as indented JSON, cut at `RAW_LIMIT`."""
-    failure, outcome = task.failure, task.outcome
+    failure, outcome, reported = task.failure, task.outcome, call_of(task).reported
     known: dict[str, Any] = {
-        "server": task.server.name,
+        "server": task.server,
         "tool": task.tool,
         "arguments": task.arguments,
         "task": {
             "taskId": task.id,
-            "status": task.reported.value if task.reported else None,
+            "status": reported.value if reported else None,
             "statusMessage": task.message,
             "progress": task.progress,
-            "ttl": task.ttl_ms,
+            "ttl": call_of(task).ttl_ms,
             "variables": dict(task.variables),
         },
     }

@@ -10,8 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Question, Task
-from pmcp_lab.client.elicitation import openable
+from pmcp_lab.client import Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.rows import moments, row, static_table
@@ -62,7 +61,7 @@ class CardWidget(TaskWidget):
         return {"row": row(task), "history": moments(fresh), **self._asked(task)}
 
     def _asked(self, task: Task) -> dict[str, Any]:
-        return {"questions": self.forms(task.questions), "visiting": task.visiting}
+        return {"questions": self.forms(task.questions), "visiting": call_of(task).visiting}
 
     def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:
         """Questions as views draw them; each is made once."""
@@ -96,7 +95,8 @@ class CardWidget(TaskWidget):
             try:
                 if not wrong:
                     response = await asyncio.to_thread(question.response, str(action), filled)
-                    await task.server.connection.follower.answer(task, question.key, response)
+                    call = call_of(task)
+                    await call.origin.answer(call, question.key, response)
             except LabError as error:
                 wrong = {"": error.message}
         self.post({"kind": "answered", "to": view, "question": key, "problems": wrong})
@@ -144,7 +144,7 @@ def raw_json(task: Task) -> str:
         "taskId": task.id,
         "status": task.status,
         "statusMessage": task.message,
-        "ttl": task.ttl_ms,
+        "ttl": call_of(task).ttl_ms,
         "variables": task.variables,
         "questions": [{"message": each.message, "requestedSchema": each.schema} for each in task.questions],
         "result": outcome.raw if outcome is not None else getattr(failure, "result", None),

@@ -7,21 +7,17 @@ two in `js/MESSAGES.md`.
 from __future__ import annotations
 
 import asyncio
-import operator
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Task, servers, views
-from pmcp_lab.client.activity import on_task
-from pmcp_lab.client.runtime import runtime
-from pmcp_lab.errors import LabError
+from pmcp_lab.client import Client, Server, Task, call_of, client_of, on_task, runtime, servers, views
 from pmcp_lab.host import built, now
+from pmcp_lab.notebook.row_patches import Sheet
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
-from pmcp_lab.notebook.sheet import Sheet
-from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
+from pmcp_lab.notebook.task_views import PAUSE, TaskWidget, cancel
 
 COLUMNS = ("server", "tool", "set", "status", "progress", "message", "age", "duration", "ttl", "variables", "id")
 DEFAULT_COLUMNS = ("server", "tool", "status", "progress", "message", "duration", "age", "ttl", "variables")
@@ -42,6 +38,10 @@ RESULT = 4_000
 """Characters of a result that an expanded row shows."""
 CANCELLING = 16
 """Cancellations under way at a time."""
+
+
+def _number(task: Task) -> int:
+    return call_of(task).number
 
 
 class TaskTable(TaskWidget):
@@ -91,9 +91,9 @@ class TaskTable(TaskWidget):
         given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
         self._joining = given is None
         joins = on_task if given is None else getattr(tasks, "on_task", None)
-        numbered = {task.number: task for task in (self._present() if given is None else given)}
-        self._tasks: list[Task] = sorted(numbered.values(), key=operator.attrgetter("number"))
-        self._places = {task.number: place for place, task in enumerate(self._tasks)}
+        numbered = {_number(task): task for task in (self._present() if given is None else given)}
+        self._tasks: list[Task] = sorted(numbered.values(), key=_number)
+        self._places = {_number(task): place for place, task in enumerate(self._tasks)}
         self._sheet = Sheet()
         self._loaded = 0
         self._settled = 0
@@ -139,7 +139,7 @@ class TaskTable(TaskWidget):
     @selected.setter
     def selected(self, tasks: Iterable[Task]) -> None:
         with self._lock:
-            self._selected = ranges(self._places[task.number] for task in tasks if task.number in self._places)
+            self._selected = ranges(self._places[_number(task)] for task in tasks if _number(task) in self._places)
 
     @property
     def df(self) -> Any:
@@ -149,7 +149,7 @@ class TaskTable(TaskWidget):
         columns = ["server", "tool", "task_id", "status", "progress", "message", "started", "ended", "variables"]
         rows = [
             (
-                task.server.name,
+                task.server,
                 task.tool,
                 task.id,
                 task.status,
@@ -181,14 +181,14 @@ class TaskTable(TaskWidget):
             return list(self._tasks)
 
     def _joined(self, task: Task) -> None:
-        if self._server is None or task.server is self._server:
+        if self._server is None or call_of(task).origin is client_of(self._server):
             runtime().call_soon(self._add, task)
 
     def _add(self, task: Task) -> None:
         with self._lock:
-            if task.number in self._places:
+            if _number(task) in self._places:
                 return
-            place = self._places[task.number] = len(self._tasks)
+            place = self._places[_number(task)] = len(self._tasks)
             self._tasks.append(task)
             if self._loaded == place:
                 self._loaded += 1
@@ -218,7 +218,7 @@ class TaskTable(TaskWidget):
     # --- deltas ---
 
     def _changed(self, task: Task) -> None:
-        self._moved[self._places[task.number]] = task
+        self._moved[self._places[_number(task)]] = task
         self._wake()
 
     def _wake(self) -> None:
@@ -337,21 +337,20 @@ class TaskTable(TaskWidget):
 
     def _card(self, place: int) -> Any:
         if place not in self._cards:
-            self._cards[place] = self._origin.copy().run(views.required().task, self._tasks[place])
+            self._cards[place] = self._origin.copy().run(views.required().show, self._tasks[place])
         return self._cards[place]
 
     def _prefer(self, places: list[int]) -> None:
         """Tell each connection which of its tasks are being looked at, none of them included."""
-        visible: dict[Any, list[str]] = {connection: [] for connection in self._preferring}
+        visible: dict[Any, list[str]] = {origin: [] for origin in self._preferring}
         for place in places:
             task = self._tasks[place]
             if task.id is not None:
-                visible.setdefault(task.server.connection, []).append(task.id)
-        for connection, ids in visible.items():
-            watcher = getattr(connection, "watcher", None)
-            if watcher is not None:
-                watcher.prefer(ids)
-        self._preferring = {connection for connection, ids in visible.items() if ids}
+                visible.setdefault(call_of(task).origin, []).append(task.id)
+        for origin, ids in visible.items():
+            if isinstance(origin, Client):
+                origin.prefer(ids)
+        self._preferring = {origin for origin, ids in visible.items() if ids}
 
     def _start(self, job: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(job)
@@ -365,11 +364,7 @@ class TaskTable(TaskWidget):
 
     async def _cancel(self, task: Task) -> None:
         async with self._cancelling:
-            try:
-                await task.server.connection.follower.cancel(task)
-            except LabError as error:
-                task.trouble = f"could not be cancelled: {error.message}"
-                task.touch()
+            await cancel(task)
 
     # --- expanded rows ---
 

@@ -6,13 +6,13 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import traitlets as t
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Task
+from pmcp_lab.client import Task, WorkflowRun, call_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import now
 from pmcp_lab.notebook.live import LiveWidget
@@ -27,13 +27,9 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
     return widget.snapshot()
 
 
-class Followed(Protocol):
-    """What tells when it has changed: a task, or a workflow."""
-
-    @property
-    def key(self) -> str: ...
-
-    def subscribe(self, listener: Callable[[Any], object]) -> Callable[[], None]: ...
+def key_of(what: Task | WorkflowRun) -> str:
+    """Unique over all connections."""
+    return what.key if isinstance(what, WorkflowRun) else call_of(what).key
 
 
 class TaskWidget(LiveWidget):
@@ -63,13 +59,13 @@ class TaskWidget(LiveWidget):
         with self._lock:
             return {"seq": self._seq, "now": now(), "state": self.state()}
 
-    def follow(self, what: Followed) -> None:
+    def follow(self, what: Task | WorkflowRun) -> None:
         """Send what changes in it from now on."""
         self._stops.append(what.subscribe(self._changed))
 
     def _changed(self, what: Any) -> None:
         """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
-        self._dirty[what.key] = what
+        self._dirty[key_of(what)] = what
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -95,8 +91,8 @@ class TaskWidget(LiveWidget):
     def receive(self, kind: str, _view: str, content: dict[str, Any]) -> None:
         if kind == "action" and content.get("action") == "cancel":
             for task in self.shown():
-                if task.key == content.get("key") and not task.done():
-                    asyncio.get_running_loop().create_task(_cancel(task))
+                if key_of(task) == content.get("key") and not task.done():
+                    asyncio.get_running_loop().create_task(cancel(task))
 
     def _ipython_display_(self) -> None:
         if all(task.done() for task in self.shown()) and self.shown():
@@ -134,9 +130,11 @@ class TaskWidget(LiveWidget):
         return {**data, "text/plain": repr(self), "text/html": static_table(self.shown())}, metadata
 
 
-async def _cancel(task: Task) -> None:
+async def cancel(task: Task) -> None:
+    """Cancel it; where that fails, its row says why. On the loop."""
+    call = call_of(task)
     try:
-        await task.server.connection.follower.cancel(task)
+        await call.stop()
     except LabError as error:
-        task.trouble = f"could not be cancelled: {error.message}"
-        task.touch()
+        call.trouble = f"could not be cancelled: {error.message}"
+        call.touch()

@@ -10,8 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Task, WorkflowRun
-from pmcp_lab.client.workflow_steps import status_of
+from pmcp_lab.client import Task, WorkflowRun, client_of, runtime, status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget
@@ -32,8 +31,11 @@ class WorkflowView(CardWidget):
     def __init__(self, run: WorkflowRun) -> None:
         self.run = run
         # Now, since a delta is made on the background thread, which can't wait for a list that the server changed.
-        self._schemas = {name: tool.input_schema for name, tool in run.server.tools.items()}
-        self._about = run.server.prompts[run.name].description
+        listings = client_of(run).listings
+        self._schemas: dict[str, Mapping[str, Any]] = {
+            name: tool.input_schema for name, tool in runtime().run(listings.tools()).items()
+        }
+        self._about = runtime().run(listings.prompts())[run.name].description
         self._ended = False
         super().__init__(None)
         self.follow(run)
@@ -59,7 +61,7 @@ class WorkflowView(CardWidget):
         pause, task = run.pause, run.task
         return {
             "name": run.name,
-            "server": run.server.name,
+            "server": run.server,
             "goal": (run.state and run.state.goal) or self._about,
             "status": run.status,
             "taskId": run.id,

@@ -9,11 +9,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pmcp_lab.client import Server, Tool
-from pmcp_lab.client.runtime import runtime
-from pmcp_lab.host import HostedApp, LiveModel
-from pmcp_lab.host.bridge import KERNEL, BridgeMode
-from pmcp_lab.host.profile import Profile
+from pmcp_lab.client import Server, Tool, runtime
+from pmcp_lab.host import KERNEL, BridgeMode, HostedApp, LiveModel, Profile
 
 KEPT = 2_000
 """Messages kept for a page whose stream broke."""

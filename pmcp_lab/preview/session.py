@@ -9,20 +9,14 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pmcp_lab.client import OAuth, Server, Tool, connect
-from pmcp_lab.client.catalogue import badges
-from pmcp_lab.client.runtime import runtime
-from pmcp_lab.client.target import Command, Local, Url
+from pmcp_lab.client import Command, Local, OAuth, Server, Tool, Url, badges, client_of, connect, runtime
 from pmcp_lab.errors import AppError, ConnectionClosed, LabError
-from pmcp_lab.host import fields, now, open_app, problems
-from pmcp_lab.host.bridge import BridgeMode
-from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
-from pmcp_lab.host.resource import read_app
+from pmcp_lab.host import PROFILES, STANDARD, BridgeMode, Profile, fields, now, open_app, problems, read_app
 from pmcp_lab.preview.page import Page, PreviewApp
 
 BEAT = 2.0
 """Seconds between two questions whether the server is there, while somebody looks."""
-PATIENCE = 5.0
+PING_TIMEOUT = 5.0
 """Seconds after which a server that does not answer is said to be silent."""
 FORGET = 60.0
 """Seconds after which a page that went away is forgotten."""
@@ -102,8 +96,9 @@ class PreviewSession:
         """This is the connection from now on; open apps go on with it."""
         self.server = server
         self._refused = False
-        server.connection.on_status.add(self._changed)
-        server.connection.follower.listings.on_changed.add(self._relist)
+        client = client_of(server)
+        client.connection.on_status.add(self._changed)
+        client.list_changes.on_changed.add(self._relist)
         for page in self.pages.values():
             if page.app is not None:
                 page.app.move(server)
@@ -112,7 +107,7 @@ class PreviewSession:
     def _changed(self) -> None:
         if self.server is None:
             return
-        connection = self.server.connection
+        connection = client_of(self.server).connection
         match connection.status:
             case "open":
                 self._say("open", "Connected")
@@ -157,9 +152,9 @@ class PreviewSession:
                 continue
             with contextlib.suppress(ConnectionClosed):  # the connection tells of that itself
                 try:
-                    await self.server.connection.peer.ping(PATIENCE)
+                    await client_of(self.server).connection.peer.ping(PING_TIMEOUT)
                 except TimeoutError:
-                    self._say("silent", f"The server has not answered for {PATIENCE:g} s")
+                    self._say("silent", f"The server has not answered for {PING_TIMEOUT:g} s")
                 else:
                     if self._status["status"] == "silent":
                         self._say("open", "Connected")
@@ -168,11 +163,11 @@ class PreviewSession:
         """What the button does: try now what is being tried, or connect anew."""
         server = self.server
         if server is not None and server.status == "reconnecting":
-            server.connection.hurry()
+            client_of(server).connection.hurry()
             return
         if server is not None and not server.closed:
-            server.connection.on_status.discard(self._changed)
-            await server.connection.close()
+            client_of(server).connection.on_status.discard(self._changed)
+            await client_of(server).close()
         with contextlib.suppress(LabError):  # the status says it
             await self._open()
 
@@ -211,11 +206,11 @@ class PreviewSession:
             "server": None,
         }
         if server is not None:
-            target = server.connection.target
+            target = client_of(server).target
             kind = {Command: "stdio", Url: "HTTP", Local: "in process"}[type(target)]
             about["server"] = {"name": server.name, "target": str(target), "transport": kind, "info": {}}
             if server.status == "open":
-                peer = server.connection.peer
+                peer = client_of(server).connection.peer
                 about["server"] |= {"info": peer.server_info, "version": peer.version}
         return about
 
@@ -271,7 +266,7 @@ class PreviewSession:
     async def _show(self, page: Page, uri: str) -> None:
         """Open a resource before any tool is called."""
         server = self._served()
-        resource = await read_app(server, uri, self.profile)
+        resource = await read_app(client_of(server), uri, self.profile)
         tools = [tool for tool in server.tools.values() if self._template(tool) == uri]
         self._replace(page, PreviewApp(page, self.profile, server, tools[0] if tools else None, None))
         assert page.app is not None
@@ -324,7 +319,7 @@ class PreviewSession:
             def report(progress: float, total: float | None, told: str | None) -> None:
                 page.send({"kind": "progress", "call": call, "progress": progress, "total": total, "message": told})
 
-            settled({"result": await server.call_raw(name, arguments, on_progress=report)})
+            settled({"result": await client_of(server).pass_on(name, arguments, on_progress=report)})
         except LabError as error:
             settled({"error": {"code": error.code, "message": error.message, "data": error.data}})
         except asyncio.CancelledError:
@@ -366,8 +361,8 @@ class PreviewSession:
         for work in list(self._work):
             work.cancel()
         if self.server is not None:
-            self.server.connection.on_status.discard(self._changed)
-            await self.server.connection.close()
+            client_of(self.server).connection.on_status.discard(self._changed)
+            await client_of(self.server).close()
 
 
 def catalogue(server: Server, profile: Profile) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built
 from pmcp_lab.preview.guard import Guard

@@ -7,8 +7,7 @@ import time
 from datetime import UTC, datetime
 
 import pmcp_lab as lab
-from pmcp_lab.client import Task
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import Call, Task, call_of, client_of, runtime
 from pmcp_lab.protocol import TaskState, TaskStatus
 
 EPOCHS = 200
@@ -16,7 +15,9 @@ EPOCHS = 200
 
 def make(server: lab.Server, count: int) -> list[Task]:
     """`count` working tasks, each of which the server is said to have named."""
-    tasks = [Task(server, ("train", "publish", "flaky")[n % 3], {"epochs": EPOCHS}) for n in range(count)]
+    tasks = [
+        Task(Call(client_of(server), ("train", "publish", "flaky")[n % 3], {"epochs": EPOCHS})) for n in range(count)
+    ]
     for task in tasks:
         observe(task, 0)
     return tasks
@@ -25,19 +26,20 @@ def make(server: lab.Server, count: int) -> list[Task]:
 def observe(task: Task, epoch: int, message: str | None = None) -> None:
     """Let a task hear from its server: another epoch is done. On the thread on which servers are heard."""
     moment = datetime.now(UTC)
-    task.observe(
+    call = call_of(task)
+    call.observe(
         TaskState(
-            task_id=f"00000000-0000-4000-8000-{task.number:012d}",
+            task_id=f"00000000-0000-4000-8000-{call.number:012d}",
             status=TaskStatus.WORKING,
             created_at=moment,
             updated_at=moment,
-            message=message or f"epoch {epoch} of {EPOCHS}: loss {2.3 / (epoch + 1 + task.number % 7):.3f}",
+            message=message or f"epoch {epoch} of {EPOCHS}: loss {2.3 / (epoch + 1 + call.number % 7):.3f}",
             ttl=3_600_000,
             progress=epoch % EPOCHS / EPOCHS,
             variables={
                 "epoch": epoch,
-                "loss": round(2.3 / (epoch + 1 + task.number % 7), 4),
-                "accuracy": round(1 - 0.9 / (epoch + 1 + task.number % 7), 4),
+                "loss": round(2.3 / (epoch + 1 + call.number % 7), 4),
+                "accuracy": round(1 - 0.9 / (epoch + 1 + call.number % 7), 4),
             },
         )
     )

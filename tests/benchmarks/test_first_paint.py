@@ -25,7 +25,7 @@ LIMIT = 1.15
 AT_ONCE_LIMIT = 1.3
 SECOND_LIMIT = 1.05
 
-FORGET = "budget.documents.clear(); resource._sent.clear()"
+FORGET = "client_of(budget).listings.documents.clear(); resource._sent.clear()"
 """Makes the kernel read the app, and send all of it, as if it never had."""
 PAUSE = 1_500
 """Milliseconds between the cell that connects and the one that opens."""
@@ -72,6 +72,7 @@ import html, warnings
 import pmcp_lab as lab
 from IPython.display import HTML
 from pmcp_lab.host import resource
+from pmcp_lab.client import client_of
 {connect}
 (page,) = budget.read(budget.tools["get-budget-data"].ui.resource_uri)
 source = html.escape(page.text, quote=True)

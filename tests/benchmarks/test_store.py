@@ -203,8 +203,8 @@ async def test_sqlite_beside_bare_sqlite(tmp_path: Path) -> None:
     line("list page", warm, ratio=median_ratio(warm, selects))
     assert median_ratio(together, raw) <= 1.5
     assert median_ratio(warm, selects) <= 2
-    # The aim is 1.5. A create writes the pages of two more indexes (what is live, expiry), and the log is moved into the
-    # file after 10 MB, with everybody waiting.
+    # The aim is 1.5. A create writes the pages of two more indexes (what is live, expiry), and the log is moved into
+    # the file after 10 MB, with everybody waiting.
     assert median_ratio(alone, raw) <= 2.6
 
 

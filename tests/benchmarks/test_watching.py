@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client.watcher import GATHER
+from pmcp_lab.client.tasks.poller import GATHER
 from tests.unit.durable_server import over_stdio
 from tests.unit.scripted_http import ScriptedHttp
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pmcp_lab as lab
+from pmcp_lab.client import call_of
 from pmcp_lab.errors import InvalidArguments, TaskCancelled
 from pmcp_lab.host.forms import fields
 from tests.peers import Peer
@@ -59,7 +60,7 @@ def test_a_question(server: lab.Server) -> None:
 
 def test_a_plain_call_asks_for_every_kind_of_field(server: lab.Server) -> None:
     run = server.task("trigger-elicitation-request")
-    run.asked.result(20)
+    call_of(run).asked.result(20)
     (question,) = run.questions
     kinds = [field["kind"] for field in fields(question.schema)]
     assert kinds.count("choice") == 3

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client.task import Task
+from pmcp_lab.client.tasks.task import Task
 from pmcp_lab.errors import TaskCancelled, ToolError
 from tests import peers
 from tests.conftest import python_of

@@ -20,8 +20,9 @@ import pytest
 from IPython.utils.capture import capture_output
 
 import pmcp_lab as lab
-from pmcp_lab.client import auth
-from pmcp_lab.client.target import Command, Url, read_target
+from pmcp_lab.client import client_of
+from pmcp_lab.client.oauth import flow as auth
+from pmcp_lab.client.targets.target import Command, Url, read_target
 from pmcp_lab.errors import ConnectionFailed, LabError, PeerError, TargetError
 from pmcp_lab.notebook import Catalogue, TaskCard, TaskTable
 from pmcp_lab.notebook.listing import ServerList
@@ -348,7 +349,7 @@ def test_no_secret_is_in_any_text(url: str, guard: Guard, caplog: pytest.LogCapt
     server = lab.connect(url, auth=settings)
     guard.end_access()
     server.call("add", a=1, b=2)
-    texts += [repr(settings), repr(server), repr(server.connection.target), repr(server.connection.__dict__)]
+    texts += [repr(settings), repr(server), repr(client_of(server).target), repr(client_of(server).connection.__dict__)]
     seen: list[Any] = [server.tools, ServerList(lab.servers()), server.task("add", a=1, b=2)]
     texts += [json.dumps(each._repr_mimebundle_(), default=str) for each in (seen[0], TaskCard(seen[2]))]
     texts.append(repr(seen[1]) + seen[1]._repr_html_())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pmcp_lab.client.target import Command, Url, read_target
+from pmcp_lab.client.targets.target import Command, Url, read_target
 from pmcp_lab.errors import TargetError
 
 
@@ -119,7 +119,7 @@ def test_trouble_with_a_file(folder: Path) -> None:
 def test_stderr_can_be_read_while_it_is_closed() -> None:
     import threading
 
-    from pmcp_lab.client.transport import StderrLog
+    from pmcp_lab.client.connection.transports import StderrLog
 
     for _ in range(200):
         log = StderrLog()

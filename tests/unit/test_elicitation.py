@@ -22,7 +22,7 @@ from mcp.server.mcpserver.resolve import (
 from pydantic import BaseModel
 
 import pmcp_lab as lab
-from pmcp_lab.client import Question
+from pmcp_lab.client import Question, call_of, client_of
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.demo import build
 from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
@@ -122,7 +122,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def question_of(run: lab.Task) -> Question:
-    run.asked.result(10)
+    call_of(run).asked.result(10)
     (question,) = run.questions
     return question
 
@@ -228,13 +228,13 @@ class TestAnAppAsks:
 
     def test_a_callback_answers(self, server: lab.Server) -> None:
         server.on_input(lambda question: {"size": 4})
-        raw = runtime().run(server.call_raw("shirt", {}), timeout=10)
+        raw = runtime().run(client_of(server).pass_on("shirt", {}), timeout=10)
         assert raw["content"][0]["text"] == "size 4"
 
     def test_without_one_it_is_told(self) -> None:
         expected = pytest.raises(InputRequired, match=r"asks: 'Which size\?'")
         with lab.connect(asker(), name="asker-app", mode="2026-07-28") as server, expected:
-            runtime().run(server.call_raw("shirt", {}), timeout=10)
+            runtime().run(client_of(server).pass_on("shirt", {}), timeout=10)
 
 
 class TestNobodyAnswers:
@@ -253,11 +253,11 @@ class TestUrls:
         run = legacy.task("pay")
         question = question_of(run)
         assert question.url == "https://pay.example/order?id=1"
-        run.subscribe(lambda task: seen.append(task.visiting))
+        run.subscribe(lambda task: seen.append(call_of(task).visiting))
         run.answer()
         assert run.result(10).text == "accept"
         assert "pay.example" in seen
-        assert run.visiting is None
+        assert call_of(run).visiting is None
 
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "https://", "data:text/html,x"])
     def test_only_web_addresses_are_accepted(self, url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
+from pmcp_lab.client import client_of
 from tests.unit.front_end import until
 
 
@@ -56,13 +57,13 @@ def heard(server: lab.Server) -> tuple[list[str], threading.Event]:
         if len(told) == 3:
             all_three.set()
 
-    server.connection.follower.listings.on_changed.add(tell)
+    client_of(server).list_changes.on_changed.add(tell)
     return told, all_three
 
 
 def test_what_is_listed_is_listed_again(server: lab.Server) -> None:
     told, all_three = heard(server)
-    until(lambda: server.connection.follower.listings.heard)
+    until(lambda: client_of(server).list_changes.heard)
     assert list(server.tools) == ["grow"]
     assert list(server.resources) == []
     assert list(server.prompts) == []
@@ -77,18 +78,18 @@ def test_what_is_listed_is_listed_again(server: lab.Server) -> None:
 def test_a_list_that_changes_while_it_is_on_its_way_is_not_kept(
     server: lab.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    until(lambda: server.connection.follower.listings.heard)
-    peer = server.connection.peer
+    until(lambda: client_of(server).list_changes.heard)
+    peer = client_of(server).connection.peer
     ask = peer.list_tools
 
     async def slowly() -> list[dict[str, Any]]:
         listed = await ask()
         monkeypatch.undo()
-        server._forget("tools")
+        client_of(server).listings.forget("tools")
         return listed
 
     monkeypatch.setattr(peer, "list_tools", slowly)
     assert list(server.tools) == ["grow"]
-    assert server.listed_tools is None
+    assert client_of(server).listings.known_tools is None
     assert list(server.tools) == ["grow"]
-    assert server.listed_tools is not None
+    assert client_of(server).listings.known_tools is not None

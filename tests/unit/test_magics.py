@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPDeprecationWarning
 
 import pmcp_lab as lab
 from pmcp_lab.client import Tools
-from pmcp_lab.client.target import Command, read_target
+from pmcp_lab.client.targets.target import Command, read_target
 from pmcp_lab.errors import (
     AppError,
     InvalidArguments,

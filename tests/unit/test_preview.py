@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 import pmcp_lab as lab
 from pmcp_lab.apps import Recording
-from pmcp_lab.client import auth
+from pmcp_lab.client.oauth import flow as auth
 from pmcp_lab.errors import ConnectionFailed
 from pmcp_lab.preview import PreviewServer, PreviewSession
 from tests.unit.guarded import Guard, guarded_server

@@ -50,7 +50,7 @@ def test_a_yes_publishes() -> None:
     assert list(run.df.status) == ["completed"] * 3
     assert list(run.df.by) == ["server", "person", "server"]
     assert run.df.ended.notna().all()
-    run.server.close()
+    lab.connected(run.server).close()
 
 
 def test_a_no_publishes_nothing() -> None:
@@ -65,9 +65,9 @@ def test_a_no_publishes_nothing() -> None:
     with pytest.raises(TaskError, match="step 'approve' was refused"):
         run.call_step("upload", file="1.2.whl")
     with pytest.raises(PeerError, match="runs only as step 'upload' of workflow 'release'"):
-        run.server.call("upload", file="1.2.whl")
+        lab.connected(run.server).call("upload", file="1.2.whl")
     assert did == ["build"]
-    run.server.close()
+    lab.connected(run.server).close()
 
 
 def test_nothing_is_to_be_had_before_the_answer() -> None:
@@ -78,13 +78,13 @@ def test_nothing_is_to_be_had_before_the_answer() -> None:
     assert [call.step for call in run.calls] == ["approve"]
     with pytest.raises(TaskError, match="a person has to agree at step 'approve' first"):
         run.call_step("upload", file="1.2.whl")
-    (waiting,) = run.server.workflows.runs
+    (waiting,) = lab.connected(run.server).workflows.runs
     assert waiting.id == run.id
-    row = run.server.workflows.runs.df.iloc[0]
+    row = lab.connected(run.server).workflows.runs.df.iloc[0]
     assert (row.workflow, row.step, row.waits_for, row.from_whom) == ("release", "approve", "an answer", "a person")
     assert row.since is not None
     run.answer(action="decline")
     run.result(10)
-    assert len(run.server.workflows.runs) == 0
+    assert len(lab.connected(run.server).workflows.runs) == 0
     assert did == ["build"]
-    run.server.close()
+    lab.connected(run.server).close()

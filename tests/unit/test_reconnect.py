@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client import connection
+from pmcp_lab.client import client_of, runtime
+from pmcp_lab.client.connection import connection
 from pmcp_lab.errors import ConnectionClosed
 from tests.unit.durable_server import DurableServer, over_stdio
 from tests.unit.scripted_http import ScriptedHttp
@@ -222,9 +223,26 @@ class TestGivingUp:
         durable.kill()
         until(lambda: server.status == "reconnecting")
         with pytest.raises(ConnectionClosed, match=r"is away; reconnecting to 'waiting' \(attempt \d+\)"):
-            server.connection.wait(0.3)
+            client_of(server).connection.wait(0.3)
         durable.start()
         assert server.call("pid").value == durable.process.pid
+
+    def test_every_call_waits_while_the_server_is_started_again(self, tmp_path: Path) -> None:
+        """A cell's and an app's: there is one way for all."""
+        with over_stdio(tmp_path, "away", "2026-07-28") as server:
+            client = client_of(server)
+
+            def away() -> None:
+                os.kill(server.call("pid").value, signal.SIGKILL)
+                until(lambda: server.status != "open")
+
+            away()
+            before = server.call("pid", timeout=40).value
+            away()
+            raw = runtime().run(client.pass_on("pid", {}), 40)
+            assert raw["structuredContent"]["result"] != before
+            away()
+            assert runtime().run(client.ask(lambda peer: peer.list_tools(), again=True), 40)
 
     def test_a_server_object_is_not_connected_to_again(self) -> None:
         from pmcp_lab.demo import build

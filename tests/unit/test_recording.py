@@ -16,8 +16,9 @@ from mcp.shared.exceptions import MCPError
 import pmcp_lab as lab
 from pmcp_lab.apps import Apps, RecordedCall, Recording, WidgetDir
 from pmcp_lab.apps.recording import LEFT_OUT, without_secrets
+from pmcp_lab.client import client_of
 from pmcp_lab.client.recorder import secrets_of
-from pmcp_lab.client.target import Command, Url
+from pmcp_lab.client.targets.target import Command, Url
 from pmcp_lab.errors import AppError, InvalidArguments, PeerError, ToolError
 
 
@@ -108,7 +109,7 @@ def test_an_app_is_recorded_as_a_cell_is(shop: lab.Server) -> None:
     from pmcp_lab.client.runtime import runtime
 
     with lab.record(server=shop) as recorder:
-        runtime().run(shop.call_raw("cart", {"user": "app"}))
+        runtime().run(client_of(shop).pass_on("cart", {"user": "app"}))
     assert recorder.calls[0].arguments == {"user": "app"}
     assert recorder.calls[0].ms > 0
     with pytest.raises(InvalidArguments, match="give .*path|Give"):

@@ -85,7 +85,7 @@ def own_cluster() -> Iterator[RedisClusterServers]:
         node.close()
 
 
-async def test_watchers_move_to_another_node(own_cluster: RedisClusterServers) -> None:
+async def test_pollers_move_to_another_node(own_cluster: RedisClusterServers) -> None:
     backend = RedisBackend(own_cluster.url)
     try:
         async with asyncio.timeout(30), backend.watch(ANN) as changes:

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import pmcp_lab
-from pmcp_lab.client.target import Command, Url, read_target
+from pmcp_lab.client import client_of
+from pmcp_lab.client.targets.target import Command, Url, read_target
 from pmcp_lab.errors import LabError, StoreError
 from pmcp_lab.execution import open_executor
 from pmcp_lab.protocol import address
@@ -356,7 +357,7 @@ def test_a_server_and_what_is_logged_of_it(http_demo: str, caplog: pytest.LogCap
     hidden(server, repr(server))
     server.close()
     with pytest.raises(LabError) as raised:
-        pmcp_lab.connect(secret.replace("/mcp", "/elsewhere"), timeout=10).connection.wait()
+        client_of(pmcp_lab.connect(secret.replace("/mcp", "/elsewhere"), timeout=10)).connection.wait()
     assert "/elsewhere" in str(raised.value), "a path is shown"
     assert "http://127.0.0.1" in caplog.text
     hidden(caplog.text)

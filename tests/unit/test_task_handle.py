@@ -15,6 +15,7 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 
 import pmcp_lab as lab
+from pmcp_lab.client import Task, call_of, client_of
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import NotOffered, PeerError, TaskCancelled, TaskError, TaskNotFound
 from tests.unit.front_end import until
@@ -36,7 +37,7 @@ def server(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[lab.S
 
 def second(server: lab.Server, workshop: Workshop) -> lab.Server:
     """Another connection to the same server."""
-    return lab.connect(workshop.server, name="second", mode=server.connection.mode)
+    return lab.connect(workshop.server, name="second", mode=client_of(server).connection.mode)
 
 
 class TestHandle:
@@ -79,8 +80,9 @@ class TestHandle:
     def test_cancelled_while_it_is_being_created(self, server: lab.Server, workshop: Workshop) -> None:
         tool = server.tool("hold")
         for n in range(5):
-            run = server.plan(tool, {"n": n}, as_task=True)
-            runtime().start(server.follow(run, ttl=None))
+            call = client_of(server).plan(tool, {"n": n}, as_task=True)
+            run = Task(call)
+            runtime().start(client_of(server).start(call))
             run.cancel()
             assert isinstance(run.exception(10), TaskCancelled)
         until(lambda: workshop.running == 0)
@@ -121,8 +123,8 @@ class TestHandle:
     async def test_a_server_without_the_extension_says_so(self) -> None:
         from mcp_types import ServerCapabilities
 
-        from pmcp_lab.client.listening import Streams
-        from pmcp_lab.client.peer import Peer
+        from pmcp_lab.client.connection.peer import Peer
+        from pmcp_lab.client.connection.streams import Streams
 
         class Bare:
             server_capabilities = ServerCapabilities()
@@ -272,7 +274,7 @@ class TestSession:
             (line,) = file.read_text().splitlines()
             assert json.loads(line).keys() == {"target", "task", "tool", "expires"}
             assert json.loads(line)["task"] == run.id
-            assert json.loads(line)["expires"] == run.started + run.ttl_ms == run.started + run.ttl * 1_000
+            assert json.loads(line)["expires"] == run.started + call_of(run).ttl_ms == run.started + run.ttl * 1_000
             assert not {"s3cret", "hush", "train.ipynb", "demo"} & set(line.replace('"', " ").split())
 
     def test_what_the_server_forgot_is_forgotten(self, workshop: Workshop, notebook: Path) -> None:
@@ -311,18 +313,18 @@ class TestSession:
     def test_a_folder_that_cant_be_written_is_no_reason_to_fail(
         self, server: lab.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        from pmcp_lab.client.session import Session
+        from pmcp_lab.client.tasks.remembered import Session
 
         (tmp_path / "file").touch()
         monkeypatch.setenv("JPY_SESSION_NAME", "x")
         monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file"))
         session = Session()
-        session.note(server.connection.target, "id", "tool", None)
+        session.note(client_of(server).target, "id", "tool", None)
         assert "can't be written" in repr(session)
 
     def test_a_line_cut_off_by_a_crash_loses_only_itself(self, notebook: Path) -> None:
-        from pmcp_lab.client.session import Session
-        from pmcp_lab.client.target import Url
+        from pmcp_lab.client.targets.target import Url
+        from pmcp_lab.client.tasks.remembered import Session
 
         target, session = Url("http://localhost/mcp"), Session()
         session.note(target, "one", "tool", None)

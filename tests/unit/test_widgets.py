@@ -14,12 +14,13 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError as MCPToolError
 from mcp.server.mcpserver.resources import TextResource
+from pmcp_lab.notebook.sheet import brief
 from traitlets import TraitError
 
 import pmcp_lab as lab
+from pmcp_lab.client import call_of
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook import AppView, TaskCard, TaskTable
-from pmcp_lab.notebook.sheet import brief
 from pmcp_lab.notebook.tool_form import spelled
 from tests.unit.front_end import Comm, FrontEnd, until
 
@@ -322,7 +323,7 @@ class TestCard:
     def test_an_answer_is_checked_and_passed_on(self, demo: lab.Server) -> None:
         run = demo.task("publish", model="m")
         page = FrontEnd(TaskCard(run))
-        run.asked.result(10)
+        call_of(run).asked.result(10)
         (question,) = run.questions
 
         def answer(**content: Any) -> dict[str, Any]:
@@ -351,7 +352,7 @@ class TestCard:
 
     def test_without_a_front_end_it_shows_its_last_state_escaped(self, demo: lab.Server) -> None:
         run = demo.task("publish", model="<script>alert(1)</script>")
-        run.asked.result(10)
+        call_of(run).asked.result(10)
         asking = TaskCard(run)._repr_mimebundle_()[0]["text/html"]
         assert "Asks:" in asking
         run.answer({"publish": True})
@@ -378,7 +379,7 @@ class TestToolForm:
         assert state["state"]["row"]["key"] == first.key
         page.send(kind="run", view="v1", content={"epochs": 1, "seconds": 0.05})
         until(lambda: len(page.of("state")) == 2)
-        assert form.task.number > first.number
+        assert call_of(form.task).number > call_of(first).number
         numbers = [each["seq"] for each in page.messages if "seq" in each]
         assert numbers == list(range(1, len(numbers) + 1))
 

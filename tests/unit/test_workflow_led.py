@@ -18,7 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError as Refused
 
 import pmcp_lab as lab
 from pmcp_lab.client.runtime import runtime
-from pmcp_lab.client.workflow_steps import status_of
+from pmcp_lab.client.workflows.steps import status_of
 from pmcp_lab.errors import ConnectionClosed, InvalidArguments, NotAWorkflow, TaskError, ToolError, UnknownPrompt
 from pmcp_lab.notebook import WorkflowView
 from pmcp_lab.server import Tasks

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 import pmcp_lab as lab
 from pmcp_lab.apps import RecordedCall, Recording
 from pmcp_lab.apps.landing import landing_page
+from pmcp_lab.client import client_of
 from pmcp_lab.client.runtime import runtime
 
 APP = (Path(__file__).parent / "app.html").read_text()
@@ -175,8 +176,8 @@ def test_the_demo_servers_app_on_a_page_of_its_own(browser: Browser, tmp_path: P
     demo = lab.connect("demo", name="landing-demo")
     with lab.record(server=demo) as recorder:
         for arguments in ({}, {"frequency": 5}):
-            runtime().run(demo.call_raw("wave", arguments))
-        runtime().run(demo.call_raw("wave_presets", {}))
+            runtime().run(client_of(demo).pass_on("wave", arguments))
+        runtime().run(client_of(demo).pass_on("wave_presets", {}))
     file = tmp_path / "wave.html"
     file.write_text(landing_page(recorder.recording(demo)), encoding="utf-8")
     demo.close()

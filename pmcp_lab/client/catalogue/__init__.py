@@ -1,0 +1,27 @@
+"""What a server offers, as a cell looks at it: tools, prompts, resources, and what they give. Asks nobody anything;
+what was listed is kept in `client.listings`."""
+
+from pmcp_lab.client.catalogue.content import Content, Contents
+from pmcp_lab.client.catalogue.listing import Item, Listing, first_line
+from pmcp_lab.client.catalogue.prompts import Messages, Prompt, Prompts
+from pmcp_lab.client.catalogue.resources import Resource, Resources
+from pmcp_lab.client.catalogue.results import ToolResult
+from pmcp_lab.client.catalogue.tools import Tool, Tools, badges, type_of
+
+__all__ = [
+    "Content",
+    "Contents",
+    "Item",
+    "Listing",
+    "Messages",
+    "Prompt",
+    "Prompts",
+    "Resource",
+    "Resources",
+    "Tool",
+    "ToolResult",
+    "Tools",
+    "badges",
+    "first_line",
+    "type_of",
+]

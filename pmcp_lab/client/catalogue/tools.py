@@ -1,0 +1,197 @@
+"""The tools a server lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pmcp_lab.client.catalogue.listing import Listing, first_line
+from pmcp_lab.errors import InvalidArguments, UnknownTool, nearest
+from pmcp_lab.protocol.ui import ToolUi, tool_ui
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool as its server describes it; `raw` is the whole description."""
+
+    server: str
+    raw: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.raw["name"])
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def title(self) -> str:
+        annotations = self.raw.get("annotations") or {}
+        return str(self.raw.get("title") or annotations.get("title") or self.name)
+
+    @property
+    def description(self) -> str:
+        return str(self.raw.get("description") or "")
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        schema = self.raw.get("inputSchema")
+        return dict(schema) if isinstance(schema, Mapping) else {"type": "object"}
+
+    @property
+    def required(self) -> list[str]:
+        """The arguments that can't be left out."""
+        listed = self.input_schema.get("required")
+        return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """What its structured results look like; empty where the tool does not say."""
+        schema = self.raw.get("outputSchema")
+        return dict(schema) if isinstance(schema, Mapping) else {}
+
+    @property
+    def task_support(self) -> str | None:
+        """ "forbidden", "optional", "required", or None where the server does not say (every modern one)."""
+        execution = self.raw.get("execution") or {}
+        support = execution.get("taskSupport") if isinstance(execution, Mapping) else None
+        return str(support) if support is not None else None
+
+    @cached_property
+    def ui(self) -> ToolUi:
+        return tool_ui(self.raw.get("_meta"))
+
+    @property
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """The input schema's properties, by name."""
+        properties = self.input_schema.get("properties") or {}
+        return {str(k): v if isinstance(v, dict) else {} for k, v in properties.items()}
+
+    @cached_property
+    def _validator(self) -> Validator:
+        import jsonschema
+
+        kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
+        kind.check_schema(self.input_schema)
+        return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
+
+    def problems(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Where arguments don't fit the input schema, each with the path and what the schema wants there."""
+        if not arguments and not self.input_schema.get("required"):
+            return []  # nothing to compare; the first import of jsonschema takes over a second
+        from jsonschema.exceptions import SchemaError, UndefinedTypeCheck
+        from referencing.exceptions import Unresolvable
+
+        try:
+            errors = sorted(self._validator.iter_errors(dict(arguments)), key=lambda e: list(map(str, e.absolute_path)))
+        except (SchemaError, UndefinedTypeCheck, Unresolvable):
+            return []  # a schema that can't be read is the server's to enforce
+        problems = [_problem(error) for error in errors]
+        known = self.arguments
+        # Few servers say additionalProperties: false, and those that don't drop a misspelt argument in silence.
+        open_ended = "additionalProperties" in self.input_schema or "patternProperties" in self.input_schema
+        if known and not open_ended:
+            unknown = [name for name in arguments if name not in known]
+            problems += [f"{name}: not an argument of this tool.{nearest(name, known)}" for name in unknown]
+        return list(dict.fromkeys(problems))
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Compare arguments with the input schema.
+
+        Raises:
+            InvalidArguments: Names each offending path and what the schema wants there.
+        """
+        if problems := self.problems(arguments):
+            lines = "\n".join(f"  {problem}" for problem in problems)
+            raise InvalidArguments(f"{self.server}.{self.name} can't take these arguments:\n{lines}\n{self.signature}")
+
+    @property
+    def signature(self) -> str:
+        """`name(a: integer, b: string = "x")`, from the input schema."""
+        required = self.required
+        parts = []
+        for name, schema in self.arguments.items():
+            text = f"{name}: {type_of(schema)}"
+            if "default" in schema:
+                text += f" = {json.dumps(schema['default'])}"
+            elif name not in required:
+                text += " = …"
+            parts.append(text)
+        return f"{self.name}({', '.join(parts)})"
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "tool": self.name,
+            "title": self.title,
+            "description": self.description,
+            "arguments": ", ".join(self.arguments),
+            "required": ", ".join(self.required),
+            "task": self.task_support,
+            "app": self.ui.resource_uri,
+        }
+
+    def cells(self) -> tuple[str, str, str]:
+        return self.signature, first_line(self.description), ", ".join(badges(self))
+
+    def form(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """A form of the arguments with a button that runs the tool. Returns the widget.
+
+        Args:
+            values: What to fill in beforehand; keyword arguments are added.
+        """
+        from pmcp_lab.client import views
+
+        return views.required().form(self, {**(values or {}), **named})
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.server}.{self.signature}>"
+
+
+def type_of(schema: Mapping[str, Any]) -> str:
+    """A schema's type in a word or two."""
+    if isinstance(schema.get("enum"), list):
+        return " | ".join(json.dumps(value) for value in schema["enum"][:6])
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if isinstance(options, list):
+        return " | ".join(type_of(option) for option in options if isinstance(option, Mapping))
+    kind = schema.get("type", "any")
+    if kind == "array" and isinstance(schema.get("items"), Mapping):
+        return f"array of {type_of(schema['items'])}"
+    return " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+
+
+def _problem(error: Any) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+    message = error.message if len(error.message) < 200 else error.message[:200] + "…"
+    schema_path = "/".join(map(str, error.absolute_schema_path))
+    return f"{where}: {message} (schema: {schema_path})" if where else f"{message} (schema: {schema_path})"
+
+
+class Tools(Listing[Tool]):
+    """The tools of one server, by name; shows itself as a table."""
+
+    noun = "tools"
+    heads = ("tool", "what it does", "support")
+
+    def missing(self, name: str) -> UnknownTool:
+        return UnknownTool(self._server, name, self._items)
+
+
+def badges(tool: Tool) -> list[str]:
+    found = []
+    if tool.task_support in ("optional", "required"):
+        found.append("task" if tool.task_support == "optional" else "task required")
+    if tool.ui.resource_uri:
+        found.append("app")
+    if tool.ui.visibility == {"app"}:
+        found.append("for apps only")
+    return found

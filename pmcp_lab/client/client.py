@@ -1,0 +1,183 @@
+"""The MCP client of one server, on the background loop: its connection, and all who attend it.
+
+`Server` is what a cell holds of it; the rooms above (`host`, `notebook`, `preview`) use this where nothing may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from pmcp_lab.client import views
+from pmcp_lab.client.catalogue import Tool
+from pmcp_lab.client.connection import (
+    ClientFeatures,
+    Connection,
+    ListChanges,
+    OnProgress,
+    Peer,
+    ResourceChanges,
+    Roots,
+    ServerLog,
+)
+from pmcp_lab.client.listings import Listings
+from pmcp_lab.client.questions import Elicitations, Sampling, SamplingCallback
+from pmcp_lab.client.targets import Target
+from pmcp_lab.client.tasks import Call, Caller, Follower, Task, TaskList
+from pmcp_lab.protocol.ui import AppGrants
+
+T = TypeVar("T")
+
+
+class Holds(Protocol):
+    """What a cell holds of a client: a `Server`, a `WorkflowRun`."""
+
+    _client: Client
+
+
+class Client:
+    """One client (MCP "Architecture"): a connection, what the server offers, the calls that are made, what is asked.
+
+    Methods that are coroutines run on the connection's loop; the others from any thread.
+
+    Attributes:
+        listings: Its tools, resources and prompts, as they were listed.
+        tasks: Every task started here, or attached to.
+        list_changes, resource_changes: Who wants to hear that something it offers changed.
+        elicitations, sampling: Who answers what it asks.
+        app_grants: What its apps have without asking.
+    """
+
+    def __init__(self, connection: Connection, on_sampling: SamplingCallback | None = None) -> None:
+        self.connection = connection
+        self.elicitations = Elicitations()
+        self.sampling = Sampling(on_sampling)
+        self.roots = Roots()
+        self.log = ServerLog()
+        self.list_changes = ListChanges()
+        self.resource_changes = ResourceChanges()
+        self.listings = Listings(connection)
+        self.app_grants = AppGrants()
+        self._follower = Follower(connection, self.elicitations, self.sampling)
+        self._caller = Caller(connection, self._follower, self.elicitations, self.sampling)
+        self.tasks = TaskList(self, connection, self._follower)
+        self.list_changes.forget = self.listings.forget
+        connection.start(
+            attendants=(self.list_changes, self.resource_changes, self._follower, self._caller),
+            features=ClientFeatures(
+                elicitation=self._caller.on_elicitation,
+                sampling=self._caller.on_sampling if self.sampling.declared else None,
+                roots=self.roots.answer,
+                logging=self.log.take,
+            ),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    @property
+    def target(self) -> Target:
+        return self.connection.target
+
+    async def ask(self, request: Callable[[Peer], Awaitable[T]], *, again: bool = False) -> T:
+        """See `Connection.ask`."""
+        return await self.connection.ask(request, again=again)
+
+    # --- calls ---
+
+    def plan(self, tool: Tool, arguments: Mapping[str, Any], *, as_task: bool | None, queued: bool = False) -> Call:
+        """A call that is yet to be made, by `start`. Waits for the first handshake.
+
+        Args:
+            as_task: None for a plain call, whose questions somebody must be there to answer.
+        """
+        call = Call(self, tool.name, arguments, queued=queued)
+        call.attended = as_task is not None or views.attended()
+        peer = self.connection.wait()
+        # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.
+        fitting = ("optional", "required") if as_task else ("required",)
+        call.local = not peer.modern and not (peer.offers_tasks and tool.task_support in fitting)
+        return call
+
+    async def start(self, call: Call, *, ttl: int | None = None) -> None:
+        """Make a planned call; returns when it is answered, by a task or a result.
+
+        Args:
+            ttl: Milliseconds to ask for.
+        """
+        await self._caller.start(call, ttl=ttl)
+
+    async def pass_on(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        on_progress: OnProgress | None = None,
+        attend: Callable[[Task], object] | None = None,
+    ) -> dict[str, Any]:
+        """Call a tool on behalf of an app, and return the `CallToolResult` as it came, whole.
+
+        What becomes a task is in `tasks`.
+
+        Args:
+            attend: Given the handle of the call before it is made, to put its questions to a person.
+
+        Raises:
+            InputRequired: The tool asks its user something, and there is nobody to answer.
+            PeerError, ConnectionClosed: As for every request.
+        """
+        call = Call(self, tool, arguments)
+        call.attended = attend is not None
+        task = Task(call)
+        if attend is not None:
+            attend(task)
+        known = self.listings.known_tools
+        # A 2025-11-25 server takes some tools only as tasks.
+        modern = (await self.connection.live()).modern
+        required = known is not None and tool in known and known[tool].task_support == "required"
+        return await self._caller.pass_on(
+            call, as_task=required and not modern, on_progress=on_progress, became_task=lambda: self.tasks.add(task)
+        )
+
+    async def relay(
+        self, tool: str, method: str, params: Mapping[str, Any], *, attend: Callable[[Task], object]
+    ) -> dict[str, Any]:
+        """See `Caller.relay`.
+
+        Args:
+            attend: Given the handle of the call, to put its questions to a person.
+        """
+        call = Call(self, tool, {})
+        attend(Task(call))
+        return await self._caller.relay(call, method, params)
+
+    def prefer(self, task_ids: list[str]) -> None:
+        """These tasks are looked at: they are asked for first, until the next call. On the loop."""
+        self._follower.poller.prefer(task_ids)
+
+    # --- what its calls ask for (`tasks.Origin`) ---
+
+    async def cancel(self, call: Call) -> None:
+        await self._follower.cancel(call)
+
+    async def answer(self, call: Call, key: str, response: dict[str, Any]) -> None:
+        await self._follower.answer(call, key, response)
+
+    async def set_variables(self, call: Call, variables: Mapping[str, Any]) -> None:
+        await self._follower.set_variables(call, variables)
+
+    async def refresh(self, call: Call) -> None:
+        """Ask for the present state of a call's task, whenever it would be its turn."""
+        await self._follower.refresh(call)
+
+    # --- its end ---
+
+    async def close(self) -> None:
+        """See `Connection.close`."""
+        await self.connection.close()
+
+
+def client_of(held: Holds) -> Client:
+    """The client behind what a cell holds, for the rooms above; a cell has no use for it."""
+    return held._client  # noqa: SLF001 - its door

@@ -1,0 +1,124 @@
+"""What HTTP says beside MCP: a server that is gone, a session that ended, a server that is busy.
+
+The SDK lets a refused connection end the whole transport and drops an answer's status and headers. Here
+each becomes a JSON-RPC error of the one request it happened to, which `peer` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, REQUEST_TIMEOUT
+
+from pmcp_lab.client.oauth import AuthorizedClient
+from pmcp_lab.client.targets import Url
+from pmcp_lab.protocol import address
+
+UNDELIVERED = "run.pmcp/undelivered"
+"""In `error.data`: the server certainly did not take the request up."""
+BUSY = "run.pmcp/busy"
+"""In `error.data`: the HTTP status of a server that wants to be left alone …"""
+RETRY_AFTER = "run.pmcp/retry-after"
+"""… and for how many seconds, or null."""
+
+_SESSION = "mcp-session-id"
+_BUSY = {429, 502, 503, 504}
+_TIMEOUT = httpx2.Timeout(30.0, read=300.0)
+# A question of a legacy task keeps its request open until it is answered, and there may be many.
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+
+
+class _Addresses(logging.Filter):
+    """What other packages log of requests, without what is secret in a URL."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = address.within(record.getMessage()), None
+        return True
+
+
+for _name in ("httpx2", "mcp.client.streamable_http"):
+    logging.getLogger(_name).addFilter(_Addresses())
+
+
+class HttpClient(AuthorizedClient):
+    """The client under a streamable HTTP transport.
+
+    Args:
+        target: What is sent with every request, and how to be let in.
+        on_loss: Called with the reason when the server or the session is gone. Returns False before the
+            connection stands: what goes wrong then is the handshake's to tell.
+    """
+
+    def __init__(self, target: Url, on_loss: Callable[[str], bool]) -> None:
+        super().__init__(target, timeout=_TIMEOUT, limits=_LIMITS)
+        self._on_loss = on_loss
+        self._lost = False
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if self._lost and request.method == "DELETE":
+            return httpx2.Response(204, request=request)  # the session that is to end has ended
+        if self._lost:
+            raise httpx2.ConnectError("the connection was given up", request=request)
+        try:
+            response = await super().send(request, **options)
+        except httpx2.ReadTimeout:
+            if request.method != "POST":
+                raise
+            return _error(request, REQUEST_TIMEOUT, f"no answer within {_TIMEOUT.read:g} s")
+        except httpx2.TransportError as error:
+            reason = str(error) or type(error).__name__
+            if not self._lose(reason):
+                raise
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            return _error(request, CONNECTION_CLOSED, reason, {UNDELIVERED: unsent})
+        if response.status_code in _BUSY:
+            await response.aclose()
+            data = {BUSY: response.status_code, RETRY_AFTER: seconds(response.headers.get("retry-after"))}
+            return _error(request, INTERNAL_ERROR, f"{response.reason_phrase} (HTTP {response.status_code})", data)
+        if request.headers.get(_SESSION) and await _ended(response) and self._lose("its session ended"):
+            await response.aclose()
+            return _error(request, CONNECTION_CLOSED, "the session ended", {UNDELIVERED: True})
+        return response
+
+    def _lose(self, reason: str) -> bool:
+        self._lost = self._on_loss(reason)
+        return self._lost
+
+
+async def _ended(response: httpx2.Response) -> bool:
+    """Whether the server does not know the session (404, or what servers copied from the TypeScript SDK's examples)."""
+    if response.status_code not in (400, 404):
+        return False
+    try:
+        error = json.loads(await response.aread())["error"]
+        code, message = error.get("code"), str(error.get("message"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        code, message = None, ""
+    if response.status_code == 404:
+        return bool(code != METHOD_NOT_FOUND)
+    return bool(code == CONNECTION_CLOSED) and "session" in message.lower()
+
+
+def _error(request: httpx2.Request, code: int, message: str, data: dict[str, Any] | None = None) -> httpx2.Response:
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message, "data": data or {}}}
+    return httpx2.Response(502, json=body, request=request)
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """A `Retry-After` header (RFC 9110 §10.2.3: seconds or a date) as seconds from now."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

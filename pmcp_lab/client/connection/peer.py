@@ -1,0 +1,445 @@
+"""What is asked of a connected server, in whichever generation it speaks: calls, tasks, answers, resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, Literal
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.client import (
+    ClaimContext,
+    Client,
+    ClientExtension,
+    ClientRequestContext,
+    InputRequiredRoundsExceededError,
+    ResultClaim,
+    advertise,
+)
+from mcp.shared.dispatcher import ProgressFnT
+from pydantic import ConfigDict, TypeAdapter
+
+from pmcp_lab.client.connection.http import BUSY, RETRY_AFTER, UNDELIVERED
+from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
+from pmcp_lab.client.connection.transports import CREATED, ON_TASK
+from pmcp_lab.errors import (
+    METHOD_NOT_FOUND,
+    ConnectionClosed,
+    InputRequired,
+    LabError,
+    NotOffered,
+    PeerError,
+    ServerBusy,
+)
+from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
+from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
+from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
+
+OnProgress = Callable[[float, float | None, str | None], None]
+"""Told how far a request is: progress, total, message."""
+ROUNDS = 10
+"""How often one call may ask before it is given up; the SDK's own limit."""
+STATE_ONLY_PAUSE = 0.25
+"""Seconds before a call is repeated that asked nothing and only wants to be called again."""
+
+RAW: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds for an answer that should come at once."""
+
+PING = types.Request[dict[str, Any], str](method="ping", params={})
+
+
+class _TaskParams(types.RequestParams):
+    model_config = ConfigDict(extra="allow")
+
+    task_id: str
+
+
+class _TaskRequest(types.Request[_TaskParams, str]):
+    name_param: ClassVar[str | None] = "taskId"
+
+    method: str
+    params: _TaskParams
+
+
+class _Created(types.Result):
+    """A modern `CreateTaskResult`, kept whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+    result_type: Literal["task"]
+
+
+class TasksExtension(ClientExtension):
+    """Declares the tasks extension and claims created tasks."""
+
+    identifier = TASKS_EXTENSION
+
+    def claims(self) -> list[ResultClaim[Any]]:
+        return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_carry)]
+
+
+def _reporting(on_progress: OnProgress) -> ProgressFnT:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        on_progress(progress, total, message)
+
+    return report
+
+
+async def _carry(created: _Created, _context: ClaimContext) -> types.CallToolResult:
+    raw = created.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return types.CallToolResult(content=[], is_error=True, _meta={CREATED: raw})
+
+
+def ui_extension() -> ClientExtension:
+    """Says that this host shows MCP Apps."""
+    return advertise(UI_EXTENSION, {"mimeTypes": [MIME_TYPE]})
+
+
+class Peer:
+    """The operations of one live connection. Every method runs on the connection's loop.
+
+    Raises (all methods):
+        PeerError: The server answered with a JSON-RPC error.
+        ServerBusy: It wants to be left alone for a while.
+        ConnectionClosed: The connection ended before the answer came.
+    """
+
+    def __init__(self, client: Client, name: str, streams: Streams) -> None:
+        self._client = client
+        self._name = name
+        self._log_level: types.LoggingLevel | None = None
+        self._streams = streams
+
+    @property
+    def version(self) -> str:
+        return self._client.protocol_version
+
+    @property
+    def modern(self) -> bool:
+        return self.version >= modern.VERSION
+
+    @property
+    def capabilities(self) -> types.ServerCapabilities:
+        return self._client.server_capabilities
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server says it is (`Implementation`); empty for one that does not say."""
+        info = self._client.server_info
+        return {} if info is None else info.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    @property
+    def instructions(self) -> str:
+        """What it says on how it is to be used."""
+        return self._client.instructions or ""
+
+    @property
+    def offers_tasks(self) -> bool:
+        """Whether a `tools/call` may become a task here."""
+        if self.modern:
+            return TASKS_EXTENSION in (self.capabilities.extensions or {})
+        if self._legacy_capability("requests.tools.call") is not None:
+            return True
+        return "tasks" in (self.capabilities.experimental or {})
+
+    @property
+    def offers_variables(self) -> bool:
+        """Whether clients may write task variables here."""
+        return VARIABLES_EXTENSION in (self.capabilities.extensions or {}) | (self.capabilities.experimental or {})
+
+    @property
+    def lists_tasks(self) -> bool:
+        """Whether there is a `tasks/list`."""
+        return not self.modern and self._legacy_capability("list") is not None
+
+    def _legacy_capability(self, path: str) -> Any:
+        raw: Any = self.capabilities.model_dump(by_alias=True, exclude_none=True).get("tasks")
+        for part in path.split("."):
+            raw = raw.get(part) if isinstance(raw, Mapping) else None
+        return raw
+
+    # --- listing and reading ---
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_tools", "tools") if self.capabilities.tools is not None else []
+
+    async def list_resources(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_resources", "resources") if self.capabilities.resources is not None else []
+
+    async def list_resource_templates(self) -> list[dict[str, Any]]:
+        if self.capabilities.resources is None:
+            return []
+        return await self._all_pages("list_resource_templates", "resource_templates")
+
+    async def list_prompts(self) -> list[dict[str, Any]]:
+        return await self._all_pages("list_prompts", "prompts") if self.capabilities.prompts is not None else []
+
+    async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = await self._guard(getattr(self._client, verb)(cursor=cursor))
+            items += [item.model_dump(by_alias=True, mode="json", exclude_none=True) for item in getattr(page, field)]
+            cursor = page.next_cursor
+            if cursor is None or cursor in seen:
+                return items
+            seen.add(cursor)
+
+    async def read_resource(self, uri: str) -> dict[str, Any]:
+        return await self.request("resources/read", {"uri": uri})
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str],
+        *,
+        meta: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+        on_task: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """A prompt's messages. What the server asks first is answered by the connection's callbacks.
+
+        Args:
+            on_task: Called with the id of the task that the prompt leads, if the server names it with its progress.
+        """
+        params: dict[str, Any] = {"name": name, "arguments": arguments} | ({"_meta": meta} if meta else {})
+        named = ON_TASK.set(on_task)
+        try:
+            return await self._in_rounds("prompts/get", params, f"Prompt {name!r}", on_progress)
+        finally:
+            ON_TASK.reset(named)
+
+    async def _in_rounds(
+        self, method: str, params: dict[str, Any], what: str, on_progress: OnProgress | None
+    ) -> dict[str, Any]:
+        """A request that is made again with the answers, as long as the server asks for some (2026-07-28).
+
+        Raises:
+            InputRequired: Nobody here can answer, or it asks without end.
+        """
+        more: dict[str, Any] = {}
+        for _ in range(ROUNDS):
+            raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+            if raw.get("resultType") != "input_required":
+                return raw
+            more = await self._inputs(raw)
+        raise InputRequired(f"{what} of server {self._name!r} asked {ROUNDS} times; it was given up.", "")
+
+    async def set_log_level(self, level: types.LoggingLevel) -> None:
+        """Ask for log messages of `level` and above: once on a legacy connection, with every call on a modern one."""
+        if self.modern:
+            self._log_level = level
+        elif self.capabilities.logging is None:
+            raise NotOffered(f"Server {self._name!r} takes no log level; what it sends by itself is in .log")
+        else:
+            await self.request("logging/setLevel", {"level": level})
+
+    async def tell_roots_changed(self) -> None:
+        """Legacy only: a modern server asks for the roots whenever it wants them."""
+        if not self.modern:
+            await self._guard(self._client.session.send_notification(types.RootsListChangedNotification()))
+
+    async def ping(self, timeout: float) -> None:
+        """Find out whether the server answers: an idle HTTP connection does not tell that it went away.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        try:
+            await self._guard(self._client.session.send_request(PING, RAW, request_read_timeout_seconds=timeout))
+        except PeerError as error:  # also an answer; 2026-07-28 has no ping
+            if error.code == types.REQUEST_TIMEOUT:
+                raise TimeoutError from None
+
+    async def request(
+        self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
+        """Any request, answered with the raw result."""
+        request = types.Request[dict[str, Any], str](method=method, params=params)
+        reporting = _reporting(on_progress) if on_progress is not None else None
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, progress_callback=reporting)
+        )
+        return raw
+
+    # --- calling ---
+
+    async def call_tool(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        task: dict[str, Any] | None = None,
+        meta: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any] | TaskState:
+        """Call a tool; the answer is a raw `CallToolResult`, or the task that the server made of it.
+
+        Args:
+            task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
+        """
+        reporting = _reporting(on_progress) if on_progress is not None else None
+        if self._log_level is not None:
+            meta = {types.LOG_LEVEL_META_KEY: self._log_level, **(meta or {})}
+
+        if self.modern or task is None:
+            result = await self._guard(
+                self._client.call_tool(
+                    tool,
+                    arguments,
+                    progress_callback=reporting,
+                    meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
+                )
+            )
+        else:
+            params = types.CallToolRequestParams(
+                name=tool,
+                arguments=arguments,
+                task=types.TaskMetadata(**task),
+                _meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
+            )
+            result = await self._guard(
+                self._client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+            )
+        if result.meta and CREATED in result.meta:
+            return decode_task(result.meta[CREATED])
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
+
+    async def call_as_it_comes(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        as_task: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any] | TaskState:
+        """Call a tool for somebody else: the result is passed on whole, whether or not it fits its schema.
+
+        Args:
+            as_task: Legacy only: ask for a task.
+
+        Raises:
+            InputRequired: The tool asks something first (multi round-trip), and nobody here can answer.
+        """
+        if as_task:
+            return await self.call_tool(tool, arguments, task={})
+        raw = await self._in_rounds("tools/call", {"name": tool, "arguments": arguments}, f"Tool {tool!r}", on_progress)
+        return decode_task(raw) if raw.get("resultType") == modern.RESULT_TYPE else raw
+
+    async def _inputs(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip)."""
+        asked = types.InputRequiredResult.model_validate(raw, by_name=False)
+        responses: dict[str, Any] = {}
+        for key, request in (asked.input_requests or {}).items():
+            context = ClientRequestContext(session=self._client.session, request_id=key)
+            said = await self._client.session.dispatch_input_request(context, request)
+            if isinstance(said, types.ErrorData):
+                raise InputRequired(said.message, "", code=said.code)
+            responses[key] = said.model_dump(by_alias=True, mode="json", exclude_none=True)
+        if not responses:
+            await anyio.sleep(STATE_ONLY_PAUSE)
+        again: dict[str, Any] = {"inputResponses": responses} if responses else {}
+        return again if asked.request_state is None else {**again, "requestState": asked.request_state}
+
+    # --- tasks ---
+
+    async def get_task(self, task_id: str) -> TaskState:
+        return decode_task(await self._task_request(legacy.GET, task_id, timeout=ANSWER_TIMEOUT))
+
+    async def list_tasks(self, cursor: str | None) -> tuple[list[TaskState], str | None]:
+        """Legacy only: one page of tasks, and where the next one starts."""
+        request = types.Request[dict[str, Any], str](method=legacy.LIST, params={"cursor": cursor} if cursor else {})
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, request_read_timeout_seconds=ANSWER_TIMEOUT)
+        )
+        states = []
+        for task in raw.get("tasks") or ():
+            with suppress(LabError):  # one that can't be read is asked for by itself
+                states.append(decode_task(task))
+        following = raw.get("nextCursor")
+        return states, following if isinstance(following, str) and following else None
+
+    async def listen(self, task_ids: Collection[str]) -> Stream:
+        """Modern only: have the server tell of these tasks."""
+        stream = await self._listen({"taskIds": list(task_ids)})
+        if not isinstance(stream.acknowledged.result().get("taskIds"), list):
+            stream.close()
+            raise PeerError("the server does not tell of tasks on its streams", code=METHOD_NOT_FOUND)
+        return stream
+
+    async def listen_to_resources(self, uris: Collection[str]) -> Stream:
+        """Modern only: have the server tell of changes of these resources, and of its list."""
+        return await self._listen({"resourceSubscriptions": sorted(uris), "resourcesListChanged": True})
+
+    async def listen_to_lists(self) -> Stream | None:
+        """Have the server tell when its lists change; None where it does so unasked, or never does."""
+        declared = self.capabilities
+        lists = {"tools": declared.tools, "resources": declared.resources, "prompts": declared.prompts}
+        wanted = {f"{name}ListChanged": True for name, each in lists.items() if each is not None and each.list_changed}
+        return await self._listen(wanted) if wanted and self.modern else None
+
+    async def _listen(self, notifications: dict[str, Any]) -> Stream:
+        return await self._streams.open(lambda: self.request(LISTEN, {"notifications": notifications}))
+
+    async def task_result(self, task_id: str) -> dict[str, Any]:
+        """Legacy only: waits until the task ends and returns its result; questions arrive while it waits."""
+        return decode_result(await self._task_request(legacy.RESULT, task_id))
+
+    async def set_variables(self, task_id: str, variables: dict[str, Any]) -> TaskState:
+        """Write variables of a task (extension `run.pmcp/task-variables`).
+
+        Raises:
+            NotOffered: The server has no such extension.
+        """
+        if not self.offers_variables:
+            raise NotOffered(
+                f"Server {self._name!r} lets nobody but its own tools write task variables "
+                f"(it does not offer {VARIABLES_EXTENSION})."
+            )
+        return decode_task(await self._task_request(SET_VARIABLES, task_id, variables=variables))
+
+    async def cancel_task(self, task_id: str, **more: Any) -> None:
+        """Args: more: `result`, with which PMCP's servers and ours end a workflow as completed."""
+        await self._task_request(legacy.CANCEL, task_id, **more)
+
+    async def answer(self, task_id: str, responses: dict[str, dict[str, Any]]) -> None:
+        """Modern only: answer open questions by key."""
+        await self._task_request(modern.UPDATE, task_id, inputResponses=responses)
+
+    async def _task_request(
+        self, method: str, task_id: str, *, timeout: float | None = None, **more: Any
+    ) -> dict[str, Any]:
+        request = _TaskRequest(method=method, params=_TaskParams(task_id=task_id, **more))
+        raw: dict[str, Any] = await self._guard(
+            self._client.session.send_request(request, RAW, request_read_timeout_seconds=timeout)
+        )
+        return raw
+
+    async def _guard(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except MCPError as error:
+            data = error.data if isinstance(error.data, Mapping) else {}
+            if error.code == types.CONNECTION_CLOSED:
+                raise ConnectionClosed(
+                    f"Server {self._name!r} closed the connection.", delivered=not data.get(UNDELIVERED)
+                ) from None
+            if BUSY in data:
+                wish = data.get(RETRY_AFTER)
+                when = "again later" if wish is None else f"again in {wish:g} s"
+                raise ServerBusy(f"Server {self._name!r} answered: {error.message}; try {when}", wish) from None
+            raise PeerError(
+                f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
+            ) from None
+        except InputRequiredRoundsExceededError:
+            raise InputRequired(f"A tool of server {self._name!r} asked {ROUNDS} times; it was given up.", "") from None
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
+            raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None

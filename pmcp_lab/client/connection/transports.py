@@ -1,0 +1,280 @@
+"""How each kind of target is spoken to: the SDK's transports, a stdio server's stderr, and what is read of tasks
+on the way past the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import mcp_types as types
+from mcp.client import Transport
+from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
+from mcp.shared.message import SessionMessage
+
+from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
+from pmcp_lab.client.targets import Command, Url
+from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
+from pmcp_lab.protocol import TaskState, decode_task, legacy, meta, modern
+
+CREATED = "run.pmcp/created-task"
+"""`_meta` key under which a `CallToolResult` carries the task that was created instead of a result."""
+
+ON_TASK: ContextVar[Callable[[str], None] | None] = ContextVar("on_task", default=None)
+"""Called with the task that a request has become, as soon as its progress names one: long before its answer."""
+
+# Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
+# The page of an app is one line of half a megabyte: through a pipe of 64 KB server and kernel take eight turns at it.
+_LAUNCH = (
+    "import ctypes, fcntl, os, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
+    "if os.getppid() != int(sys.argv[1]): sys.exit(1)\n"
+    "try: fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
+    "except OSError: pass\n"
+    "os.execvp(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+class StderrLog:
+    """A server's stderr in a real (unlinked) file: a notebook's `sys.stderr` has no descriptor to give away."""
+
+    def __init__(self) -> None:
+        self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._last = ""
+        # Read from any thread, closed from the connection's.
+        self._lock = threading.Lock()
+
+    def text(self, limit: int = 64_000) -> str:
+        """The last `limit` bytes, without terminal colours."""
+        with self._lock:
+            return self._read(limit)
+
+    def _read(self, limit: int) -> str:
+        if self.file.closed:
+            return self._last[-limit:]
+        size = os.fstat(self.file.fileno()).st_size
+        data = os.pread(self.file.fileno(), limit, max(0, size - limit))
+        return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Give the file back, and keep what it said."""
+        with self._lock:
+            self._last = self._read(64_000)
+            self.file.close()
+
+    def tail(self, lines: int = 12) -> str:
+        return "\n".join(self.text().rstrip().splitlines()[-lines:])
+
+
+def stdio_parameters(command: Command) -> StdioServerParameters:
+    """How to start a command so that it does not outlive this process.
+
+    Raises:
+        ConnectionFailed: No such program or folder.
+    """
+    env = dict(command.env)
+    if command.cwd is not None and not Path(command.cwd).is_dir():
+        raise ConnectionFailed(f"Can't start {command}: the folder {command.cwd!r} does not exist.")
+    path = (get_default_environment() | env).get("PATH")
+    program, *args = command.argv
+    local = Path(command.cwd, program) if command.cwd and os.sep in program else Path(program)
+    if shutil.which(local, path=path) is None:
+        raise ConnectionFailed(f"Can't start {command}: there is no program {program!r} (or it is not executable).")
+    if sys.platform == "linux":
+        args = ["-I", "-S", "-c", _LAUNCH, str(os.getpid()), program, *args]
+        program = sys.executable
+    return StdioServerParameters(command=program, args=args, env=env, cwd=command.cwd, encoding_error_handler="replace")
+
+
+@asynccontextmanager
+async def stdio_transport(command: Command, log: StderrLog) -> AsyncIterator[Any]:
+    async with stdio_client(stdio_parameters(command), errlog=log.file) as streams:
+        yield streams
+
+
+class TaskTransport:
+    """Wraps a transport so that a legacy `{"task": …}` answer passes the SDK's check of `tools/call` results.
+
+    The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
+    marked `isError` because such results are not held against the tool's output schema.
+
+    What the server tells of tasks by itself is taken here too: the SDK's queue for it drops what comes in a
+    burst, as the first word of a stream for a thousand tasks does.
+
+    Args:
+        inner: The transport to wrap.
+        on_end: Called once when the server's side of the stream ends.
+        on_task: Called with every Task the server volunteers, in either generation.
+        streams: Told of the `subscriptions/listen` requests and their acknowledgements.
+    """
+
+    def __init__(
+        self, inner: Transport, on_end: Callable[[], None], on_task: Callable[[TaskState], None], streams: Streams
+    ) -> None:
+        self._inner = inner
+        self._on_end = on_end
+        self._on_task = on_task
+        self._streams = streams
+        self._stack = AsyncExitStack()
+        self._asked: set[types.RequestId] = set()
+        self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
+
+    async def __aenter__(self) -> tuple[_Reader, _Writer]:
+        read, write = await self._stack.enter_async_context(self._inner)
+        return _Reader(read, self._incoming, self._on_end), _Writer(write, self._outgoing)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def _outgoing(self, item: SessionMessage) -> None:
+        message = item.message
+        if not isinstance(message, types.JSONRPCRequest):
+            return
+        if message.method == LISTEN:
+            self._streams.sent(message.id)
+        elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
+            self._asked.add(message.id)
+        if (on_begun := ON_TASK.get()) is not None and (
+            token := progress_token_from_params(message.params)
+        ) is not None:
+            self._on_begun[token] = on_begun
+
+    def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+        if isinstance(item, Exception):
+            return item
+        message = item.message
+        if isinstance(message, types.JSONRPCNotification):
+            self._notified(message.method, message.params or {})
+            return item
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
+            # The SDK's progress token is the id of the request.
+            self._on_begun.pop(message.id, None)
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
+            self._asked.discard(message.id)
+            if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
+                result = {"content": [], "isError": True, "_meta": {CREATED: message.result}}
+                item.message = message.model_copy(update={"result": result})
+        return item
+
+    def _notified(self, method: str, params: Mapping[str, Any]) -> None:
+        if method == ACKNOWLEDGED:
+            self._streams.came(params)
+        elif method in (legacy.STATUS, modern.CHANGED):
+            with suppress(LabError):  # a malformed notification says nothing; a poll tells
+                self._on_task(decode_task(params))
+        elif method == "notifications/progress" and self._on_begun:
+            self._named(params.get("progressToken"), params.get("_meta"))
+
+    def _named(self, token: object, about: object) -> None:
+        related = about.get(meta.RELATED_TASK) if isinstance(about, Mapping) else None
+        task_id = related.get("taskId") if isinstance(related, Mapping) else None
+        if isinstance(task_id, str) and isinstance(token, str | int) and token in self._on_begun:
+            self._on_begun.pop(token)(task_id)
+
+
+class _Stream:
+    """One end of a transport, passed through."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> bool | None:
+        return await self._inner.__aexit__(*exc)  # type: ignore[no-any-return]
+
+
+class _Reader(_Stream):
+    def __init__(
+        self, inner: Any, change: Callable[[SessionMessage | Exception], Any], on_end: Callable[[], None]
+    ) -> None:
+        super().__init__(inner)
+        self._change = change
+        self._on_end = on_end
+
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._inner, "last_context", None)
+
+    async def receive(self) -> SessionMessage | Exception:
+        return self._change(await self._inner.receive())  # type: ignore[no-any-return]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item = await self._inner.__anext__()
+        except StopAsyncIteration:
+            self._on_end()
+            raise
+        return self._change(item)  # type: ignore[no-any-return]
+
+
+class _Writer(_Stream):
+    def __init__(self, inner: Any, see: Callable[[SessionMessage], None]) -> None:
+        super().__init__(inner)
+        self._see = see
+
+    async def send(self, item: SessionMessage) -> None:
+        self._see(item)
+        await self._inner.send(item)
+
+
+@asynccontextmanager
+async def http_transport(target: Url, on_loss: Callable[[str], bool]) -> AsyncIterator[Any]:
+    from mcp.client.streamable_http import streamable_http_client
+
+    from pmcp_lab.client.connection.http import HttpClient
+
+    async with (
+        HttpClient(target, on_loss) as http,
+        streamable_http_client(target.url, http_client=http) as streams,
+    ):
+        yield streams
+
+
+@asynccontextmanager
+async def local_transport(server: Any) -> AsyncIterator[Any]:
+    """A server object of this process over memory streams, which carry both generations."""
+    from mcp.server import Server
+    from mcp.server.mcpserver import MCPServer
+    from mcp.shared.memory import create_client_server_memory_streams
+
+    if isinstance(server, MCPServer):
+        try:
+            manager = server.session_manager
+        except RuntimeError:
+            server.streamable_http_app()
+            manager = server.session_manager
+        server = manager.app
+    if not isinstance(server, Server):
+        raise InvalidArguments(f"a {type(server).__name__} is no MCP server")
+    async with create_client_server_memory_streams() as (ours, theirs):
+        options = server.create_initialization_options()
+        serving = asyncio.create_task(server.run(*theirs, options))
+        try:
+            yield ours
+        finally:
+            await ours[1].aclose()
+            _, running = await asyncio.wait([serving], timeout=2.0)
+            for task in running:
+                task.cancel()

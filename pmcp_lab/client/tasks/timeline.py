@@ -1,0 +1,167 @@
+"""A picture of what ran when: a `TaskSet` as an SVG Gantt chart that needs nothing to be shown."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pmcp_lab.client.tasks.call import now_ms
+from pmcp_lab.client.tasks.history import Moment
+from pmcp_lab.client.tasks.set_row import SetRow
+from pmcp_lab.client.tasks.task import Task
+from pmcp_lab.errors import InvalidArguments
+
+COLOURS = {
+    "completed": "#1a7f4b",
+    "failed": "#c4320a",
+    "cancelled": "#7a7a7a",
+    "unknown": "#8250a8",
+    "working": "#2f6fd0",
+    "input_required": "#e0a100",
+}
+"""Told apart also by those who don't see all colours: their lightness differs, and the legend counts them."""
+READABLE = 40
+"""Lanes that still can be told apart."""
+WIDTH, LEFT, TOP, BOTTOM = 800, 90, 34, 30
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stretch of time on a lane, in seconds from the start of the first."""
+
+    lane: int
+    start: float
+    end: float
+    status: str
+
+
+class Timeline:
+    """The chart. A notebook shows it as a picture; `save` writes it to a file.
+
+    Args:
+        lanes: What the lanes are called, from the top.
+    """
+
+    def __init__(self, title: str, lanes: list[str], bars: list[Bar], counts: dict[str, int]) -> None:
+        self.title = title
+        self.lanes = lanes
+        self.bars = bars
+        self.counts = counts
+
+    @classmethod
+    def of(
+        cls, title: str, many: Sequence[SetRow], counts: Mapping[str, int], by: Literal["task", "slot"] | None = None
+    ) -> Timeline:
+        """See `TaskSet.timeline`."""
+        if by not in ("task", "slot", None):
+            raise InvalidArguments(f"by must be 'task' or 'slot', not {by!r}")
+        # What was cancelled before its turn never ran.
+        rows = [
+            row
+            for row in many
+            if not row.task.queued and row.task.moments and (row.task.id or row.task.local or not row.task.cancelled())
+        ]
+        per_task = by == "task" or (by is None and len(rows) <= READABLE)
+        begin = min((row.task.started for row in rows), default=0)
+        bars = []
+        for place, row in enumerate(rows):
+            lane = place if per_task else row.lane
+            bars += [
+                Bar(lane, max(0, start - begin) / 1000, max(0, end - begin) / 1000, status)
+                for start, end, status in _stretches(row.task, row.status)
+            ]
+        names = [str(row.name) for row in rows]
+        if not per_task:
+            names = [f"slot {number + 1}" for number in range(max((bar.lane for bar in bars), default=-1) + 1)]
+        counts = {status: count for status, count in counts.items() if status in COLOURS}
+        return cls(title, names, bars, counts)
+
+    @property
+    def seconds(self) -> float:
+        """From the first start to the last end."""
+        return max((bar.end for bar in self.bars), default=0.0)
+
+    def save(self, path: Any) -> None:
+        """Write the SVG to a file."""
+        from pathlib import Path
+
+        Path(path).write_text(self._repr_svg_(), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"<Timeline of {self.title}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"text/plain": repr(self), "image/svg+xml": self._repr_svg_()}
+
+    def _repr_svg_(self) -> str:
+        pitch = max(3.0, min(16.0, 640 / max(1, len(self.lanes))))
+        bottom = TOP + pitch * max(1, len(self.lanes))
+        height = bottom + BOTTOM
+        ticks = _ticks(self.seconds)
+        scale = (WIDTH - LEFT - 16) / max(self.seconds, ticks[-1], 1e-9)
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
+            f'role="img" aria-label="{html.escape(self.title, quote=True)}" '
+            'font-family="system-ui, sans-serif" font-size="11">',
+            # A ground of its own: as an image it knows nothing of the page's theme.
+            '<rect width="100%" height="100%" rx="6" fill="#ffffff"/>',
+            *self._legend(),
+        ]
+        for tick in ticks:
+            x = LEFT + tick * scale
+            parts.append(f'<path d="M{x:.1f} {TOP}V{bottom:.1f}" stroke="#d8dee4"/>')
+            parts.append(
+                f'<text x="{x:.1f}" y="{bottom + 16:.1f}" text-anchor="middle" fill="#424a53">{tick:g} s</text>'
+            )
+        step = math.ceil(11 / pitch)
+        for place, name in enumerate(self.lanes):
+            if place % step == 0:
+                shown = html.escape(name if len(name) <= 12 else name[:11] + "…")
+                y = TOP + pitch * (place + 0.5) + 4
+                parts.append(f'<text x="{LEFT - 6}" y="{y:.1f}" text-anchor="end" fill="#424a53">{shown}</text>')
+        # One path per colour: a thousand bars are 40 kB so, and 150 kB as rectangles.
+        for status, colour in COLOURS.items():
+            drawn = "".join(_rectangle(bar, pitch, scale) for bar in self.bars if bar.status == status)
+            if drawn:
+                parts.append(f'<path fill="{colour}" d="{drawn}"/>')
+        return "".join([*parts, "</svg>"])
+
+    def _legend(self) -> Iterator[str]:
+        x = LEFT
+        for status, count in self.counts.items():
+            label = f"{count} {status.replace('_', ' ')}"
+            yield f'<rect x="{x}" y="11" width="10" height="10" rx="2" fill="{COLOURS[status]}"/>'
+            yield f'<text x="{x + 15}" y="20" fill="#1f2328">{label}</text>'
+            x += 30 + 6 * len(label)
+
+
+def _rectangle(bar: Bar, pitch: float, scale: float) -> str:
+    width = max(1.0, (bar.end - bar.start) * scale - 0.8)
+    gap = min(2.0, pitch / 4)
+    x, y = LEFT + bar.start * scale, TOP + bar.lane * pitch + gap / 2
+    return f"M{x:.1f} {y:.1f}h{width:.1f}v{pitch - gap:.1f}h-{width:.1f}z"
+
+
+def _stretches(task: Task, status: str) -> Iterator[tuple[int, int, str]]:
+    """When it waited for an answer, and when it did not, in ms: what it came to colours the rest."""
+    end = task.ended or now_ms()
+    since, asking = task.started, False
+    for moment in [*task.moments, Moment(end, status, None)]:
+        asks = moment.status == "input_required" and moment.time < end
+        if asks != asking or moment.time >= end:
+            if moment.time > since or moment.time >= end:
+                yield since, min(moment.time, end), "input_required" if asking else status
+            since, asking = moment.time, asks
+        if moment.time >= end:
+            return
+
+
+def _ticks(seconds: float) -> list[float]:
+    """Four to eight round numbers from 0 to the end."""
+    rough = max(seconds, 0.05) / 6
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [round(step * number, 6) for number in range(int(seconds / step + 1e-9) + 1)]
