@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds for each document."""
 
 
@@ -14,7 +14,7 @@ def authorization(url: str, token: str | None) -> dict[str, str]:
     import httpx2
     from mcp.client.auth.utils import build_protected_resource_metadata_discovery_urls
 
-    with httpx2.Client(timeout=_PATIENCE, follow_redirects=True) as client:
+    with httpx2.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
         for address in build_protected_resource_metadata_discovery_urls(None, url):
             resource = _fetch(client, address)
             servers = resource.get("authorization_servers")

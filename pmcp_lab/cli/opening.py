@@ -40,8 +40,8 @@ def duration(text: str | float) -> float:
 
 def _patience(text: str | float) -> float:
     given = duration(text)
-    if given < _SHORTEST_PATIENCE:
-        raise typer.BadParameter(f"it is at least {_SHORTEST_PATIENCE} seconds, not {text}")
+    if given < _SHORTEST_TIMEOUT:
+        raise typer.BadParameter(f"it is at least {_SHORTEST_TIMEOUT} seconds, not {text}")
     return given
 
 
@@ -52,7 +52,7 @@ Patience = Annotated[
     ),
 ]
 
-_SHORTEST_PATIENCE = 0.1
+_SHORTEST_TIMEOUT = 0.1
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?")
 _USUAL = ("server", "mcp", "app", "build")
 """What a module that is named alone calls its server."""

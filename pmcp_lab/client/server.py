@@ -48,6 +48,7 @@ class Server(Primitives):
 
     @property
     def closed(self) -> bool:
+        """Whether it was closed, or lost for good."""
         return self.status == "closed"
 
     @property
@@ -247,7 +248,7 @@ class Server(Primitives):
         *,
         bridge: Literal["kernel", "direct"] = "kernel",
         **named: Any,
-    ) -> Any:
+    ) -> views.AppWidget:
         """Call a tool and show its MCP App. Returns the widget.
 
         Args:
@@ -283,7 +284,7 @@ class Server(Primitives):
         except ValueError as error:
             raise InvalidArguments(str(error)) from None
 
-    def open_app(self, tool: str) -> Any:
+    def open_app(self, tool: str) -> views.AppWidget:
         """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""
         return views.required().app(self, tool, None, bridge="kernel")
 

@@ -5,11 +5,65 @@ It stands below everything that is shown, and so knows nothing of it: servers, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
 from pmcp_lab.errors import LabError
+
+
+class AppWidget(Protocol):
+    """An MCP App in a cell, as `Server.app` returns it; `pmcp_lab.notebook.AppView` says all of it."""
+
+    bridge: Literal["kernel", "direct"]
+
+    @property
+    def arguments(self) -> dict[str, Any] | None: ...
+
+    @property
+    def calls(self) -> Any:
+        """What the app asked of the server, oldest first; `calls.df` is a table of it."""
+
+    @property
+    def events(self) -> Any:
+        """What it reported, oldest first."""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What it wanted to be said in the conversation."""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What it last wanted a model to know."""
+
+    @property
+    def app_tools(self) -> Any:
+        """The tools that it offers."""
+
+    @property
+    def asking(self) -> Sequence[Any]:
+        """Its calls that ask their user something."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def partial(self, **arguments: Any) -> None:
+        """Show it arguments that are still coming."""
+
+    def run(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """Call its tool, where it was opened without a call."""
+
+    def display(self, mode: Literal["inline", "fullscreen", "pip"]) -> None: ...
+
+    def reload(self) -> None:
+        """Read it again, and show what it is now."""
+
+    def on_message(self, callback: Callable[[dict[str, Any]], object] | None) -> None: ...
+
+    def on_context(self, callback: Callable[[dict[str, Any]], object] | None) -> None: ...
+
+    def close(self) -> None:
+        """Tell it that it ends, and show that it did."""
 
 
 class Views(Protocol):
@@ -24,7 +78,7 @@ class Views(Protocol):
 
     def app(
         self, server: Any, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
-    ) -> Any:
+    ) -> AppWidget:
         """The widget that shows the app of a `Server`'s tool; without arguments, before the tool is called."""
 
     def form(self, tool: Any, values: Mapping[str, Any]) -> Any:

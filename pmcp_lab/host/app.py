@@ -68,8 +68,8 @@ class HostedApp(LiveModel):
     """The host that is played."""
     calling: concurrent.futures.Future[dict[str, Any]] | None = None
     """The last call of its tool."""
-    told: concurrent.futures.Future[None] | None = None
-    """Done when the views were told what became of it."""
+    delivered: concurrent.futures.Future[None] | None = None
+    """Done when the views have what became of it."""
     attend: Callable[[Task], object] | None = None
     """Puts what a call of the app asks to a person; None where nobody can be asked."""
 
@@ -88,7 +88,7 @@ class HostedApp(LiveModel):
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
-        self._news = False
+        self._stale = False
         super().__init__(  # type: ignore[call-arg]  # the model's, which comes next
             _call={
                 "tool": None if tool is None else dict(tool.raw),
@@ -159,13 +159,13 @@ class HostedApp(LiveModel):
 
     def _changed(self) -> None:
         """The server says that it changed. News of one save come in twos and threes: one look is enough for them."""
-        self._news = True
+        self._stale = True
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:
-        while self._news:
-            self._news = False
+        while self._stale:
+            self._stale = False
             try:
                 await self._reload()
             except LabError as error:
@@ -242,8 +242,8 @@ class HostedApp(LiveModel):
         """`_call` of a call that is made now."""
         self.tool, self.arguments = tool, arguments
         self._number += 1
-        told = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
-        return {**told, "result": None, "error": None, "cancelled": None}
+        made = {"tool": dict(tool.raw), "arguments": arguments, "number": self._number}
+        return {**made, "result": None, "error": None, "cancelled": None}
 
     def call(self, tool: Tool | None, arguments: dict[str, Any]) -> None:
         """Call a tool whose app this is, and hand the app its arguments and result; after others, they replace theirs.
@@ -260,21 +260,21 @@ class HostedApp(LiveModel):
 
     def follow(self, calling: concurrent.futures.Future[dict[str, Any]]) -> None:
         """Hand the app the result of its tool when it is there, unless it was called again since."""
-        told: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self.calling, self.told = calling, told
+        delivered: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.calling, self.delivered = calling, delivered
         number = self._number
 
         def settled(_: object) -> None:
             if number != self._number:
-                told.cancel()
+                delivered.cancel()
             elif calling.cancelled():
                 self.settle(error="the call was cancelled")
             elif (error := calling.exception()) is not None:
                 self.settle(error=error.message if isinstance(error, LabError) else str(error))
             else:
                 self.settle(result=calling.result())
-            if not told.cancelled():
-                told.set_result(None)
+            if not delivered.cancelled():
+                delivered.set_result(None)
 
         calling.add_done_callback(settled)
 

@@ -13,7 +13,7 @@ from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.live import LiveWidget
 
-BATCH_PATIENCE = 60.0
+BATCH_TIMEOUT = 60.0
 """Seconds for the result where nobody looks on, so that it is in what is saved."""
 
 
@@ -72,8 +72,8 @@ class AppView(HostedApp, LiveWidget):
         data, metadata = bundled
         if in_batch():
             data = {kind: shown for kind, shown in data.items() if kind != WIDGET}
-            if self.told is not None:
-                concurrent.futures.wait([self.told], timeout=BATCH_PATIENCE)
+            if self.delivered is not None:
+                concurrent.futures.wait([self.delivered], timeout=BATCH_TIMEOUT)
         return {
             **data,
             "text/plain": repr(self),

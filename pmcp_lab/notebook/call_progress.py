@@ -18,7 +18,7 @@ from IPython.display import display
 
 from pmcp_lab.client import Task
 
-PATIENCE = 0.5
+SHOWN_AFTER = 0.5
 """Seconds a call may take before anything is shown."""
 PAUSE = 0.1
 """Seconds between two changes."""
@@ -54,7 +54,7 @@ class CallProgress:
         """On the background thread."""
         if not self._due:
             self._due = True
-            wait = max(PAUSE, self._began + PATIENCE - time.monotonic())
+            wait = max(PAUSE, self._began + SHOWN_AFTER - time.monotonic())
             asyncio.get_running_loop().call_later(wait, self._origin.copy().run, self._show)
 
     def _show(self) -> None:

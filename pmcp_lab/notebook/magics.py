@@ -29,9 +29,9 @@ from pmcp_lab.client import (
     connected,
     read_config,
     servers,
+    views,
 )
 from pmcp_lab.errors import InvalidArguments, nearest
-from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.arguments import read_arguments, read_texts, split_words, unquote
 from pmcp_lab.notebook.bodies import FORMATS, read_body, read_rows_file
 from pmcp_lab.notebook.listing import EntryList, ServerList
@@ -307,10 +307,9 @@ class McpMagics(Magics):
     def _attach(self, options: argparse.Namespace) -> Task:
         return connected(options.server).attach(unquote(options.task))
 
-    def _app(self, options: argparse.Namespace) -> AppView:
+    def _app(self, options: argparse.Namespace) -> views.AppWidget:
         target = connected(options.server)
-        view: AppView = target.app(options.tool, self._arguments(target, options))
-        return view
+        return target.app(options.tool, self._arguments(target, options))
 
     def _log(self, options: argparse.Namespace) -> Any:
         found, words = self._and_words(options)

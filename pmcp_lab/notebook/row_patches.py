@@ -12,24 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pmcp_lab.client import Task, call_of
-from pmcp_lab.notebook.rows import error_line
+from pmcp_lab.notebook.rows import FIELDS, read_fields
 
-FIELDS = (
-    "server",
-    "tool",
-    "set",
-    "taskId",
-    "status",
-    "message",
-    "progress",
-    "started",
-    "ended",
-    "ttl",
-    "trouble",
-    "error",
-    "result",
-    "questions",
-)
 REPETITIVE = frozenset({"server", "tool", "set", "status"})
 """Fields with few different values: sent as codes into a list of words."""
 BRIEF = 80
@@ -38,8 +22,6 @@ PREVIEW = 160
 """Characters of a message or result that a row shows."""
 SAFE = 2**53
 """Whole numbers beyond this lose digits in a browser."""
-
-LIVE = frozenset({"working", "input_required"})
 
 Known = tuple[tuple[Any, ...], dict[str, Any]]
 _NOTHING: Known = ((None,) * len(FIELDS), {})
@@ -90,32 +72,7 @@ class Sheet:
 
 def read(task: Task) -> Known:
     """A row's fields as they are now, and the task's variables."""
-    error = result = None
-    status = task.status
-    if status not in LIVE:
-        error = error_line(task)
-        if error is None and (outcome := task.outcome) is not None:
-            result = outcome.preview(PREVIEW)
-    progress, message = task.progress, task.message
-    return (
-        (
-            task.server,
-            task.tool,
-            call_of(task).set_name,
-            task.id,
-            status,
-            message if message is None or len(message) <= PREVIEW else message[: PREVIEW - 1] + "…",
-            None if progress is None else round(progress, 4),
-            task.started,
-            task.ended,
-            call_of(task).ttl_ms,
-            task.trouble,
-            error,
-            result,
-            tuple((question.key, question.message) for question in task.questions) or None,
-        ),
-        dict(call_of(task).variables),
-    )
+    return read_fields(task, message=PREVIEW, result=PREVIEW), dict(call_of(task).variables)
 
 
 def _encode(numbers: list[int], changes: list[tuple[Known, Known]]) -> dict[str, Any]:

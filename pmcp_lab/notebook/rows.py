@@ -11,6 +11,26 @@ from typing import Any
 from pmcp_lab.client import Moment, Task, call_of
 from pmcp_lab.errors import LabError, ToolError
 
+FIELDS = (
+    "server",
+    "tool",
+    "set",
+    "taskId",
+    "status",
+    "message",
+    "progress",
+    "started",
+    "ended",
+    "ttl",
+    "trouble",
+    "error",
+    "result",
+    "questions",
+)
+LIVE = frozenset({"working", "input_required"})
+MESSAGE_LIMIT = 2_000
+RESULT_LIMIT = 400
+"""Characters of a message, and of a result, that a card shows."""
 VARIABLE_LIMIT = 2_000
 """Characters of one variable that are sent to a view; more is cut."""
 STATIC_LIMIT = 200
@@ -33,25 +53,47 @@ def error_line(task: Task) -> str | None:
     return text.removeprefix(f"{task.server}.{task.tool} failed: ").partition("\n")[0]
 
 
+def read_fields(task: Task, *, message: int = NOTE_LIMIT, result: int) -> tuple[Any, ...]:
+    """What a view knows of a task besides its variables, in the order of `FIELDS`: of the card and of a row alike.
+
+    Args:
+        message, result: Characters at most.
+    """
+    call, status = call_of(task), task.status
+    error = shown = None
+    if status not in LIVE:
+        error = error_line(task)
+        if error is None and (outcome := call.outcome) is not None:
+            shown = outcome.preview(result)
+    said, progress = task.message, call.progress
+    return (
+        call.server,
+        call.tool,
+        call.set_name,
+        call.id,
+        status,
+        said if said is None or len(said) <= message else said[: message - 1] + "…",
+        None if progress is None else round(progress, 4),
+        call.started,
+        call.ended,
+        call.ttl_ms,
+        call.trouble,
+        error,
+        shown,
+        tuple((question.key, question.message) for question in call.questions.values()) or None,
+    )
+
+
 def row(task: Task) -> dict[str, Any]:
-    outcome = task.outcome
+    """A task as a card shows it (`Row`)."""
+    known = dict(zip(FIELDS, read_fields(task, message=MESSAGE_LIMIT, result=RESULT_LIMIT), strict=True))
     return {
         "key": call_of(task).key,
-        "server": task.server,
-        "tool": task.tool,
-        "taskId": task.id or "",
-        "status": task.status,
-        "message": task.message,
-        "progress": task.progress,
-        "variables": variables(task),
-        "started": task.started,
         "updated": task.updated,
-        "ended": task.ended,
-        "ttl": call_of(task).ttl_ms,
-        "trouble": task.trouble,
-        "error": error_line(task),
-        "result": outcome.preview(400) if outcome is not None else None,
-        "questions": [{"key": q.key, "message": q.message} for q in task.questions],
+        "variables": variables(task),
+        **known,
+        "taskId": known["taskId"] or "",
+        "questions": [{"key": key, "message": message} for key, message in known["questions"] or ()],
     }
 
 

@@ -13,11 +13,8 @@ import traitlets as t
 from pmcp_lab.client import Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
-from pmcp_lab.notebook.rows import moments, row, static_table
+from pmcp_lab.notebook.rows import moments, raw_text, row, static_table
 from pmcp_lab.notebook.task_views import TaskWidget
-
-RAW_LIMIT = 200_000
-"""Characters of raw JSON that are sent to a view; more is cut."""
 
 
 class CardWidget(TaskWidget):
@@ -77,7 +74,7 @@ class CardWidget(TaskWidget):
             if asked is not None:
                 asyncio.get_running_loop().create_task(self._answer(asked, view, content))
         elif kind == "raw" and task is not None:
-            self.post({"kind": "raw", "to": view, "text": raw_json(task)})
+            self.post({"kind": "raw", "to": view, "text": raw_text(task)})
         else:
             super().receive(kind, view, content)
 
@@ -133,26 +130,6 @@ def form_of(question: Question) -> dict[str, Any]:
             "fields": [],
         }
     return {"key": question.key, "message": question.message, "url": None, "fields": fields(question.schema)}
-
-
-def raw_json(task: Task) -> str:
-    """The task and its result as the server sees them, for a person."""
-    outcome, failure = task.outcome, task.failure
-    told = {
-        "tool": task.tool,
-        "arguments": task.arguments,
-        "taskId": task.id,
-        "status": task.status,
-        "statusMessage": task.message,
-        "ttl": call_of(task).ttl_ms,
-        "variables": task.variables,
-        "questions": [{"message": each.message, "requestedSchema": each.schema} for each in task.questions],
-        "result": outcome.raw if outcome is not None else getattr(failure, "result", None),
-        "error": str(failure) if failure is not None else None,
-    }
-    shown = {key: value for key, value in told.items() if value not in (None, [], {})}
-    text = json.dumps(shown, indent=2, ensure_ascii=False, default=str)
-    return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + "\n… (cut)"
 
 
 def static_card(task: Task) -> str:

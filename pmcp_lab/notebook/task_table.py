@@ -101,7 +101,7 @@ class TaskTable(TaskWidget):
         self._moved: dict[int, Task] = {}
         self._views: dict[str, bool] | None = None
         self._open: set[int] = set()
-        self._told: dict[int, int] = {}
+        self._moments_sent: dict[int, int] = {}
         self._fresh: set[int] = set()
         self._cards: dict[int, Any] = {}
         self._preferring: set[Any] = set()
@@ -211,7 +211,10 @@ class TaskTable(TaskWidget):
         return {
             "total": len(self._tasks),
             "patch": self._sheet.whole(0, first) if first else None,
-            "details": [self._detail(place, 0, self._told[place]) for place in sorted(self._open & self._told.keys())],
+            "details": [
+                self._detail(place, 0, self._moments_sent[place])
+                for place in sorted(self._open & self._moments_sent.keys())
+            ],
             **({"title": f"Tasks of {self._server.name}"} if self._server else {}),
         }
 
@@ -377,14 +380,14 @@ class TaskTable(TaskWidget):
             now_open = {place for place in self._expanded if 0 <= place < len(self._tasks)}
             self._fresh |= now_open - self._open
             for place in self._open - now_open:
-                self._told.pop(place, None)
+                self._moments_sent.pop(place, None)
             self._open = now_open
         self._wake()
 
     def _tell(self, place: int) -> dict[str, Any]:
         """What an expanded row has to say that its views were not told yet."""
-        begin, end = self._told.get(place, 0), len(self._tasks[place].moments)
-        self._told[place] = end
+        begin, end = self._moments_sent.get(place, 0), len(self._tasks[place].moments)
+        self._moments_sent[place] = end
         return self._detail(place, begin, end)
 
     def _detail(self, place: int, begin: int, end: int) -> dict[str, Any]:

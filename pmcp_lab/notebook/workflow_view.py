@@ -48,7 +48,7 @@ class WorkflowView(CardWidget):
 
     def state(self) -> dict[str, Any]:
         questions = self.forms([question for task in self.asking() for question in task.questions])
-        return {"workflow": self._told(), "questions": questions}
+        return {"workflow": self._workflow(), "questions": questions}
 
     def delta(self, _changed: list[Any]) -> dict[str, Any]:
         if self.run.done() and not self._ended:
@@ -56,7 +56,7 @@ class WorkflowView(CardWidget):
             self.restate()
         return self.state()
 
-    def _told(self) -> dict[str, Any]:
+    def _workflow(self) -> dict[str, Any]:
         run = self.run
         pause, task = run.pause, run.task
         return {

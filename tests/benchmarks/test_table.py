@@ -18,7 +18,7 @@ import pmcp_lab as lab
 from pmcp_lab.client import Task
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.notebook import TaskTable
-from pmcp_lab.notebook.sheet import Sheet
+from pmcp_lab.notebook.row_patches import Sheet
 from tests.benchmarks.synthetic import make, observe
 from tests.browser.bare.conftest import api_hits, bare, site, static  # noqa: F401 - fixtures
 from tests.browser.bare.test_bare_table import OPEN

@@ -17,7 +17,7 @@ from pmcp_lab.client.tasks.poller import (
     FLOOR,
     IN_FLIGHT,
     JITTER,
-    TOLD,
+    NOTIFIED,
     Listed,
     Poller,
     interval,
@@ -244,7 +244,7 @@ class TestTold:
                     await asyncio.sleep(0.1)
                     server.watcher.heard("told", 1.0)
                 assert server.times("get", "told") == []
-                await asyncio.sleep(TOLD * (1 + JITTER))
+                await asyncio.sleep(NOTIFIED * (1 + JITTER))
             return server
 
         server = run(main())

@@ -14,13 +14,13 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError as MCPToolError
 from mcp.server.mcpserver.resources import TextResource
-from pmcp_lab.notebook.sheet import brief
 from traitlets import TraitError
 
 import pmcp_lab as lab
 from pmcp_lab.client import call_of
 from pmcp_lab.errors import AppError
 from pmcp_lab.notebook import AppView, TaskCard, TaskTable
+from pmcp_lab.notebook.row_patches import brief
 from pmcp_lab.notebook.tool_form import spelled
 from tests.unit.front_end import Comm, FrontEnd, until
 
@@ -346,9 +346,9 @@ class TestCard:
         run.result(10)
         page.send(kind="raw", view="v1")
         (raw,) = page.wait("raw")
-        told = json.loads(raw["text"])
-        assert (raw["to"], told["status"], told["taskId"]) == ("v1", "completed", run.id)
-        assert told["result"]["structuredContent"]["epochs"] == 1
+        known = json.loads(raw["text"])
+        assert (raw["to"], known["task"]["status"], known["task"]["taskId"]) == ("v1", "completed", run.id)
+        assert known["result"]["structuredContent"]["epochs"] == 1
 
     def test_without_a_front_end_it_shows_its_last_state_escaped(self, demo: lab.Server) -> None:
         run = demo.task("publish", model="<script>alert(1)</script>")
@@ -376,7 +376,7 @@ class TestToolForm:
         assert page.wait("filled", 2)[1]["problems"] == {}
         until(lambda: page.of("delta") and page.of("delta")[-1]["row"]["status"] == "completed")
         first, (state,) = form.task, page.of("state")
-        assert state["state"]["row"]["key"] == first.key
+        assert state["state"]["row"]["key"] == call_of(first).key
         page.send(kind="run", view="v1", content={"epochs": 1, "seconds": 0.05})
         until(lambda: len(page.of("state")) == 2)
         assert call_of(form.task).number > call_of(first).number

@@ -239,7 +239,7 @@ class AuthorizedClient(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
         except (OAuthFlowError, SignInFailed) as error:
-            return _refused(request, self._told(error))
+            return _refused(request, self._explained(error))
         challenged = response.status_code == 401 or "www-authenticate" in response.headers
         if response.status_code not in (401, 403) or not challenged or request.method != "POST":
             return response
@@ -247,7 +247,7 @@ class AuthorizedClient(httpx2.AsyncClient):
         await response.aclose()
         return _refused(request, self._refusal(response.status_code, detail[:200]))
 
-    def _told(self, error: Exception) -> str:
+    def _explained(self, error: Exception) -> str:
         if isinstance(error, LabError):
             return error.message
         text = f"Can't sign in at {self._target}: {self._target.scrubbed(str(error))}"

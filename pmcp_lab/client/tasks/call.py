@@ -276,7 +276,7 @@ class Call:
         """Set what waiting for the result raises."""
         self._end(lambda: self.result.set_exception(error))
 
-    def fail_as_told(self, error: Mapping[str, Any] | None) -> None:
+    def fail_with(self, error: Mapping[str, Any] | None) -> None:
         """It ended `failed` without a result.
 
         Args:

@@ -151,7 +151,7 @@ class Follower(Attendant):
             case TaskStatus.COMPLETED | TaskStatus.FAILED if state.result is not None:
                 call.finish(state.result)
             case TaskStatus.FAILED if state.error is not None:
-                call.fail_as_told(state.error)
+                call.fail_with(state.error)
             case TaskStatus.COMPLETED | TaskStatus.FAILED if not self._modern:
                 self._fetch(call, state.task_id)
             case TaskStatus.INPUT_REQUIRED if not self._modern:
@@ -231,7 +231,7 @@ class Follower(Attendant):
         self._take(call, state)
         if state.status.terminal and self._modern and not call.done():
             # completed without a result, failed without an error: nothing more will come
-            call.fail_as_told(None)
+            call.fail_with(None)
         return _until_next(state)
 
     async def list(self, cursor: str | None) -> Listed:
@@ -255,7 +255,7 @@ class Follower(Attendant):
         """The server does not know the task."""
         if task_id not in self._doubted:
             call.trouble = "the server does not know this task any more"
-            call.fail_as_told({"message": error.message})
+            call.fail_with({"message": error.message})
             return
         call.trouble = f"{self._connection.brief_loss} It is back, but does not know this task any more."
         call.fail(
@@ -314,7 +314,7 @@ class Follower(Attendant):
         elif failure is None and call.reported is TaskStatus.COMPLETED:
             call.finish({"content": [], **raw})
         else:
-            call.fail_as_told(failure)
+            call.fail_with(failure)
 
     # --- what the server sends by itself ---
 

@@ -24,7 +24,7 @@ DEFAULT = 1.0
 JITTER = 0.2
 """A poll comes up to this fraction of its interval late, so that tasks started together drift apart."""
 IN_FLIGHT = 16
-TOLD = 5
+NOTIFIED = 5
 """A task that its server tells of unasked is polled this many times less often: those notifications are optional."""
 FAIRNESS = 4
 """Of this many polls one goes to whoever waits longest, seen or not."""
@@ -135,7 +135,7 @@ class Poller:
         self._covering: dict[str, Stream] = {}
         self._streams: dict[Stream, int] = {}
         """How many watched tasks each open stream tells of."""
-        self._told = 0.0
+        self._last_heard = 0.0
         self._listening = self._running and self._asks.listens
         self._failures = 0
         self._declined: set[str] = set()
@@ -166,13 +166,13 @@ class Poller:
         """The server told of a task unasked, which is asked for again in `after` seconds, or never if None."""
         if task_id not in self._watched:
             return
-        self._told = _now()
+        self._last_heard = _now()
         if after is not None:
             self._watched[task_id] = after
         if after is None or self._covers(task_id):
             self._unplan(task_id)
         elif task_id not in self._busy:
-            self._plan(task_id, after * TOLD)
+            self._plan(task_id, after * NOTIFIED)
 
     def forget(self, task_id: str) -> None:
         """Never ask for a task again."""
@@ -273,8 +273,8 @@ class Poller:
                 return due
             else:
                 heapq.heappop(self._heap)
-                if self._covers(task_id) and now < min(plan.until, self._told + QUIET):
-                    heapq.heappush(self._heap, (self._told + QUIET, ticket, task_id))
+                if self._covers(task_id) and now < min(plan.until, self._last_heard + QUIET):
+                    heapq.heappush(self._heap, (self._last_heard + QUIET, ticket, task_id))
                 else:
                     self._ready[task_id] = None
         return None
@@ -424,7 +424,7 @@ class Poller:
 
     def _take_up(self, stream: Stream, wanted: Collection[str]) -> None:
         """Hear a stream that was acknowledged; only then do those end that it takes over from."""
-        self._told = _now()
+        self._last_heard = _now()
         self._streams[stream] = 1  # its own, so that it does not end before all are counted
         honoured = set(stream.honoured)
         for task_id in wanted:

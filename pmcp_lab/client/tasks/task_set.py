@@ -157,6 +157,7 @@ class TaskSet(Sequence[Task]):
         return True
 
     def done(self) -> bool:
+        """Whether all have ended, in whatever way."""
         return all(task.done() for task in self._tasks)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Task]:

@@ -120,6 +120,7 @@ class WorkflowRun:
 
     @property
     def steps(self) -> tuple[StepState, ...]:
+        """Its steps as they were last seen, in their order."""
         return self._state.steps if self._state else ()
 
     @property
