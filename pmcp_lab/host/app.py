@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import itertools
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +22,8 @@ from pmcp_lab.host.model import LiveModel, built, now
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
 from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app
+from pmcp_lab.host.started_views import StartedViews
+from pmcp_lab.host.storage import store, stored
 from pmcp_lab.host.tools import AppTools
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
@@ -34,12 +34,6 @@ LOOK_AGAIN = 1.0
 """Seconds until what was shown from memory is read again."""
 CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
 """Bundles that a view may ask for, and whether a stylesheet comes with each."""
-STORED_BYTES = 2 * 1024 * 1024
-"""How much an app may keep, as JSON; its imitation of `localStorage` ends at half of it."""
-
-_stored: dict[tuple[object, str], dict[str, Any]] = {}
-"""By target and resource."""
-
 DisplayMode = Literal["inline", "fullscreen", "pip"]
 
 
@@ -81,9 +75,7 @@ class HostedApp(LiveModel):
         self.app_tools = AppTools(self)
         self._requests = AppRequests(self)
         self._number = 1
-        self._numbers = itertools.count(1)
-        self._asked: dict[tuple[str, int], concurrent.futures.Future[dict[str, Any]]] = {}
-        self._started: dict[str, dict[str, Any]] = {}
+        self._started = StartedViews(self.post)
         self.calls = Calls()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
@@ -133,8 +125,7 @@ class HostedApp(LiveModel):
     def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
         self._source = resource
-        stored = _stored.get((self.client.target, resource.uri), {})
-        self.assign(_storage=stored, _resource=resource.trait(self.client))
+        self.assign(_storage=stored(self.client.target, resource.uri), _resource=resource.trait(self.client))
         self._hear()
 
     def _hear(self) -> None:
@@ -342,9 +333,7 @@ class HostedApp(LiveModel):
     @property
     def app_capabilities(self) -> dict[str, Any]:
         """What the app in the view that started last said it can do; empty before it started."""
-        started = next(reversed(self._started.values()), None)
-        capabilities = (started or {}).get("appCapabilities")
-        return dict(capabilities) if isinstance(capabilities, Mapping) else {}
+        return self._started.capabilities
 
     def ask(self, method: str, params: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
         """A request to the app in the view that started last, and its result.
@@ -356,18 +345,7 @@ class HostedApp(LiveModel):
             AppError: No app is there, or its answer is an error.
             TimeoutError: It did not answer.
         """
-        view = next(reversed(self._started), None)
-        if view is None:
-            raise AppError(f"{self!r} is open in no notebook, or its app has not started yet.")
-        number = next(self._numbers)
-        answer = self._asked[view, number] = concurrent.futures.Future()
-        try:
-            self.post(
-                {"kind": "ask", "to": view, "call": number, "payload": {"method": method, "params": dict(params)}}
-            )
-            return runtime().wait(answer, timeout)
-        finally:
-            del self._asked[view, number]
+        return self._started.ask(repr(self), method, params, timeout)
 
     def notify(self, method: str, params: Mapping[str, Any], *, to: str | None = None) -> None:
         """A notification for the app, in one view or in all; kept back until it listens."""
@@ -403,7 +381,7 @@ class HostedApp(LiveModel):
             pending.cancel()
 
     def _on_answer(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
-        self._answered((view, content.get("call")), payload)
+        self._started.answer(view, content.get("call"), payload)
 
     def _on_document(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
         document = {"hash": self._source.hash, "html": self._source.html}
@@ -420,19 +398,20 @@ class HostedApp(LiveModel):
         self.assign(_resource=self._source.trait(self.client))
 
     def _on_bye(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
-        self._gone(view)
+        self._started.end(view)
         for key in [key for key in self._pending if key[0] == view]:
             self._pending[key].cancel()
 
     def _on_event(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         match content.get("event"):
             case "initialized":
-                self._gone(view)
-                self._started[view] = payload
+                self._started.start(view, payload)
             case "closed":
-                self._gone(view)
+                self._started.end(view)
             case "stored":
-                self._store(payload)
+                kept = store(self.client.target, self._source.uri, self._storage, payload)
+                if kept is not None:
+                    self.assign(_storage=kept)
                 return
             case "called":
                 self.calls.append(payload)
@@ -459,40 +438,6 @@ class HostedApp(LiveModel):
         entry["ms"] = now() - entry["time"]
         if work.cancelled():
             entry["error"] = {"message": "cancelled"}
-
-    def _store(self, payload: dict[str, Any]) -> None:
-        """Keep what the app keeps: with the widget, and for the next view of the same app."""
-        known: dict[str, Any] = {"state": payload["state"]} if "state" in payload else {}
-        local = payload.get("local")
-        # Anything else would fail in the app's next document, and in every one after it.
-        if isinstance(local, dict) and all(isinstance(value, str) for value in local.values()):
-            known["local"] = local
-        kept: dict[str, Any] = {**self._storage, **known}
-        if len(json.dumps(kept)) <= STORED_BYTES:
-            _stored[self.client.target, self._source.uri] = kept
-            self.assign(_storage=kept)
-
-    def _answered(self, key: tuple[str, Any], payload: dict[str, Any]) -> None:
-        future = self._asked.get(key)
-        if future is None or future.done():
-            return
-        error = payload.get("error")
-        if isinstance(error, Mapping):
-            code = error.get("code")
-            future.set_exception(
-                AppError(
-                    f"The app answered: {error.get('message')}", code=code if isinstance(code, int) else INTERNAL_ERROR
-                )
-            )
-        else:
-            result = payload.get("result")
-            future.set_result(result if isinstance(result, dict) else {})
-
-    def _gone(self, view: str) -> None:
-        self._started.pop(view, None)
-        for key, future in self._asked.items():
-            if key[0] == view and not future.done():
-                future.set_exception(AppError("The app went away before it answered."))
 
     async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
