@@ -34,6 +34,7 @@ from pmcp_lab.server.durability import warn_of_losses
 from pmcp_lab.server.here import Tool
 from pmcp_lab.server.inline import InlineContext
 from pmcp_lab.server.listening import listen
+from pmcp_lab.server.lost_tasks import LostTasks
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
 from pmcp_lab.server.policy import Support
 from pmcp_lab.server.request import Request, is_legacy, is_modern, questions_of, takes_tasks
@@ -138,8 +139,17 @@ class Tasks(Declarations):
         super().__init__()
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
-        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=leased, attempts=attempts)
-        self._upkeep = Upkeep(self._runner, self._tools, drain=drained)
+        self._runner = runner = TaskRunner(self.store, self.executor, self._tools, lease=leased)
+        self._lost_tasks = LostTasks(
+            self.store.leases,
+            here=lambda: runner.here,
+            submit=runner.submit,
+            count=runner.count,
+            lease=runner.lease,
+            attempts=attempts,
+            in_process=runner.in_process,
+        )
+        self._upkeep = Upkeep(runner, self._lost_tasks, self._tools, drain=drained)
         self._drain = drained
         self.executor.bind(self._runner.run)
         self._callers = Callers(self.store, anonymous)
@@ -230,7 +240,7 @@ class Tasks(Declarations):
             return record
         # What looks for lost tasks here or elsewhere may have failed it already.
         with suppress(InvalidTransition):
-            if await self._runner.recover(lost, tool, run_here=True):
+            if await self._lost_tasks.recover(lost, tool, run_here=True):
                 await self.run(key, asyncio.Event())
         return await self.store.get(*key)
 

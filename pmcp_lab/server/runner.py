@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -14,20 +13,19 @@ from weakref import WeakKeyDictionary, ref
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
-from msgspec.structs import replace
 from opentelemetry.trace import StatusCode
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
 from pmcp_lab.execution import Executor, TaskKey, idle
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server.here import Here, Run, Tool
+from pmcp_lab.server.log_records import log_extra
 from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
 from pmcp_lab.server.tracing import run_span
-from pmcp_lab.tasks import WAITING, Job, Lease, Owner, TaskRecord, TaskStore
-from pmcp_lab.tasks.context import StoredContext, attempt_of
-from pmcp_lab.tasks.leases import check_held, holds, leased
-from pmcp_lab.tasks.owner import owner_key
+from pmcp_lab.tasks import WAITING, Job, Lease, TaskRecord, TaskStore
+from pmcp_lab.tasks.context import StoredContext
+from pmcp_lab.tasks.leases import check_held, holds
 from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.record import Phase, new_version
 
@@ -35,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
-
-_OFFERED = 2
-"""Leases that a task which was submitted once more waits for somebody who runs it, until it is submitted again."""
 
 _FOR_GOOD = 10 * 365 * 24 * 3600.0
 """Seconds of a lease that nobody outlives."""
@@ -49,12 +44,9 @@ class TaskRunner:
     Args:
         tools: By name; may grow.
         lease: Seconds a task is believed to be run without a word from its process.
-        attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`.
     """
 
-    def __init__(
-        self, store: TaskStore, executor: Executor, tools: Mapping[str, Tool], *, lease: float, attempts: int
-    ) -> None:
+    def __init__(self, store: TaskStore, executor: Executor, tools: Mapping[str, Tool], *, lease: float) -> None:
         self.store = store
         self.executor = executor
         self.in_process = bool(getattr(executor, "in_process", False))
@@ -65,7 +57,6 @@ class TaskRunner:
         self.lease = lease if self.durable else _FOR_GOOD
         self.period = lease
         self._tools = tools
-        self._attempts = attempts
         self._grace = float(getattr(executor, "grace", 2.0))
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
         self._last: tuple[ref[asyncio.AbstractEventLoop], Here] | None = None
@@ -131,7 +122,7 @@ class TaskRunner:
                 here.heartbeat.drop(key, record.lease.run)
             if isinstance(error, LabError) or not isinstance(error, Exception):
                 raise
-            logger.exception("task %s could not be queued", record.task_id, extra=told(record))
+            logger.exception("task %s could not be queued", record.task_id, extra=log_extra(record))
             raise LabError("the task could not be queued") from error
 
     # --- running them ---
@@ -159,7 +150,7 @@ class TaskRunner:
             # Cancelled, expired, completed by the tool itself or taken: the record has the last word.
             logger.debug("task %s was over before its work was: %s", key[1], type(error).__name__)
             if run is not None:
-                self._count(run.tool, _status_in(error))
+                self.count(run.tool, _status_in(error))
         except asyncio.CancelledError:
             if run is None or not run.enforced or run.task is None:
                 raise
@@ -208,7 +199,9 @@ class TaskRunner:
                 said = {"code": INTERNAL_ERROR, "message": f"no tool {wanted!r} here"}
                 await self.store.held_by(name).fail(*key, said)
             # Otherwise somebody else may have it.
-            logger.warning("task %s is for a tool this process does not have: %r", key[1], wanted, extra=told(record))
+            logger.warning(
+                "task %s is for a tool this process does not have: %r", key[1], wanted, extra=log_extra(record)
+            )
             return None
         if held is not None or holds(record, name):
             check_held(record, name)
@@ -217,72 +210,6 @@ class TaskRunner:
             record = await self.store.leases.claim(*key, name, self.lease, phase=phase)
             here.heartbeat.hold(key, name)
         return record, tool
-
-    async def recover(self, lost: TaskRecord, tool: Tool, *, run_here: bool = False) -> bool:
-        """Have a task whose run is lost run again, or fail it, by its tool's policy; whether it is run again.
-
-        All of it is one write: nobody can find the task taken, and what was lost not counted.
-
-        Args:
-            lost: As it was while its lease stayed the same for as long as it was to be believed.
-            run_here: Hold it for `run`, and submit it to nobody.
-
-        Raises:
-            LeaseLost, InvalidTransition, TaskNotFound: Nothing is to be done: it lives, is over, or others did it.
-            LabError: It can't be submitted; it stays lost, and is found again.
-        """
-        here, lease, key = self.here, lost.lease, (lost.owner, lost.task_id)
-        assert lease is not None
-        if here.heartbeat.holds(key):
-            # Not lost but late: this process slept, or the storage was away.
-            raise LeaseLost(lost.task_id, "another run", here.name)
-        ran = not lease.free and lease.phase != "queued"
-        attempt = attempt_of(lost) + (ran and lease.phase == "running")
-        if ran and (tool.policy.on_lost == "fail" or attempt > self._attempts):
-            await self._fail_lost(lost, tool, lease)
-            return False
-        stays = self.in_process or run_here
-        name, seconds = (here.new_run(), self.lease) if stays else (WAITING, self.lease * _OFFERED)
-
-        def again(record: TaskRecord) -> TaskRecord:
-            taken = leased(record, name, seconds, "queued")
-            if record.job is None or attempt == attempt_of(record):
-                return taken
-            return replace(
-                taken,
-                message=f"attempt {attempt} of {self._attempts}: its process ended while it ran",
-                progress=None,
-                job=replace(record.job, context={**record.job.context, "attempt": attempt}),
-                # Its questions stay: an answer that comes now is there when the same is asked again.
-                variables={**record.variables, "attempt": attempt},
-            )
-
-        record = await self.store.leases.change_lost(lost, again, silent=attempt == attempt_of(lost))
-        if (before := here.running.get(key)) is not None:
-            before.lose()
-        if ran:
-            self._count(tool, "retried")
-            logger.warning("task %s is run again, attempt %d", lost.task_id, attempt, extra=told(lost))
-        if not run_here:
-            await self.submit(record)
-        elif record.lease is not None:
-            here.held[key] = record.lease
-            here.heartbeat.hold(key, name)
-        return True
-
-    async def _fail_lost(self, lost: TaskRecord, tool: Tool, lease: Lease) -> None:
-        message = "its process ended while it " + ("waited for an answer" if lease.phase == "asking" else "ran")
-        if tool.policy.on_lost == "retry" and self._attempts > 1:
-            times = "twice" if self._attempts == 2 else f"{self._attempts} times"
-            message = f"its process ended {times} in a row while it ran"
-
-        def failed(record: TaskRecord) -> TaskRecord:
-            error = {"code": INTERNAL_ERROR, "message": message}
-            return replace(record, status=TaskStatus.FAILED, message=message, error=error)
-
-        await self.store.leases.change_lost(lost, failed)
-        self._count(tool, "failed")
-        logger.warning("task %s failed: %s", lost.task_id, message, extra=told(lost))
 
     async def _run(self, run: Run, prepared: Prepared | None, here: Here) -> None:
         if self.durable:
@@ -295,7 +222,7 @@ class TaskRunner:
             async with nullcontext() if limit is None else self._turn(run, here, limit):
                 run.has_turn = True
                 if run.cancelled.is_set():
-                    self._count(run.tool, "cancelled")
+                    self.count(run.tool, "cancelled")
                     return
                 if run.record.lease is not None and run.record.lease.phase == "queued":
                     # From here on it may have been half done.
@@ -304,7 +231,7 @@ class TaskRunner:
                 await self._work(run, prepared)
         except asyncio.CancelledError:
             if run.taken:
-                self._count(run.tool, "cancelled")
+                self.count(run.tool, "cancelled")
             else:
                 await self.give_up(run.record, run.tool, run.name)
             raise
@@ -345,13 +272,13 @@ class TaskRunner:
                     span.set_attribute("error.type", "tool_error")
                     span.set_status(StatusCode.ERROR)
                 if run.taken:
-                    self._count(tool, "cancelled")
+                    self.count(tool, "cancelled")
                     return
                 status = await self._settle(run, status, write)
         finally:
             CURRENT_CALL.reset(call)
             CURRENT_TASK.reset(task)
-        self._count(tool, status)
+        self.count(tool, status)
         _say(logging.INFO if status == "failed" else logging.DEBUG, record, status)
 
     async def _called(
@@ -398,16 +325,16 @@ class TaskRunner:
             if self.durable and (not started or tool.policy.on_lost == "retry"):
                 offered = await self.store.leases.offer(*key, run)
                 if not offered.live:
-                    self._count(tool, offered.status)
+                    self.count(tool, offered.status)
             else:
                 message = "the server was stopped before the task was done"
                 await self.store.held_by(run).fail(*key, {"code": INTERNAL_ERROR, "message": message})
-                self._count(tool, "failed")
+                self.count(tool, "failed")
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             # It was over already: that is why it was stopped.
-            self._count(tool, _status_in(error))
+            self.count(tool, _status_in(error))
         except StoreError as error:
-            logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=told(record))
+            logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=log_extra(record))
 
     def _lost(self, here: Here, key: TaskKey, name: str, error: LabError) -> None:
         run = here.running.get(key)
@@ -440,7 +367,8 @@ class TaskRunner:
 
     # --- counting them ---
 
-    def _count(self, tool: Tool, what: str) -> None:
+    def count(self, tool: Tool, what: str) -> None:
+        """One more task of a tool; `what` is a name in `Counts`, or "" for none of them."""
         counts = self._ended.get(tool.name)
         if counts is None:
             counts = self._ended[tool.name] = Counts()
@@ -466,23 +394,9 @@ class TaskRunner:
 
 def _say(level: int, record: TaskRecord, what: str) -> None:
     if logger.isEnabledFor(level):
-        about = told(record)
+        about = log_extra(record)
         text = "task %s of owner %s, tool %r: %s"
         logger.log(level, text, record.task_id, about["owner_hash"], about["tool"], what, extra=about)
-
-
-def told(record: TaskRecord) -> dict[str, str]:
-    """What a log record says about a task besides its message: nothing of what is in it."""
-    return {
-        "task_id": record.task_id,
-        "owner_hash": owner_hash(record.owner),
-        "tool": "" if record.job is None else record.job.tool,
-    }
-
-
-def owner_hash(owner: Owner) -> str:
-    """Tells owners apart without naming them."""
-    return hashlib.sha256(owner_key(owner).encode()).hexdigest()[:8]
 
 
 def _status_in(error: LabError) -> str:

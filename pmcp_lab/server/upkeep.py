@@ -17,7 +17,9 @@ from typing import Any
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
 from pmcp_lab.execution import Recover, Recovery, TaskKey
 from pmcp_lab.server.here import Here, Tool
-from pmcp_lab.server.runner import TaskRunner, told
+from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.lost_tasks import LostTasks
+from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.tasks import TaskRecord, reap
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,9 @@ class Upkeep:
         drain: Seconds running tasks are left to finish when the process is asked to end.
     """
 
-    def __init__(self, runner: TaskRunner, tools: dict[str, Tool], *, drain: float) -> None:
+    def __init__(self, runner: TaskRunner, lost_tasks: LostTasks, tools: dict[str, Tool], *, drain: float) -> None:
         self._runner = runner
+        self._lost_tasks = lost_tasks
         self._tools = tools
         self._drain = drain
         self.others: list[Recover] = []
@@ -61,11 +64,11 @@ class Upkeep:
         if tool is None:
             return any([await other(record) for other in self.others])
         try:
-            await self._runner.recover(record, tool)
+            await self._lost_tasks.recover(record, tool)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
-            logger.debug("task %s was not lost: %s", record.task_id, error, extra=told(record))
+            logger.debug("task %s was not lost: %s", record.task_id, error, extra=log_extra(record))
         except LabError as error:
-            logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=told(record))
+            logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=log_extra(record))
         return True
 
     async def close(self, timeout: float) -> None:
