@@ -203,7 +203,18 @@ class _Report:
         token: Of the progress that the call asked for.
     """
 
-    __slots__ = ("_born", "_busy", "_news", "_pushing", "_reports", "_sending", "_token", "_told", "connection", "key")
+    __slots__ = (
+        "_born",
+        "_busy",
+        "_news",
+        "_pushing",
+        "_reports",
+        "_sending",
+        "_sent_progress",
+        "_token",
+        "connection",
+        "key",
+    )
 
     def __init__(
         self, reports: Reports, connection: _Connection, key: TaskKey, born: int, token: str | int | None
@@ -213,7 +224,7 @@ class _Report:
         self._reports = reports
         self._born = born
         self._token = token
-        self._told: float | None = None
+        self._sent_progress: float | None = None
         self._news: TaskRecord | None = None
         self._busy = False
         self._sending: asyncio.Task[None] | None = None
@@ -266,9 +277,9 @@ class _Report:
         if (
             self._token is not None
             and state.progress is not None
-            and (self._told is None or state.progress > self._told)
+            and (self._sent_progress is None or state.progress > self._sent_progress)
         ):
-            self._told = state.progress
+            self._sent_progress = state.progress
             await session.send_notification(_progress(self._token, state))
         for key, request in record.open_questions.items():
             if self._pushing is None:

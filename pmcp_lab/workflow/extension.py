@@ -280,11 +280,11 @@ class Workflows:
             led = await self._leader.resume(
                 record, workflow, arguments, tools, caller, action=action, again=_AGAIN.get()
             )
-        self._told(led, ctx)
+        self._before_answer(led, ctx)
         exchange.state = led.state()
         return messages(led.progress, led.calls, tools, led.record.status, led.read)
 
-    def _told(self, led: Led, ctx: Request) -> None:
+    def _before_answer(self, led: Led, ctx: Request) -> None:
         """What is said to this client, and when to look at the workflow again."""
         workflow, record = led.progress.workflow, led.record
         if record.live and workflow.name in self._answering and not can_be_asked(ctx):
@@ -311,7 +311,7 @@ class Workflows:
                 raise MCPError(INVALID_PARAMS, f"the workflow is over: its task was {error.current}") from error
             except LabError as error:
                 raise as_mcp_error(error) from error
-            self._told(led, ctx)
+            self._before_answer(led, ctx)
             exchange.state = led.state()
             said = messages(led.progress, led.calls, tools, led.record.status, led.read)
             return getattr(said[-1].content, "text", "")
@@ -355,7 +355,7 @@ class Workflows:
             )
         except LabError as error:
             raise as_mcp_error(error) from error
-        self._told(led, ctx)
+        self._before_answer(led, ctx)
         state = led.state(recorded=recorded)
         raw = wire(result)
         return {**raw, "_meta": {**(raw.get("_meta") or {}), **handoff.call_meta(state)}}
@@ -402,7 +402,7 @@ class Workflows:
                 caller = Caller(ctx, chain, self._tasks, detached=True)
                 led = await self._leader.go_on(record, self._of(record), await self._tools(), caller)
                 if led is not None:
-                    self._told(led, ctx)
+                    self._before_answer(led, ctx)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             logger.debug("workflow task %s was not gone on with: %s", task_id, error)
         except (LabError, MCPError) as error:

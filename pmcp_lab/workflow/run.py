@@ -375,7 +375,7 @@ class Leader:
     async def _lead(self, led: Led, tools: Tools, caller: Caller) -> Led:
         caller.session.task_id = led.record.task_id
         if not isinstance(led.move, Run | TakeBack):
-            await self._told(led, caller)
+            await self._report_done(led, caller)
             return led
         here, key = self._here, (led.record.owner, led.record.task_id)
         scope = here.leading[key] = anyio.CancelScope()
@@ -405,10 +405,10 @@ class Leader:
             with anyio.CancelScope(shield=True):
                 record = await self._store.get(*key)
             led = Led(record, kept.load(record, led.progress.workflow), ran=led.ran, read=led.read)
-        await self._told(led, caller)
+        await self._report_done(led, caller)
         return led
 
-    async def _told(self, led: Led, caller: Caller) -> None:
+    async def _report_done(self, led: Led, caller: Caller) -> None:
         if isinstance(led.move, Done):
             caller.session.total = len(led.progress.states)
             await caller.session.report(len(led.progress.states), "done")
