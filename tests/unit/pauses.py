@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tests.unit.calling import Caller, Generation, calling
-from tests.unit.processes import PATIENCE, Process, processes
+from tests.unit.processes import TIMEOUT, Process, processes
 from tests.unit.versions import checked
 
 LEASE = 2.0
@@ -150,7 +150,7 @@ async def _pause_anywhere(number: int, victim: _Side, other: _Side, account: Acc
 @asynccontextmanager
 async def _waiting(caller: Caller, tasks: Sequence[str]) -> AsyncIterator[Mapping[str, asyncio.Task[object]]]:
     """What the caller is told of these tasks' ends."""
-    waiting = {task: asyncio.create_task(caller.outcome(task, 2 * PATIENCE)) for task in tasks}
+    waiting = {task: asyncio.create_task(caller.outcome(task, 2 * TIMEOUT)) for task in tasks}
     try:
         yield waiting
     finally:

@@ -34,12 +34,12 @@ class Feed:
 
     Args:
         connect: Opens one; each time perhaps to another node of a cluster.
-        patience: Seconds until Redis has confirmed that it will tell us.
+        timeout: Seconds until Redis has confirmed that it will tell us.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], patience: float) -> None:
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], timeout: float) -> None:
         self._connect = connect
-        self._patience = patience
+        self._timeout = timeout
         self._opened = AsyncExitStack()
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
@@ -55,7 +55,7 @@ class Feed:
         """
         changes = LocalChanges()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 async with self._lock:
                     channel = self._channels.get(name)
                     if channel is None:
@@ -117,7 +117,7 @@ class Feed:
 
     async def _again(self) -> PubSub:
         """Another connection, which listens to everything that is waited for."""
-        async with self._lock, asyncio.timeout(self._patience):
+        async with self._lock, asyncio.timeout(self._timeout):
             await self._drop()
             self._pubsub = await self._opened.enter_async_context(self._connect())
             await self._pubsub.subscribe(*self._channels)
