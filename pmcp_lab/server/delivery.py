@@ -30,7 +30,7 @@ from pmcp_lab.errors import InvalidTransition, LabError, TaskNotFound
 from pmcp_lab.execution import TaskKey
 from pmcp_lab.protocol import TaskState, legacy
 from pmcp_lab.protocol.meta import RELATED_TASK
-from pmcp_lab.server.compat import wrapped
+from pmcp_lab.server.compat import nested
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
 from pmcp_lab.tasks.background import Background
@@ -310,7 +310,7 @@ class Reports:
 
     def encode(self, state: TaskState) -> dict[str, Any]:
         task = legacy.encode_task(state)
-        return wrapped(task) if self._pmcp_compat else task
+        return nested(task) if self._pmcp_compat else task
 
     def begin(self, session: ServerSession, record: TaskRecord, token: str | int | None) -> None:
         """Report a task that was made just now."""

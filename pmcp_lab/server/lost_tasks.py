@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from pmcp_lab.errors import LeaseLost
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.server.here import Here, Tool
 from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.loop_state import LoopState, Tool
 from pmcp_lab.tasks import WAITING, Lease, Leases, TaskRecord
 from pmcp_lab.tasks.context import attempt_of
 from pmcp_lab.tasks.leases import leased
@@ -29,7 +29,7 @@ class LostTasks:
     """Has lost tasks run again, or fails them.
 
     Args:
-        here: The state of the running event loop.
+        loop_state: The running event loop's.
         submit: Has a task run; raises `LabError` when it can't be.
         count: Counts one more task of a tool, under a name in `Counts`.
         lease: Seconds a task is believed to be run without a word from its process.
@@ -41,7 +41,7 @@ class LostTasks:
         self,
         leases: Leases,
         *,
-        here: Callable[[], Here],
+        loop_state: Callable[[], LoopState],
         submit: Callable[[TaskRecord], Awaitable[None]],
         count: Callable[[Tool, str], None],
         lease: float,
@@ -49,7 +49,7 @@ class LostTasks:
         in_process: bool,
     ) -> None:
         self._leases = leases
-        self._here = here
+        self._loop_state = loop_state
         self._submit = submit
         self._count = count
         self._lease = lease
@@ -69,18 +69,18 @@ class LostTasks:
             LeaseLost, InvalidTransition, TaskNotFound: Nothing is to be done: it lives, is over, or others did it.
             LabError: It can't be submitted; it stays lost, and is found again.
         """
-        here, lease, key = self._here(), lost.lease, (lost.owner, lost.task_id)
+        state, lease, key = self._loop_state(), lost.lease, (lost.owner, lost.task_id)
         assert lease is not None
-        if here.heartbeat.holds(key):
+        if state.heartbeat.holds(key):
             # Not lost but late: this process slept, or the storage was away.
-            raise LeaseLost(lost.task_id, "another run", here.name)
+            raise LeaseLost(lost.task_id, "another run", state.name)
         ran = not lease.free and lease.phase != "queued"
         attempt = attempt_of(lost) + (ran and lease.phase == "running")
         if ran and (tool.policy.on_lost == "fail" or attempt > self._attempts):
             await self._fail(lost, tool, lease)
             return False
         stays = self._in_process or run_here
-        name, seconds = (here.new_run(), self._lease) if stays else (WAITING, self._lease * _OFFERED)
+        name, seconds = (state.new_run(), self._lease) if stays else (WAITING, self._lease * _OFFERED)
 
         def again(record: TaskRecord) -> TaskRecord:
             taken = leased(record, name, seconds, "queued")
@@ -96,7 +96,7 @@ class LostTasks:
             )
 
         record = await self._leases.change_lost(lost, again, silent=attempt == attempt_of(lost))
-        if (before := here.running.get(key)) is not None:
+        if (before := state.running.get(key)) is not None:
             before.lose()
         if ran:
             self._count(tool, "retried")
@@ -104,8 +104,8 @@ class LostTasks:
         if not run_here:
             await self._submit(record)
         elif record.lease is not None:
-            here.held[key] = record.lease
-            here.heartbeat.hold(key, name)
+            state.held[key] = record.lease
+            state.heartbeat.hold(key, name)
         return True
 
     async def _fail(self, lost: TaskRecord, tool: Tool, lease: Lease) -> None:

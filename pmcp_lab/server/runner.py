@@ -18,16 +18,16 @@ from opentelemetry.trace import StatusCode
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
 from pmcp_lab.execution import Executor, TaskKey, idle
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.server.here import Here, Run, Tool
 from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.loop_state import LoopState, Run, Tool
 from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
 from pmcp_lab.server.tracing import run_span
 from pmcp_lab.tasks import WAITING, Job, Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.context import StoredContext
 from pmcp_lab.tasks.leases import check_held, holds
-from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.record import Phase, new_version
+from pmcp_lab.tasks.retries import retry_storage
 
 logger = logging.getLogger(__name__)
 
@@ -58,24 +58,24 @@ class TaskRunner:
         self.period = lease
         self._tools = tools
         self._grace = float(getattr(executor, "grace", 2.0))
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
-        self._last: tuple[ref[asyncio.AbstractEventLoop], Here] | None = None
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = WeakKeyDictionary()
+        self._last: tuple[ref[asyncio.AbstractEventLoop], LoopState] | None = None
         self._ended: dict[str, Counts] = {}
 
     @property
-    def here(self) -> Here:
+    def loop_state(self) -> LoopState:
         """The running loop's."""
         loop = asyncio.get_running_loop()
         if self._last is not None and self._last[0]() is loop:
             return self._last[1]
-        here = self._loops.get(loop)
-        if here is None:
+        state = self._loops.get(loop)
+        if state is None:
             # Their tasks keep them alive, and a serverless process may see one per invocation.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = Here(self.store, self.period, self._lost, alone=not self.durable)
-        self._last = (ref(loop), here)
-        return here
+            state = self._loops[loop] = LoopState(self.store, self.period, self._lost, alone=not self.durable)
+        self._last = (ref(loop), state)
+        return state
 
     # --- making tasks ---
 
@@ -85,11 +85,11 @@ class TaskRunner:
             return Lease(run=WAITING, seconds=self.lease, version=new_version(), phase="queued")
         starts = self.at_once or (getattr(self.executor, "has_room", True) and self._has_turn(tool))
         # Nothing is written when it starts: until then it counts as running.
-        return self.here.birth_lease(self.lease, "running" if starts else "queued")
+        return self.loop_state.birth_lease(self.lease, "running" if starts else "queued")
 
     def _has_turn(self, tool: Tool) -> bool:
         """Whether the tool's `concurrency` lets a task start now."""
-        turns = self.here.turns.get(tool.name)
+        turns = self.loop_state.turns.get(tool.name)
         return turns is None or not turns.locked()
 
     async def submit(self, record: TaskRecord, prepared: Prepared | None = None, *, since: float | None = None) -> None:
@@ -101,25 +101,25 @@ class TaskRunner:
         Raises:
             LabError: The executor does not take it.
         """
-        here, key = self.here, (record.owner, record.task_id)
+        state, key = self.loop_state, (record.owner, record.task_id)
         if self.in_process:
-            if here.heartbeat.holds(key):
+            if state.heartbeat.holds(key):
                 # It took so long to hear that it is written that it was found lost, and is run.
                 return
             assert record.lease is not None
-            here.waiting[key] = "" if record.job is None else record.job.tool
-            here.held[key] = record.lease
+            state.waiting[key] = "" if record.job is None else record.job.tool
+            state.held[key] = record.lease
             if prepared is not None:
-                here.prepared[key] = prepared
+                state.prepared[key] = prepared
             if since is not None:
-                here.born[key] = (since, record)
-            here.heartbeat.hold(key, record.lease.run)
+                state.born[key] = (since, record)
+            state.heartbeat.hold(key, record.lease.run)
         try:
             await self.executor.submit(key)
         except BaseException as error:
-            here.forget(key)
+            state.forget(key)
             if record.lease is not None:
-                here.heartbeat.drop(key, record.lease.run)
+                state.heartbeat.drop(key, record.lease.run)
             if isinstance(error, LabError) or not isinstance(error, Exception):
                 raise
             logger.exception("task %s could not be queued", record.task_id, extra=log_extra(record))
@@ -129,23 +129,23 @@ class TaskRunner:
 
     async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
         """Run one task to its end. Does nothing when it is over or another run has it."""
-        here = self.here
-        running = here.running.get(key)
-        if key in here.starting or (running is not None and not running.taken):
-            self._drop_held(key, here)
+        state = self.loop_state
+        running = state.running.get(key)
+        if key in state.starting or (running is not None and not running.taken):
+            self._drop_held(key, state)
             return
-        here.starting.add(key)
-        prepared, born, held = here.prepared.get(key), here.born.get(key), here.held.get(key)
-        here.forget(key)
-        name = here.new_run() if held is None else held.run
+        state.starting.add(key)
+        prepared, born, held = state.prepared.get(key), state.born.get(key), state.held.get(key)
+        state.forget(key)
+        name = state.new_run() if held is None else held.run
         run: Run | None = None
         try:
-            found = self._fresh(born) or await patiently(lambda: self._claim(key, here, name, held), key[1])
-            here.starting.discard(key)
+            found = self._fresh(born) or await retry_storage(lambda: self._claim(key, state, name, held), key[1])
+            state.starting.discard(key)
             if found is not None:
                 record, tool = found
-                run = here.running[key] = Run(record, tool, name, cancelled)
-                await self._run(run, prepared, here)
+                run = state.running[key] = Run(record, tool, name, cancelled)
+                await self._run(run, prepared, state)
         except (InvalidTransition, TaskNotFound, LeaseLost) as error:
             # Cancelled, expired, completed by the tool itself or taken: the record has the last word.
             logger.debug("task %s was over before its work was: %s", key[1], type(error).__name__)
@@ -157,11 +157,11 @@ class TaskRunner:
             # This runner stopped the work, and whoever called goes on.
             run.task.uncancel()
         finally:
-            here.starting.discard(key)
-            here.heartbeat.drop(key, name)
+            state.starting.discard(key)
+            state.heartbeat.drop(key, name)
             if run is not None:
-                if here.running.get(key) is run:
-                    del here.running[key]
+                if state.running.get(key) is run:
+                    del state.running[key]
                 run.over()
 
     def _fresh(self, born: tuple[float, TaskRecord] | None) -> tuple[TaskRecord, Tool] | None:
@@ -173,14 +173,16 @@ class TaskRunner:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return None if tool is None else (record, tool)
 
-    def _drop_held(self, key: TaskKey, here: Here) -> None:
+    def _drop_held(self, key: TaskKey, state: LoopState) -> None:
         """Let a lease that nobody will run be lost."""
-        held = here.held.get(key)
-        here.forget(key)
+        held = state.held.get(key)
+        state.forget(key)
         if held is not None:
-            here.heartbeat.drop(key, held.run)
+            state.heartbeat.drop(key, held.run)
 
-    async def _claim(self, key: TaskKey, here: Here, name: str, held: Lease | None) -> tuple[TaskRecord, Tool] | None:
+    async def _claim(
+        self, key: TaskKey, state: LoopState, name: str, held: Lease | None
+    ) -> tuple[TaskRecord, Tool] | None:
         """The task, once its lease is this run's.
 
         Args:
@@ -208,18 +210,18 @@ class TaskRunner:
         else:
             phase: Phase = "running" if self._has_turn(tool) else "queued"
             record = await self.store.leases.claim(*key, name, self.lease, phase=phase)
-            here.heartbeat.hold(key, name)
+            state.heartbeat.hold(key, name)
         return record, tool
 
-    async def _run(self, run: Run, prepared: Prepared | None, here: Here) -> None:
+    async def _run(self, run: Run, prepared: Prepared | None, state: LoopState) -> None:
         if self.durable:
             # In a context of its own: what is in this one belongs to the tool and its caller.
             run.watching = asyncio.get_running_loop().call_later(
-                _WATCHED_AFTER, self._start_watching, run, here, context=Context()
+                _WATCHED_AFTER, self._start_watching, run, state, context=Context()
             )
         try:
             limit = run.tool.policy.concurrency
-            async with nullcontext() if limit is None else self._turn(run, here, limit):
+            async with nullcontext() if limit is None else self._turn(run, state, limit):
                 run.has_turn = True
                 if run.cancelled.is_set():
                     self.count(run.tool, "cancelled")
@@ -227,7 +229,7 @@ class TaskRunner:
                 if run.record.lease is not None and run.record.lease.phase == "queued":
                     # From here on it may have been half done.
                     key, leases = (run.record.owner, run.record.task_id), self.store.leases
-                    run.record = await patiently(lambda: leases.heartbeat(*key, run.name, phase="running"), key[1])
+                    run.record = await retry_storage(lambda: leases.heartbeat(*key, run.name, phase="running"), key[1])
                 await self._work(run, prepared)
         except asyncio.CancelledError:
             if run.taken:
@@ -237,9 +239,9 @@ class TaskRunner:
             raise
 
     @asynccontextmanager
-    async def _turn(self, run: Run, here: Here, limit: int) -> AsyncIterator[None]:
+    async def _turn(self, run: Run, state: LoopState, limit: int) -> AsyncIterator[None]:
         """Among the tasks of the same tool."""
-        turns, taken = here.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
+        turns, taken = state.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
         try:
             if turns.locked():
                 async with idle():
@@ -307,7 +309,7 @@ class TaskRunner:
         """Write how the task ended; how it did, when that can't be written as it is."""
         owner, task_id = run.record.owner, run.record.task_id
         try:
-            await patiently(write, task_id)
+            await retry_storage(write, task_id)
         except (InvalidTransition, LeaseLost, TaskNotFound, StoreError):
             raise
         except LabError as error:
@@ -336,8 +338,8 @@ class TaskRunner:
         except StoreError as error:
             logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=log_extra(record))
 
-    def _lost(self, here: Here, key: TaskKey, name: str, error: LabError) -> None:
-        run = here.running.get(key)
+    def _lost(self, state: LoopState, key: TaskKey, name: str, error: LabError) -> None:
+        run = state.running.get(key)
         if run is None or run.name != name:
             return
         if isinstance(error, LeaseLost):
@@ -346,10 +348,10 @@ class TaskRunner:
         elif not (run.context is not None and run.context.ended):
             run.stop(self._grace)
 
-    def _start_watching(self, run: Run, here: Here) -> None:
-        run.watching = asyncio.create_task(self._watch(run, here), name=f"watch of task {run.record.task_id}")
+    def _start_watching(self, run: Run, state: LoopState) -> None:
+        run.watching = asyncio.create_task(self._watch(run, state), name=f"watch of task {run.record.task_id}")
 
-    async def _watch(self, run: Run, here: Here) -> None:
+    async def _watch(self, run: Run, state: LoopState) -> None:
         key = (run.record.owner, run.record.task_id)
         last = run.record
         try:
@@ -358,9 +360,9 @@ class TaskRunner:
                     last = record
                     if record.live:
                         check_held(record, run.name)
-            self._lost(here, key, run.name, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
+            self._lost(state, key, run.name, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
         except (LeaseLost, TaskNotFound) as error:
-            self._lost(here, key, run.name, error)
+            self._lost(state, key, run.name, error)
         except StoreError as error:
             # The heartbeat tells too, only later.
             logger.debug("task %s is not watched any more: %s", key[1], error)
@@ -377,10 +379,10 @@ class TaskRunner:
 
     def stats(self) -> Stats:
         tools = {name: copy(counts) for name, counts in self._ended.items()}
-        for here in tuple(self._loops.values()):
-            for name in tuple(here.waiting.values()):
+        for state in tuple(self._loops.values()):
+            for name in tuple(state.waiting.values()):
                 tools.setdefault(name, Counts()).waiting += 1
-            for run in tuple(here.running.values()):
+            for run in tuple(state.running.values()):
                 counts = tools.setdefault(run.tool.name, Counts())
                 if run.has_turn:
                     counts.running += 1

@@ -16,8 +16,8 @@ from typing import Any
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
 from pmcp_lab.execution import Recover, Recovery, TaskKey
-from pmcp_lab.server.here import Here, Tool
 from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.loop_state import LoopState, Tool
 from pmcp_lab.server.lost_tasks import LostTasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.tasks import TaskRecord, reap
@@ -45,18 +45,18 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin, on the running event loop; does nothing the second time."""
-        here = self._runner.here
-        if here.background or self._closed:
+        state = self._runner.loop_state
+        if state.background or self._closed:
             return
-        self._spawn(here, reap(self._runner.store), "reaper of tasks")
+        self._spawn(state, reap(self._runner.store), "reaper of tasks")
         if self._runner.durable:
             recovery = Recovery(self._runner.store, self.recover, lease=self._runner.lease)
-            self._spawn(here, recovery.run(), "recovery of tasks")
+            self._spawn(state, recovery.run(), "recovery of tasks")
             self._hear_termination()
 
-    def _spawn(self, here: Here, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, state: LoopState, work: Coroutine[Any, Any, None], name: str) -> None:
         # In an empty context: what is recovered must not run with the credentials of the request that came first.
-        here.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
+        state.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
 
     async def recover(self, record: TaskRecord) -> bool:
         """See `execution.recovery.Recover`."""
@@ -74,22 +74,22 @@ class Upkeep:
     async def close(self, timeout: float) -> None:
         """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it."""
         self._closed = True
-        here = self._runner.here
-        for work in here.background:
+        state = self._runner.loop_state
+        for work in state.background:
             work.cancel()
         if self._runner.durable:
-            for run in tuple(here.running.values()):
+            for run in tuple(state.running.values()):
                 if run.tool.policy.on_lost == "retry" and run.task is not None:
                     run.task.cancel()
         await self._runner.executor.close(timeout)
-        await asyncio.gather(*(self._never_started(key, here) for key in tuple(here.waiting)))
+        await asyncio.gather(*(self._never_started(key, state) for key in tuple(state.waiting)))
 
-    async def _never_started(self, key: TaskKey, here: Here) -> None:
-        tool, held = self._tools.get(here.waiting.get(key, "")), here.held.get(key)
-        here.forget(key)
+    async def _never_started(self, key: TaskKey, state: LoopState) -> None:
+        tool, held = self._tools.get(state.waiting.get(key, "")), state.held.get(key)
+        state.forget(key)
         if tool is None or held is None:
             return
-        here.heartbeat.drop(key, held.run)
+        state.heartbeat.drop(key, held.run)
         with suppress(TaskNotFound):
             record = await self._runner.store.get(*key)
             if record.live:

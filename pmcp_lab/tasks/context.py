@@ -21,9 +21,9 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.in_thread import InThread
 from pmcp_lab.tasks.leases import check_held
 from pmcp_lab.tasks.owner import Owner
-from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.questions import Answer, answered, check_askable, form, key_of, link, sampled, sampling
 from pmcp_lab.tasks.record import TaskRecord
+from pmcp_lab.tasks.retries import retry_storage
 from pmcp_lab.tasks.store import TaskStore
 from pmcp_lab.tasks.variables import Variables
 
@@ -300,7 +300,7 @@ class StoredContext(TaskContext):
         async with self._idle():
             try:
                 with self._held():
-                    await patiently(lambda: self._wait_for(key, request), self._id)
+                    await retry_storage(lambda: self._wait_for(key, request), self._id)
             except (InvalidTransition, TaskNotFound) as error:
                 raise self._over(error) from error
         if key in self._record.answers:
@@ -328,7 +328,7 @@ class StoredContext(TaskContext):
     async def _write(self, write: Callable[[], Awaitable[TaskRecord]]) -> None:
         try:
             with self._held():
-                self._record = await patiently(write, self._id)
+                self._record = await retry_storage(write, self._id)
         except (InvalidTransition, TaskNotFound) as error:
             raise self._over(error) from error
 

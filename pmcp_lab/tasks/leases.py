@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from pmcp_lab.errors import LeaseLost
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import WAITING, Lease, Phase, TaskRecord, new_version
+from pmcp_lab.tasks.transitions import refusal
 
 if TYPE_CHECKING:
     from pmcp_lab.tasks.store import TaskStore

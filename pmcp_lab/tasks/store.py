@@ -39,9 +39,9 @@ from pmcp_lab.tasks.following import Followers, follow
 from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
-from pmcp_lab.tasks.moves import check_move, refusal
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
+from pmcp_lab.tasks.transitions import check_transition, refusal
 from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
@@ -195,7 +195,7 @@ class TaskStore:
 
         def change(record: TaskRecord) -> TaskRecord:
             if status is not None:
-                check_move(record, status)
+                check_transition(record, status)
             elif (message is not None or progress is not None) and not record.live:
                 raise refusal(record, record.status)
             granted = record.ttl if asked is None else asked
@@ -247,7 +247,7 @@ class TaskStore:
         plain = plain_json(result, "the result", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.COMPLETED)
+            check_transition(record, TaskStatus.COMPLETED)
             return replace(
                 record,
                 status=TaskStatus.COMPLETED,
@@ -270,7 +270,7 @@ class TaskStore:
         plain = plain_json(dict(error), "the error", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.FAILED)
+            check_transition(record, TaskStatus.FAILED)
             text = message or str(plain.get("message") or "") or record.message
             return replace(record, status=TaskStatus.FAILED, message=text, error=plain)
 
@@ -284,7 +284,7 @@ class TaskStore:
         """
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.CANCELLED)
+            check_transition(record, TaskStatus.CANCELLED)
             return replace(record, status=TaskStatus.CANCELLED, message=message or record.message)
 
         return await self.change(owner, task_id, change)

@@ -35,7 +35,7 @@ from pmcp_lab.server.methods import as_mcp_error
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord
 from pmcp_lab.tasks.owner import owner_named
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.answers import Answer, add_tool, answered, can_be_asked, check_responses, tool_name
 from pmcp_lab.workflow.calling import Caller, wire
 from pmcp_lab.workflow.checking import ToolSchemas
@@ -45,7 +45,7 @@ from pmcp_lab.workflow.led import Led
 from pmcp_lab.workflow.offering import check_all, check_arguments, description, now, tools_of
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.run import Leader
-from pmcp_lab.workflow.telling import answering, messages
+from pmcp_lab.workflow.wording import answering, messages
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +326,7 @@ class Workflows:
             record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             workflow = self._by_name.get(record.method)
             if workflow is not None and record.live and isinstance(responses, Mapping):
-                check_responses(kept.load(record, workflow), responses)
+                check_responses(persistence.load(record, workflow), responses)
         except TaskNotFound:
             # What comes next says so.
             return
@@ -434,7 +434,7 @@ class Workflows:
             return False
         if record.lease is not None and record.lease.free:
             # It waits for a deadline. Its timer runs from now on; it need not be looked at soon.
-            self._look_after(key, kept.load(record, workflow))
+            self._look_after(key, persistence.load(record, workflow))
             return False
         try:
             if await self._leader.settle(record, workflow, self._attempts):

@@ -158,10 +158,10 @@ async def test_what_never_started_may_be_started_by_others(store: TaskStore) -> 
         }
         assert phases == {first: "running", second: "running", queued: "queued"}
         # As if the process had ended here.
-        for background in one.tasks._runner.here.background:
+        for background in one.tasks._runner.loop_state.background:
             background.cancel()
         for key in ((LOCAL, first), (LOCAL, second), (LOCAL, queued)):
-            one.tasks._runner.here.heartbeat._held.pop(key)
+            one.tasks._runner.loop_state.heartbeat._held.pop(key)
         two = Process(store, lease=1.0)
         two.go.set()
         two.tasks.start()
@@ -211,11 +211,11 @@ async def asking(store: TaskStore, task_id: str) -> bool:
 
 def vanish(process: Process) -> None:
     """End a process as SIGKILL does: nothing of it writes any more."""
-    here = process.tasks._runner.here
-    for background in here.background:
+    state = process.tasks._runner.loop_state
+    for background in state.background:
         background.cancel()
-    for run in tuple(here.running.values()):
-        here.heartbeat.drop((run.record.owner, run.record.task_id), run.name)
+    for run in tuple(state.running.values()):
+        state.heartbeat.drop((run.record.owner, run.record.task_id), run.name)
         run.taken = True
         assert run.task is not None
         run.task.cancel()
@@ -296,8 +296,8 @@ async def test_a_message_that_comes_again_takes_nothing_from_a_run_of_the_same_p
     consumer = Consumer(store)
     records = [await store.create(LOCAL, job=Job(tool="alone")) for _ in range(2)]
     running = [asyncio.create_task(consumer.tasks.run_task(record.task_id)) for record in records]
-    await settled(lambda: len(consumer.tasks._runner.here.running) == 2)
-    heartbeat = consumer.tasks._runner.here.heartbeat
+    await settled(lambda: len(consumer.tasks._runner.loop_state.running) == 2)
+    heartbeat = consumer.tasks._runner.loop_state.heartbeat
 
     async def late(*_: Any) -> None:
         """The storage takes no heartbeat."""
