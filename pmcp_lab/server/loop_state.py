@@ -14,8 +14,8 @@ from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.server.tool import Prepared, TaskTool
 from pmcp_lab.server.wrapped_tool import WrappedTool
 from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
-from pmcp_lab.tasks.context import StoredContext
 from pmcp_lab.tasks.record import Phase, new_version
+from pmcp_lab.tasks.stored_context import StoredContext
 
 Tool = TaskTool | WrappedTool
 

@@ -16,8 +16,8 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server.log_records import log_extra
 from pmcp_lab.server.loop_state import LoopState, Tool
 from pmcp_lab.tasks import WAITING, Lease, Leases, TaskRecord
-from pmcp_lab.tasks.context import attempt_of
 from pmcp_lab.tasks.leases import leased
+from pmcp_lab.tasks.record import attempt_of
 
 logger = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
 from pmcp_lab.server.tracing import run_span
 from pmcp_lab.tasks import WAITING, Job, Lease, TaskRecord, TaskStore
-from pmcp_lab.tasks.context import StoredContext
 from pmcp_lab.tasks.leases import check_held, holds
 from pmcp_lab.tasks.record import Phase, new_version
 from pmcp_lab.tasks.retries import retry_storage
+from pmcp_lab.tasks.stored_context import StoredContext
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
@@ -20,9 +20,7 @@ from pmcp_lab.tasks.backends import Changes
 from pmcp_lab.tasks.background import Background
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
-
-if TYPE_CHECKING:
-    from pmcp_lab.tasks.store import TaskStore
+from pmcp_lab.tasks.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ _SAME: Final = 60.0
 """Seconds for which trouble with the storage is logged once, however many watches it breaks."""
 
 
-async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
+async def follow(store: StoredRecords, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
     """The record now and after each change that anybody but its runner cares about; ends with the task.
 
     Raises:
@@ -133,7 +131,7 @@ class Followers:
         expiry: Seconds within which it is noticed that a followed task has expired.
     """
 
-    def __init__(self, store: TaskStore, *, expiry: float = _EXPIRY) -> None:
+    def __init__(self, store: StoredRecords, *, expiry: float = _EXPIRY) -> None:
         self._store = store
         self._expiry = expiry
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()

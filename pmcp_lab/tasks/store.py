@@ -41,6 +41,7 @@ from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
+from pmcp_lab.tasks.stored_records import Change
 from pmcp_lab.tasks.transitions import check_transition, refusal
 from pmcp_lab.tasks.variables import merge
 
@@ -51,10 +52,6 @@ _ATTEMPTS: Final = 64
 
 _RECALLED: Final = 128
 """Live tasks this process wrote last, so that writing them again takes no read."""
-
-Change = Callable[[TaskRecord], TaskRecord]
-"""From a record to the one that replaces it, a new one; the same object for "nothing to do". May be called several
-times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.tasks import LOCAL, TaskStore, open_store
-from pmcp_lab.tasks.context import attempt_of
+from pmcp_lab.tasks.record import attempt_of
 from tests.unit.calling import Generation, calling
 from tests.unit.farm import fresh
 from tests.unit.processes import TIMEOUT, Gone, Process, processes, together
