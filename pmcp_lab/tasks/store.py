@@ -10,8 +10,6 @@ sees to it. What owners and clients write is not held to that.
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.protocol.backoff import jittered
 from pmcp_lab.protocol.durations import Duration, milliseconds, written
 from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
@@ -49,6 +48,9 @@ PAGE: Final = 50
 """Tasks per page of a list."""
 
 _ATTEMPTS: Final = 64
+
+_PAUSES: Final = (0.0005, 0.05)
+"""Seconds before a write that collided is tried again: at first, and at most."""
 
 _RECALLED: Final = 128
 """Live tasks this process wrote last, so that writing them again takes no read."""
@@ -433,8 +435,7 @@ class TaskStore:
                 if conflict.current is None or conflict.current.expired(now - self._skew):
                     raise TaskNotFound(task_id) from None
                 expected, record, certain = record.seq, conflict.current, True
-                # Full jitter: writers that collided once should not meet again.
-                await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
+                await asyncio.sleep(jittered(attempt, *_PAUSES))
                 continue
             self._recall(changed)
             return changed

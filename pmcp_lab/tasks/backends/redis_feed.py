@@ -12,6 +12,7 @@ import anyio
 from redis.asyncio.client import PubSub
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from pmcp_lab.protocol.backoff import doubled
 from pmcp_lab.tasks.backends.redis_connection import TROUBLE
 from pmcp_lab.tasks.backends.watching import LocalChanges
 
@@ -125,8 +126,7 @@ class Feed:
 
     async def _read(self) -> None:
         pubsub = self._pubsub
-        shortest, longest = _RECONNECT
-        pause = shortest
+        failed = 0
         while True:
             try:
                 pubsub = pubsub or await self._again()
@@ -137,12 +137,12 @@ class Feed:
                 # Trouble, or what comes of it in `_subscribe`. Who reads no more leaves this process deaf for good.
                 pubsub = None
                 # Whoever waits shall look, and hears from the store itself that it is unreachable.
-                if pause == shortest:
+                if not failed:
                     self._tell_all()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
+                await asyncio.sleep(doubled(failed, *_RECONNECT))
+                failed += 1
                 continue
-            pause = shortest
+            failed = 0
             if message is not None:
                 self._take(message["type"], message["channel"].decode(), message["data"])
 
