@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, TaskCancelled
@@ -17,8 +16,8 @@ from pmcp_lab.server import Counts, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.leases import leased
 from tests.unit.jsonrpc import Json, modern
+from tests.unit.on_store import OnStore, ended, left_behind
 from tests.unit.test_server_life import settled
-from tests.unit.test_server_recovery import ended, left_behind
 
 LEASE = 0.4
 YES = {"action": "accept", "content": {"sure": True}}
@@ -33,15 +32,12 @@ def store(sqlite_store: TaskStore) -> TaskStore:
     return sqlite_store
 
 
-class Process:
-    """A `Tasks` of its own on the store, as another process has."""
+class Process(OnStore):
+    lease = LEASE
+    # Long enough that what is ended at once can be told from what is asked to stop.
+    grace = 30
 
-    def __init__(self, store: TaskStore, **options: Any) -> None:
-        # Long enough a grace that what is ended at once can be told from what is asked to stop.
-        options = {"executor": AsyncioExecutor(grace=30), "lease": LEASE, **options}
-        self.tasks = tasks = Tasks(store, **options)
-        self.store = store
-        self.go = asyncio.Event()
+    def declare(self, tasks: Tasks) -> None:
         self.seen: list[Any] = []
 
         async def step(task: TaskContext) -> str:
@@ -91,7 +87,6 @@ class Process:
         tasks.tool("confirm", on_lost="retry")(confirm)
         tasks.tool("confirm_once")(confirm)
         tasks.tool("alone", on_lost="fail", concurrency=1)(step)
-        self.server: MCPServer[Any] = MCPServer("p", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
 
 
 async def taken_from(store: TaskStore, task_id: str) -> None:
