@@ -181,9 +181,9 @@ class Siege:
                     attending.result()
                 assert asyncio.get_running_loop().time() < end, f"{tool} has not ended: {seen}"
                 await asyncio.sleep(0.05)
-            told = self._ends.get(task)
-            assert told in (None, (seen["status"], seen["lastUpdatedAt"])), (
-                f"a client was told {told}, now it is {seen}"
+            before = self._ends.get(task)
+            assert before in (None, (seen["status"], seen["lastUpdatedAt"])), (
+                f"a client was told {before}, now it is {seen}"
             )
             if seen["status"] == "failed":
                 assert tool == "once" or seen["statusMessage"] == CLOSING, f"{tool} failed: {seen}"

@@ -158,8 +158,8 @@ async def test_the_same_without_a_task() -> None:
             if name == "visit":
                 continue
             result = await client.call_tool(name, {}, progress_callback=progress)
-            told = "accept False" if name == "native" else expected
-            assert result.structured_content == {"result": told}, name
+            answer = "accept False" if name == "native" else expected
+            assert result.structured_content == {"result": answer}, name
     assert heard == [(1, 4, "a quarter")]
 
 
