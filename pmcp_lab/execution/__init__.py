@@ -3,10 +3,10 @@
 `DocketExecutor` is in `pmcp_lab.execution.docket`, for it needs an extra; `open_executor` gives one line without it.
 """
 
+from pmcp_lab.execution.by_name import open_executor
 from pmcp_lab.execution.executor import Executor, Runner, TaskKey
 from pmcp_lab.execution.heartbeat import Heartbeat
 from pmcp_lab.execution.local import AsyncioExecutor, idle
-from pmcp_lab.execution.opening import open_executor
 from pmcp_lab.execution.queued import QueueExecutor, key_of
 from pmcp_lab.execution.recovery import Recover, Recovery
 

@@ -120,7 +120,7 @@ class DocketExecutor:
         if connection.clustered:
             raise LabError(f"Docket needs one Redis, and {connection.name} is a cluster")
         self._secret, self._url = url, connection.url
-        self._patience = connection.patience
+        self._timeout = connection.operation_timeout
         self.name = f"{connection.prefix}:docket:{name}"
         self.place = connection.name
         self.grace = grace
@@ -172,7 +172,7 @@ class DocketExecutor:
             docket, self._docket = self._docket, None
         if docket is not None:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._timeout):
                     await docket.__aexit__(None, None, None)
             except (RedisError, OSError) as error:
                 logger.warning("%s", self._trouble(error))
@@ -359,7 +359,7 @@ class DocketExecutor:
             LabError: Redis can't be used, or does not answer in time.
         """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 for pause in _PAUSES:
                     try:
                         return await action()
@@ -374,7 +374,7 @@ class DocketExecutor:
 
     def _trouble(self, error: Exception) -> LabError:
         if isinstance(error, TimeoutError):
-            what = f"Redis did not answer within {self._patience:g} s"
+            what = f"Redis did not answer within {self._timeout:g} s"
         else:
             what = scrubbed(str(error), self._secret) or type(error).__name__
         trouble = LabError(f"the queue at {self.place} can't be used: {what}")

@@ -11,7 +11,7 @@ from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, 
 from pmcp_lab.execution.executor import TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import TaskStore
-from pmcp_lab.tasks.moves import refusal
+from pmcp_lab.tasks.transitions import refusal
 
 logger = logging.getLogger(__name__)
 

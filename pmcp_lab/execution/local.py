@@ -27,7 +27,7 @@ class _Work:
         self.has_slot = False
 
 
-class _Loop:
+class _LoopState:
     """What one event loop runs and has still to run."""
 
     def __init__(self) -> None:
@@ -36,7 +36,9 @@ class _Loop:
         self.running = 0
 
 
-_CURRENT: ContextVar[tuple[AsyncioExecutor, _Loop, _Work] | None] = ContextVar("pmcp_lab_current_work", default=None)
+_CURRENT: ContextVar[tuple[AsyncioExecutor, _LoopState, _Work] | None] = ContextVar(
+    "pmcp_lab_current_work", default=None
+)
 
 
 class AsyncioExecutor:
@@ -58,7 +60,7 @@ class AsyncioExecutor:
         self._concurrency = concurrency
         self._run: Runner | None = None
         self._closed = False
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
 
     def bind(self, run: Runner) -> None:
         self._run = run
@@ -66,21 +68,21 @@ class AsyncioExecutor:
     @property
     def has_room(self) -> bool:
         """Whether what is submitted now starts at once."""
-        here = self._here()
-        return not here.waiting and here.running < self._concurrency
+        state = self._loop_state()
+        return not state.waiting and state.running < self._concurrency
 
     async def submit(self, key: TaskKey) -> None:
         if self._closed or self._run is None:
             raise LabError("the server is shutting down and takes no more tasks")
-        here = self._here()
+        state = self._loop_state()
         work = _Work(key, copy_context())
-        here.work[key] = work
-        here.waiting.append(work)
-        self._fill(here)
+        state.work[key] = work
+        state.waiting.append(work)
+        self._fill(state)
 
     async def cancel(self, key: TaskKey) -> None:
-        here = self._here()
-        work = here.work.get(key)
+        state = self._loop_state()
+        work = state.work.get(key)
         if work is None or work.cancelled.is_set():
             return
         work.cancelled.set()
@@ -90,82 +92,82 @@ class AsyncioExecutor:
 
     async def close(self, timeout: float = 5.0) -> None:
         self._closed = True
-        here = self._here()
-        waiting, here.waiting = here.waiting, deque(one for one in here.waiting if not isinstance(one, _Work))
+        state = self._loop_state()
+        waiting, state.waiting = state.waiting, deque(one for one in state.waiting if not isinstance(one, _Work))
         for work in waiting:
             if isinstance(work, _Work):
-                here.work.pop(work.key, None)
-        tasks = [work.task for work in here.work.values() if work.task is not None]
+                state.work.pop(work.key, None)
+        tasks = [work.task for work in state.work.values() if work.task is not None]
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=timeout)
         for task in late:
             task.cancel()
         # After that: a tool that stops tidily now would look as if it had done its work. A thread still hears of it.
-        for work in tuple(here.work.values()):
+        for work in tuple(state.work.values()):
             work.cancelled.set()
         if late:
             await asyncio.wait(late, timeout=self.grace)
 
-    def _here(self) -> _Loop:
+    def _loop_state(self) -> _LoopState:
         loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
-            here = self._loops[loop] = _Loop()
-        return here
+        state = self._loops.get(loop)
+        if state is None:
+            state = self._loops[loop] = _LoopState()
+        return state
 
-    def _fill(self, here: _Loop) -> None:
-        while here.waiting and here.running < self._concurrency:
-            next_one = here.waiting.popleft()
+    def _fill(self, state: _LoopState) -> None:
+        while state.waiting and state.running < self._concurrency:
+            next_one = state.waiting.popleft()
             if isinstance(next_one, asyncio.Future):
                 if not next_one.done():
-                    here.running += 1
+                    state.running += 1
                     next_one.set_result(None)
                 continue
-            here.running += 1
+            state.running += 1
             next_one.has_slot = True
             next_one.task = asyncio.create_task(
-                self._work(here, next_one), name=f"task {next_one.key[1]}", context=next_one.context
+                self._work(state, next_one), name=f"task {next_one.key[1]}", context=next_one.context
             )
             # A callback and not `finally`: a task that is cancelled before its first step never gets there.
-            next_one.task.add_done_callback(partial(self._done, here, next_one))
+            next_one.task.add_done_callback(partial(self._done, state, next_one))
 
-    async def _work(self, here: _Loop, work: _Work) -> None:
+    async def _work(self, state: _LoopState, work: _Work) -> None:
         assert self._run is not None
-        _CURRENT.set((self, here, work))
+        _CURRENT.set((self, state, work))
         try:
             await self._run(work.key, work.cancelled)
         except Exception:
             logger.exception("the runner of task %s raised", work.key[1])
 
-    def _done(self, here: _Loop, work: _Work, _: asyncio.Task[None]) -> None:
+    def _done(self, state: _LoopState, work: _Work, _: asyncio.Task[None]) -> None:
         if work.has_slot:
-            here.running -= 1
+            state.running -= 1
         # One that was lost to another run, and did not stop, must not hide that.
-        if here.work.get(work.key) is work:
-            del here.work[work.key]
-        self._fill(here)
+        if state.work.get(work.key) is work:
+            del state.work[work.key]
+        self._fill(state)
 
-    def _leave(self, here: _Loop, work: _Work) -> None:
+    def _leave(self, state: _LoopState, work: _Work) -> None:
         work.away += 1
         if work.has_slot:
             work.has_slot = False
-            here.running -= 1
-            self._fill(here)
+            state.running -= 1
+            self._fill(state)
 
-    async def _return(self, here: _Loop, work: _Work) -> None:
+    async def _return(self, state: _LoopState, work: _Work) -> None:
         work.away -= 1
         if work.away or work.has_slot:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        here.waiting.append(turn)
-        self._fill(here)
+        state.waiting.append(turn)
+        self._fill(state)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                here.running -= 1
-                self._fill(here)
+                state.running -= 1
+                self._fill(state)
             raise
         work.has_slot = True
 
@@ -180,8 +182,8 @@ async def idle() -> AsyncIterator[None]:
     if current is None:
         yield
         return
-    executor, here, work = current
-    executor._leave(here, work)  # noqa: SLF001 - the other half of the class above
+    executor, state, work = current
+    executor._leave(state, work)  # noqa: SLF001 - the other half of the class above
     try:
         yield
     except asyncio.CancelledError:
@@ -189,7 +191,7 @@ async def idle() -> AsyncIterator[None]:
         work.away -= 1
         raise
     except BaseException:
-        await executor._return(here, work)  # noqa: SLF001
+        await executor._return(state, work)  # noqa: SLF001
         raise
     else:
-        await executor._return(here, work)  # noqa: SLF001
+        await executor._return(state, work)  # noqa: SLF001

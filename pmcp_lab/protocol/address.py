@@ -87,12 +87,12 @@ def scrubbed(text: str, url: str) -> str:
 
 def betrays(error: BaseException, url: str) -> bool:
     """Whether a traceback of the error, or of one that led to it, would show what is secret in the address."""
-    told: BaseException | None = error
-    while told is not None:
-        text = f"{told!s} {told!r}"
+    cause: BaseException | None = error
+    while cause is not None:
+        text = f"{cause!s} {cause!r}"
         if text != scrubbed(text, url):
             return True
-        told = told.__cause__ or told.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

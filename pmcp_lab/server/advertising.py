@@ -10,7 +10,7 @@ from mcp.server.context import HandlerResult
 
 from pmcp_lab.protocol import legacy
 from pmcp_lab.protocol.meta import VARIABLES_EXTENSION
-from pmcp_lab.server.here import Tool
+from pmcp_lab.server.loop_state import Tool
 
 
 def advertise_legacy(result: HandlerResult, *, lists: bool) -> HandlerResult:

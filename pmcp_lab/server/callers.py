@@ -74,7 +74,7 @@ class Callers:
         self._secret: bytes | None = None
         self._made_from: dict[str, list[Owner]] = {}
         """Owners by the sign of a session, the one that made a task longest ago first."""
-        self._told = False
+        self._proxy_warned = False
 
     def owner_of(self, ctx: Request, task_id: str) -> Owner:
         """Whose the task is that a request names, for this caller.
@@ -192,8 +192,8 @@ class Callers:
     def _crowded(self, ctx: Request) -> None:
         """Say once where a limit of one network may be a whole proxy's."""
         proxy = unbelieved_proxy(ctx.request)
-        if proxy is not None and not self._told:
-            self._told = True
+        if proxy is not None and not self._proxy_warned:
+            self._proxy_warned = True
             logger.warning(
                 "callers without credentials behind %s share one limit of tasks. If that is a proxy of yours, let "
                 "uvicorn believe who it speaks for: --forwarded-allow-ips %s",

@@ -53,7 +53,7 @@ def finished_by_client(record: TaskRecord, value: Any) -> dict[str, Any]:
     return checked.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
-def wrapped(task: dict[str, Any]) -> dict[str, Any]:
+def nested(task: dict[str, Any]) -> dict[str, Any]:
     """The task as PMCP's own client reads it, under `task`, and beside it as everybody else does."""
     return {**task, "task": task}
 

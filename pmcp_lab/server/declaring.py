@@ -13,12 +13,12 @@ from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.errors import LabError
 from pmcp_lab.protocol.durations import Duration
-from pmcp_lab.server.here import Tool
+from pmcp_lab.server.loop_state import Tool
 from pmcp_lab.server.lowlevel import extend
 from pmcp_lab.server.policy import ClientVariables, OnLost, Policy, Support
 from pmcp_lab.server.request import Request
 from pmcp_lab.server.tool import TaskTool
-from pmcp_lab.server.wrapped import Host, MCPServerHost, WrappedTool
+from pmcp_lab.server.wrapped_tool import MCPServerTools, ServerTools, WrappedTool
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound="MCPServer[Any] | Server[Any]")
@@ -35,7 +35,7 @@ class Declarations(Extension, ABC):
         self._tools: dict[str, Tool] = {}
         self._consumed = False
         self._server: MCPServer[Any] | None = None
-        self._host: Host | None = None
+        self._server_tools: ServerTools | None = None
 
     def tool(
         self,
@@ -117,10 +117,10 @@ class Declarations(Extension, ABC):
             LabError: No server is attached.
             TypeError, ValueError: An argument can't be used.
         """
-        if self._host is None:
+        if self._server_tools is None:
             raise LabError(f"tool {name!r} can't be wrapped yet: call tasks.attach(server) before")
         self._check_new(name)
-        self._tools[name] = WrappedTool(name, Policy(**policy), self._host)
+        self._tools[name] = WrappedTool(name, Policy(**policy), self._server_tools)
 
     def attach(self, server: S) -> S:
         """Connect with a server: from then on tools can be declared and wrapped.
@@ -137,9 +137,9 @@ class Declarations(Extension, ABC):
                     "a lowlevel server has its own tools/list and tools/call: declare "
                     f"{', '.join(map(repr, self._tools))} there, and call tasks.wrap(name) after tasks.attach(server)"
                 )
-            self._host = extend(server, self)
+            self._server_tools = extend(server, self)
         else:
-            self._server, self._host = server, MCPServerHost(server)
+            self._server, self._server_tools = server, MCPServerTools(server)
             for tool in self._tools.values():
                 if isinstance(tool, TaskTool):
                     tool.server = server

@@ -30,7 +30,7 @@ from pmcp_lab.errors import InvalidTransition, LabError, TaskNotFound
 from pmcp_lab.execution import TaskKey
 from pmcp_lab.protocol import TaskState, legacy
 from pmcp_lab.protocol.meta import RELATED_TASK
-from pmcp_lab.server.compat import wrapped
+from pmcp_lab.server.compat import nested
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord, TaskStore
 from pmcp_lab.tasks.background import Background
@@ -203,7 +203,18 @@ class _Report:
         token: Of the progress that the call asked for.
     """
 
-    __slots__ = ("_born", "_busy", "_news", "_pushing", "_reports", "_sending", "_token", "_told", "connection", "key")
+    __slots__ = (
+        "_born",
+        "_busy",
+        "_news",
+        "_pushing",
+        "_reports",
+        "_sending",
+        "_sent_progress",
+        "_token",
+        "connection",
+        "key",
+    )
 
     def __init__(
         self, reports: Reports, connection: _Connection, key: TaskKey, born: int, token: str | int | None
@@ -213,7 +224,7 @@ class _Report:
         self._reports = reports
         self._born = born
         self._token = token
-        self._told: float | None = None
+        self._sent_progress: float | None = None
         self._news: TaskRecord | None = None
         self._busy = False
         self._sending: asyncio.Task[None] | None = None
@@ -266,9 +277,9 @@ class _Report:
         if (
             self._token is not None
             and state.progress is not None
-            and (self._told is None or state.progress > self._told)
+            and (self._sent_progress is None or state.progress > self._sent_progress)
         ):
-            self._told = state.progress
+            self._sent_progress = state.progress
             await session.send_notification(_progress(self._token, state))
         for key, request in record.open_questions.items():
             if self._pushing is None:
@@ -299,7 +310,7 @@ class Reports:
 
     def encode(self, state: TaskState) -> dict[str, Any]:
         task = legacy.encode_task(state)
-        return wrapped(task) if self._pmcp_compat else task
+        return nested(task) if self._pmcp_compat else task
 
     def begin(self, session: ServerSession, record: TaskRecord, token: str | int | None) -> None:
         """Report a task that was made just now."""

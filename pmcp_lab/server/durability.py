@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pmcp_lab.protocol.durations import written
-from pmcp_lab.server.here import Tool
+from pmcp_lab.server.loop_state import Tool
 from pmcp_lab.tasks import TaskStore
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 

@@ -28,17 +28,18 @@ from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
+from pmcp_lab.server.call_context import CallContext
 from pmcp_lab.server.callers import Anonymous, Callers
 from pmcp_lab.server.declaring import Declarations
 from pmcp_lab.server.durability import warn_of_losses
-from pmcp_lab.server.here import Tool
-from pmcp_lab.server.inline import InlineContext
-from pmcp_lab.server.listening import listen
+from pmcp_lab.server.loop_state import Tool
+from pmcp_lab.server.lost_tasks import LostTasks
 from pmcp_lab.server.methods import TaskMethods, as_mcp_error
 from pmcp_lab.server.policy import Support
 from pmcp_lab.server.request import Request, is_legacy, is_modern, questions_of, takes_tasks
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
+from pmcp_lab.server.subscriptions import listen
 from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
 from pmcp_lab.server.tracing import trace_context
 from pmcp_lab.server.upkeep import Upkeep
@@ -138,8 +139,17 @@ class Tasks(Declarations):
         super().__init__()
         self.store = open_store(store, limits) if isinstance(store, str) else store
         self.executor = executor or AsyncioExecutor()
-        self._runner = TaskRunner(self.store, self.executor, self._tools, lease=leased, attempts=attempts)
-        self._upkeep = Upkeep(self._runner, self._tools, drain=drained)
+        self._runner = runner = TaskRunner(self.store, self.executor, self._tools, lease=leased)
+        self._lost_tasks = LostTasks(
+            self.store.leases,
+            loop_state=lambda: runner.loop_state,
+            submit=runner.submit,
+            count=runner.count,
+            lease=runner.lease,
+            attempts=attempts,
+            in_process=runner.in_process,
+        )
+        self._upkeep = Upkeep(runner, self._lost_tasks, self._tools, drain=drained)
         self._drain = drained
         self.executor.bind(self._runner.run)
         self._callers = Callers(self.store, anonymous)
@@ -230,7 +240,7 @@ class Tasks(Declarations):
             return record
         # What looks for lost tasks here or elsewhere may have failed it already.
         with suppress(InvalidTransition):
-            if await self._runner.recover(lost, tool, run_here=True):
+            if await self._lost_tasks.recover(lost, tool, run_here=True):
                 await self.run(key, asyncio.Event())
         return await self.store.get(*key)
 
@@ -301,7 +311,7 @@ class Tasks(Declarations):
             if is_modern(ctx):
                 require_client_extension(ctx, TASKS_EXTENSION)
             raise MCPError(METHOD_NOT_FOUND, f"tool {params.name!r} must be called as a task")
-        with_context = CURRENT_CALL.set(Call(tool.name, InlineContext(ctx)))
+        with_context = CURRENT_CALL.set(Call(tool.name, CallContext(ctx)))
         try:
             return await call_next(ctx)
         finally:

@@ -17,10 +17,10 @@ from mcp_types import (
 
 from pmcp_lab.errors import LabError
 from pmcp_lab.server.request import Request
-from pmcp_lab.server.wrapped import LowlevelHost
+from pmcp_lab.server.wrapped_tool import LowlevelServerTools
 
 
-def extend(server: Server[Any], extension: Extension) -> LowlevelHost:
+def extend(server: Server[Any], extension: Extension) -> LowlevelServerTools:
     """Add the extension's methods and interceptor to the server, and advertise it.
 
     Raises:
@@ -40,7 +40,7 @@ def extend(server: Server[Any], extension: Extension) -> LowlevelHost:
         listening = ListenHandler(InMemorySubscriptionBus())
         server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listening)
     server.extensions[extension.identifier] = extension.settings()
-    return LowlevelHost(server, called.handler)
+    return LowlevelServerTools(server, called.handler)
 
 
 def _of_its_versions(method: MethodBinding) -> RequestHandler:

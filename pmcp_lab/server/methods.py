@@ -23,7 +23,7 @@ from pmcp_lab.execution import Executor, TaskKey
 from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION
 from pmcp_lab.server.callers import Callers
-from pmcp_lab.server.compat import CancelParams, finished_by_client, wrapped
+from pmcp_lab.server.compat import CancelParams, finished_by_client, nested
 from pmcp_lab.server.delivery import Questions, Reports
 from pmcp_lab.server.request import Request, check_task_name, is_modern
 from pmcp_lab.tasks import TaskRecord, TaskStore
@@ -184,7 +184,7 @@ class TaskMethods:
         if is_modern(ctx):
             return modern.encode_got(record.state())
         task = legacy.encode_task(record.state())
-        return wrapped(task) if self._pmcp_compat else task
+        return nested(task) if self._pmcp_compat else task
 
 
 def _admit(ctx: Request, task_id: str) -> None:

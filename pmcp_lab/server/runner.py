@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -14,30 +13,26 @@ from weakref import WeakKeyDictionary, ref
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
-from msgspec.structs import replace
 from opentelemetry.trace import StatusCode
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
 from pmcp_lab.execution import Executor, TaskKey, idle
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.server.here import Here, Run, Tool
+from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.loop_state import LoopState, Run, Tool
 from pmcp_lab.server.stats import Counts, Stats
 from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
 from pmcp_lab.server.tracing import run_span
-from pmcp_lab.tasks import WAITING, Job, Lease, Owner, TaskRecord, TaskStore
-from pmcp_lab.tasks.context import StoredContext, attempt_of
-from pmcp_lab.tasks.leases import check_held, holds, leased
-from pmcp_lab.tasks.owner import owner_key
-from pmcp_lab.tasks.patience import patiently
+from pmcp_lab.tasks import WAITING, Job, Lease, TaskRecord, TaskStore
+from pmcp_lab.tasks.leases import check_held, holds
 from pmcp_lab.tasks.record import Phase, new_version
+from pmcp_lab.tasks.retries import retry_storage
+from pmcp_lab.tasks.stored_context import StoredContext
 
 logger = logging.getLogger(__name__)
 
 _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
-
-_OFFERED = 2
-"""Leases that a task which was submitted once more waits for somebody who runs it, until it is submitted again."""
 
 _FOR_GOOD = 10 * 365 * 24 * 3600.0
 """Seconds of a lease that nobody outlives."""
@@ -49,12 +44,9 @@ class TaskRunner:
     Args:
         tools: By name; may grow.
         lease: Seconds a task is believed to be run without a word from its process.
-        attempts: How often a process may end while it runs a task of a tool with `on_lost="retry"`.
     """
 
-    def __init__(
-        self, store: TaskStore, executor: Executor, tools: Mapping[str, Tool], *, lease: float, attempts: int
-    ) -> None:
+    def __init__(self, store: TaskStore, executor: Executor, tools: Mapping[str, Tool], *, lease: float) -> None:
         self.store = store
         self.executor = executor
         self.in_process = bool(getattr(executor, "in_process", False))
@@ -65,26 +57,25 @@ class TaskRunner:
         self.lease = lease if self.durable else _FOR_GOOD
         self.period = lease
         self._tools = tools
-        self._attempts = attempts
         self._grace = float(getattr(executor, "grace", 2.0))
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Here] = WeakKeyDictionary()
-        self._last: tuple[ref[asyncio.AbstractEventLoop], Here] | None = None
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = WeakKeyDictionary()
+        self._last: tuple[ref[asyncio.AbstractEventLoop], LoopState] | None = None
         self._ended: dict[str, Counts] = {}
 
     @property
-    def here(self) -> Here:
+    def loop_state(self) -> LoopState:
         """The running loop's."""
         loop = asyncio.get_running_loop()
         if self._last is not None and self._last[0]() is loop:
             return self._last[1]
-        here = self._loops.get(loop)
-        if here is None:
+        state = self._loops.get(loop)
+        if state is None:
             # Their tasks keep them alive, and a serverless process may see one per invocation.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = Here(self.store, self.period, self._lost, alone=not self.durable)
-        self._last = (ref(loop), here)
-        return here
+            state = self._loops[loop] = LoopState(self.store, self.period, self._lost, alone=not self.durable)
+        self._last = (ref(loop), state)
+        return state
 
     # --- making tasks ---
 
@@ -94,11 +85,11 @@ class TaskRunner:
             return Lease(run=WAITING, seconds=self.lease, version=new_version(), phase="queued")
         starts = self.at_once or (getattr(self.executor, "has_room", True) and self._has_turn(tool))
         # Nothing is written when it starts: until then it counts as running.
-        return self.here.birth_lease(self.lease, "running" if starts else "queued")
+        return self.loop_state.birth_lease(self.lease, "running" if starts else "queued")
 
     def _has_turn(self, tool: Tool) -> bool:
         """Whether the tool's `concurrency` lets a task start now."""
-        turns = self.here.turns.get(tool.name)
+        turns = self.loop_state.turns.get(tool.name)
         return turns is None or not turns.locked()
 
     async def submit(self, record: TaskRecord, prepared: Prepared | None = None, *, since: float | None = None) -> None:
@@ -110,67 +101,67 @@ class TaskRunner:
         Raises:
             LabError: The executor does not take it.
         """
-        here, key = self.here, (record.owner, record.task_id)
+        state, key = self.loop_state, (record.owner, record.task_id)
         if self.in_process:
-            if here.heartbeat.holds(key):
+            if state.heartbeat.holds(key):
                 # It took so long to hear that it is written that it was found lost, and is run.
                 return
             assert record.lease is not None
-            here.waiting[key] = "" if record.job is None else record.job.tool
-            here.held[key] = record.lease
+            state.waiting[key] = "" if record.job is None else record.job.tool
+            state.held[key] = record.lease
             if prepared is not None:
-                here.prepared[key] = prepared
+                state.prepared[key] = prepared
             if since is not None:
-                here.born[key] = (since, record)
-            here.heartbeat.hold(key, record.lease.run)
+                state.born[key] = (since, record)
+            state.heartbeat.hold(key, record.lease.run)
         try:
             await self.executor.submit(key)
         except BaseException as error:
-            here.forget(key)
+            state.forget(key)
             if record.lease is not None:
-                here.heartbeat.drop(key, record.lease.run)
+                state.heartbeat.drop(key, record.lease.run)
             if isinstance(error, LabError) or not isinstance(error, Exception):
                 raise
-            logger.exception("task %s could not be queued", record.task_id, extra=told(record))
+            logger.exception("task %s could not be queued", record.task_id, extra=log_extra(record))
             raise LabError("the task could not be queued") from error
 
     # --- running them ---
 
     async def run(self, key: TaskKey, cancelled: asyncio.Event) -> None:
         """Run one task to its end. Does nothing when it is over or another run has it."""
-        here = self.here
-        running = here.running.get(key)
-        if key in here.starting or (running is not None and not running.taken):
-            self._drop_held(key, here)
+        state = self.loop_state
+        running = state.running.get(key)
+        if key in state.starting or (running is not None and not running.taken):
+            self._drop_held(key, state)
             return
-        here.starting.add(key)
-        prepared, born, held = here.prepared.get(key), here.born.get(key), here.held.get(key)
-        here.forget(key)
-        name = here.new_run() if held is None else held.run
+        state.starting.add(key)
+        prepared, born, held = state.prepared.get(key), state.born.get(key), state.held.get(key)
+        state.forget(key)
+        name = state.new_run() if held is None else held.run
         run: Run | None = None
         try:
-            found = self._fresh(born) or await patiently(lambda: self._claim(key, here, name, held), key[1])
-            here.starting.discard(key)
+            found = self._fresh(born) or await retry_storage(lambda: self._claim(key, state, name, held), key[1])
+            state.starting.discard(key)
             if found is not None:
                 record, tool = found
-                run = here.running[key] = Run(record, tool, name, cancelled)
-                await self._run(run, prepared, here)
+                run = state.running[key] = Run(record, tool, name, cancelled)
+                await self._run(run, prepared, state)
         except (InvalidTransition, TaskNotFound, LeaseLost) as error:
             # Cancelled, expired, completed by the tool itself or taken: the record has the last word.
             logger.debug("task %s was over before its work was: %s", key[1], type(error).__name__)
             if run is not None:
-                self._count(run.tool, _status_in(error))
+                self.count(run.tool, _status_in(error))
         except asyncio.CancelledError:
             if run is None or not run.enforced or run.task is None:
                 raise
             # This runner stopped the work, and whoever called goes on.
             run.task.uncancel()
         finally:
-            here.starting.discard(key)
-            here.heartbeat.drop(key, name)
+            state.starting.discard(key)
+            state.heartbeat.drop(key, name)
             if run is not None:
-                if here.running.get(key) is run:
-                    del here.running[key]
+                if state.running.get(key) is run:
+                    del state.running[key]
                 run.over()
 
     def _fresh(self, born: tuple[float, TaskRecord] | None) -> tuple[TaskRecord, Tool] | None:
@@ -182,14 +173,16 @@ class TaskRunner:
         tool = None if record.job is None else self._tools.get(record.job.tool)
         return None if tool is None else (record, tool)
 
-    def _drop_held(self, key: TaskKey, here: Here) -> None:
+    def _drop_held(self, key: TaskKey, state: LoopState) -> None:
         """Let a lease that nobody will run be lost."""
-        held = here.held.get(key)
-        here.forget(key)
+        held = state.held.get(key)
+        state.forget(key)
         if held is not None:
-            here.heartbeat.drop(key, held.run)
+            state.heartbeat.drop(key, held.run)
 
-    async def _claim(self, key: TaskKey, here: Here, name: str, held: Lease | None) -> tuple[TaskRecord, Tool] | None:
+    async def _claim(
+        self, key: TaskKey, state: LoopState, name: str, held: Lease | None
+    ) -> tuple[TaskRecord, Tool] | None:
         """The task, once its lease is this run's.
 
         Args:
@@ -208,111 +201,47 @@ class TaskRunner:
                 said = {"code": INTERNAL_ERROR, "message": f"no tool {wanted!r} here"}
                 await self.store.held_by(name).fail(*key, said)
             # Otherwise somebody else may have it.
-            logger.warning("task %s is for a tool this process does not have: %r", key[1], wanted, extra=told(record))
+            logger.warning(
+                "task %s is for a tool this process does not have: %r", key[1], wanted, extra=log_extra(record)
+            )
             return None
         if held is not None or holds(record, name):
             check_held(record, name)
         else:
             phase: Phase = "running" if self._has_turn(tool) else "queued"
             record = await self.store.leases.claim(*key, name, self.lease, phase=phase)
-            here.heartbeat.hold(key, name)
+            state.heartbeat.hold(key, name)
         return record, tool
 
-    async def recover(self, lost: TaskRecord, tool: Tool, *, run_here: bool = False) -> bool:
-        """Have a task whose run is lost run again, or fail it, by its tool's policy; whether it is run again.
-
-        All of it is one write: nobody can find the task taken, and what was lost not counted.
-
-        Args:
-            lost: As it was while its lease stayed the same for as long as it was to be believed.
-            run_here: Hold it for `run`, and submit it to nobody.
-
-        Raises:
-            LeaseLost, InvalidTransition, TaskNotFound: Nothing is to be done: it lives, is over, or others did it.
-            LabError: It can't be submitted; it stays lost, and is found again.
-        """
-        here, lease, key = self.here, lost.lease, (lost.owner, lost.task_id)
-        assert lease is not None
-        if here.heartbeat.holds(key):
-            # Not lost but late: this process slept, or the storage was away.
-            raise LeaseLost(lost.task_id, "another run", here.name)
-        ran = not lease.free and lease.phase != "queued"
-        attempt = attempt_of(lost) + (ran and lease.phase == "running")
-        if ran and (tool.policy.on_lost == "fail" or attempt > self._attempts):
-            await self._fail_lost(lost, tool, lease)
-            return False
-        stays = self.in_process or run_here
-        name, seconds = (here.new_run(), self.lease) if stays else (WAITING, self.lease * _OFFERED)
-
-        def again(record: TaskRecord) -> TaskRecord:
-            taken = leased(record, name, seconds, "queued")
-            if record.job is None or attempt == attempt_of(record):
-                return taken
-            return replace(
-                taken,
-                message=f"attempt {attempt} of {self._attempts}: its process ended while it ran",
-                progress=None,
-                job=replace(record.job, context={**record.job.context, "attempt": attempt}),
-                # Its questions stay: an answer that comes now is there when the same is asked again.
-                variables={**record.variables, "attempt": attempt},
-            )
-
-        record = await self.store.leases.change_lost(lost, again, silent=attempt == attempt_of(lost))
-        if (before := here.running.get(key)) is not None:
-            before.lose()
-        if ran:
-            self._count(tool, "retried")
-            logger.warning("task %s is run again, attempt %d", lost.task_id, attempt, extra=told(lost))
-        if not run_here:
-            await self.submit(record)
-        elif record.lease is not None:
-            here.held[key] = record.lease
-            here.heartbeat.hold(key, name)
-        return True
-
-    async def _fail_lost(self, lost: TaskRecord, tool: Tool, lease: Lease) -> None:
-        message = "its process ended while it " + ("waited for an answer" if lease.phase == "asking" else "ran")
-        if tool.policy.on_lost == "retry" and self._attempts > 1:
-            times = "twice" if self._attempts == 2 else f"{self._attempts} times"
-            message = f"its process ended {times} in a row while it ran"
-
-        def failed(record: TaskRecord) -> TaskRecord:
-            error = {"code": INTERNAL_ERROR, "message": message}
-            return replace(record, status=TaskStatus.FAILED, message=message, error=error)
-
-        await self.store.leases.change_lost(lost, failed)
-        self._count(tool, "failed")
-        logger.warning("task %s failed: %s", lost.task_id, message, extra=told(lost))
-
-    async def _run(self, run: Run, prepared: Prepared | None, here: Here) -> None:
+    async def _run(self, run: Run, prepared: Prepared | None, state: LoopState) -> None:
         if self.durable:
             # In a context of its own: what is in this one belongs to the tool and its caller.
             run.watching = asyncio.get_running_loop().call_later(
-                _WATCHED_AFTER, self._start_watching, run, here, context=Context()
+                _WATCHED_AFTER, self._start_watching, run, state, context=Context()
             )
         try:
             limit = run.tool.policy.concurrency
-            async with nullcontext() if limit is None else self._turn(run, here, limit):
+            async with nullcontext() if limit is None else self._turn(run, state, limit):
                 run.has_turn = True
                 if run.cancelled.is_set():
-                    self._count(run.tool, "cancelled")
+                    self.count(run.tool, "cancelled")
                     return
                 if run.record.lease is not None and run.record.lease.phase == "queued":
                     # From here on it may have been half done.
                     key, leases = (run.record.owner, run.record.task_id), self.store.leases
-                    run.record = await patiently(lambda: leases.heartbeat(*key, run.name, phase="running"), key[1])
+                    run.record = await retry_storage(lambda: leases.heartbeat(*key, run.name, phase="running"), key[1])
                 await self._work(run, prepared)
         except asyncio.CancelledError:
             if run.taken:
-                self._count(run.tool, "cancelled")
+                self.count(run.tool, "cancelled")
             else:
                 await self.give_up(run.record, run.tool, run.name)
             raise
 
     @asynccontextmanager
-    async def _turn(self, run: Run, here: Here, limit: int) -> AsyncIterator[None]:
+    async def _turn(self, run: Run, state: LoopState, limit: int) -> AsyncIterator[None]:
         """Among the tasks of the same tool."""
-        turns, taken = here.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
+        turns, taken = state.turns.setdefault(run.tool.name, asyncio.Semaphore(limit)), False
         try:
             if turns.locked():
                 async with idle():
@@ -345,13 +274,13 @@ class TaskRunner:
                     span.set_attribute("error.type", "tool_error")
                     span.set_status(StatusCode.ERROR)
                 if run.taken:
-                    self._count(tool, "cancelled")
+                    self.count(tool, "cancelled")
                     return
                 status = await self._settle(run, status, write)
         finally:
             CURRENT_CALL.reset(call)
             CURRENT_TASK.reset(task)
-        self._count(tool, status)
+        self.count(tool, status)
         _say(logging.INFO if status == "failed" else logging.DEBUG, record, status)
 
     async def _called(
@@ -380,7 +309,7 @@ class TaskRunner:
         """Write how the task ended; how it did, when that can't be written as it is."""
         owner, task_id = run.record.owner, run.record.task_id
         try:
-            await patiently(write, task_id)
+            await retry_storage(write, task_id)
         except (InvalidTransition, LeaseLost, TaskNotFound, StoreError):
             raise
         except LabError as error:
@@ -398,19 +327,19 @@ class TaskRunner:
             if self.durable and (not started or tool.policy.on_lost == "retry"):
                 offered = await self.store.leases.offer(*key, run)
                 if not offered.live:
-                    self._count(tool, offered.status)
+                    self.count(tool, offered.status)
             else:
                 message = "the server was stopped before the task was done"
                 await self.store.held_by(run).fail(*key, {"code": INTERNAL_ERROR, "message": message})
-                self._count(tool, "failed")
+                self.count(tool, "failed")
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             # It was over already: that is why it was stopped.
-            self._count(tool, _status_in(error))
+            self.count(tool, _status_in(error))
         except StoreError as error:
-            logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=told(record))
+            logger.warning("task %s was left unfinished: %s", record.task_id, error, extra=log_extra(record))
 
-    def _lost(self, here: Here, key: TaskKey, name: str, error: LabError) -> None:
-        run = here.running.get(key)
+    def _lost(self, state: LoopState, key: TaskKey, name: str, error: LabError) -> None:
+        run = state.running.get(key)
         if run is None or run.name != name:
             return
         if isinstance(error, LeaseLost):
@@ -419,10 +348,10 @@ class TaskRunner:
         elif not (run.context is not None and run.context.ended):
             run.stop(self._grace)
 
-    def _start_watching(self, run: Run, here: Here) -> None:
-        run.watching = asyncio.create_task(self._watch(run, here), name=f"watch of task {run.record.task_id}")
+    def _start_watching(self, run: Run, state: LoopState) -> None:
+        run.watching = asyncio.create_task(self._watch(run, state), name=f"watch of task {run.record.task_id}")
 
-    async def _watch(self, run: Run, here: Here) -> None:
+    async def _watch(self, run: Run, state: LoopState) -> None:
         key = (run.record.owner, run.record.task_id)
         last = run.record
         try:
@@ -431,16 +360,17 @@ class TaskRunner:
                     last = record
                     if record.live:
                         check_held(record, run.name)
-            self._lost(here, key, run.name, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
+            self._lost(state, key, run.name, InvalidTransition(key[1], last.status, TaskStatus.WORKING))
         except (LeaseLost, TaskNotFound) as error:
-            self._lost(here, key, run.name, error)
+            self._lost(state, key, run.name, error)
         except StoreError as error:
             # The heartbeat tells too, only later.
             logger.debug("task %s is not watched any more: %s", key[1], error)
 
     # --- counting them ---
 
-    def _count(self, tool: Tool, what: str) -> None:
+    def count(self, tool: Tool, what: str) -> None:
+        """One more task of a tool; `what` is a name in `Counts`, or "" for none of them."""
         counts = self._ended.get(tool.name)
         if counts is None:
             counts = self._ended[tool.name] = Counts()
@@ -449,10 +379,10 @@ class TaskRunner:
 
     def stats(self) -> Stats:
         tools = {name: copy(counts) for name, counts in self._ended.items()}
-        for here in tuple(self._loops.values()):
-            for name in tuple(here.waiting.values()):
+        for state in tuple(self._loops.values()):
+            for name in tuple(state.waiting.values()):
                 tools.setdefault(name, Counts()).waiting += 1
-            for run in tuple(here.running.values()):
+            for run in tuple(state.running.values()):
                 counts = tools.setdefault(run.tool.name, Counts())
                 if run.has_turn:
                     counts.running += 1
@@ -466,23 +396,9 @@ class TaskRunner:
 
 def _say(level: int, record: TaskRecord, what: str) -> None:
     if logger.isEnabledFor(level):
-        about = told(record)
+        about = log_extra(record)
         text = "task %s of owner %s, tool %r: %s"
         logger.log(level, text, record.task_id, about["owner_hash"], about["tool"], what, extra=about)
-
-
-def told(record: TaskRecord) -> dict[str, str]:
-    """What a log record says about a task besides its message: nothing of what is in it."""
-    return {
-        "task_id": record.task_id,
-        "owner_hash": owner_hash(record.owner),
-        "tool": "" if record.job is None else record.job.tool,
-    }
-
-
-def owner_hash(owner: Owner) -> str:
-    """Tells owners apart without naming them."""
-    return hashlib.sha256(owner_key(owner).encode()).hexdigest()[:8]
 
 
 def _status_in(error: LabError) -> str:

@@ -34,7 +34,7 @@ from mcp_types import INTERNAL_ERROR, CallToolRequestParams, CallToolResult, Inp
 from pydantic import ValidationError
 
 from pmcp_lab.errors import LabError, StoreError, TaskCancelled
-from pmcp_lab.server.inline import InlineContext
+from pmcp_lab.server.call_context import CallContext
 from pmcp_lab.server.policy import Policy
 from pmcp_lab.server.request import Request
 from pmcp_lab.server.task_session import TaskSession, later_request
@@ -78,7 +78,7 @@ def current_task() -> TaskContext:
     task, call = CURRENT_TASK.get(), CURRENT_CALL.get()
     if task is None and call is not None:
         task = call.context
-    return task or InlineContext(None)
+    return task or CallContext(None)
 
 
 def _resolved(fn: Callable[..., Any]) -> tuple[inspect.Signature, str | None]:
@@ -266,7 +266,7 @@ class TaskTool:
         async def entry(**arguments: Any) -> Any:
             call = CURRENT_CALL.get()
             if call is None or call.tool != self.name:
-                return await self._call(arguments, InlineContext(None))
+                return await self._call(arguments, CallContext(None))
             if call.context is None:
                 raise Captured(arguments)
             try:

@@ -16,8 +16,10 @@ from typing import Any
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskNotFound
 from pmcp_lab.execution import Recover, Recovery, TaskKey
-from pmcp_lab.server.here import Here, Tool
-from pmcp_lab.server.runner import TaskRunner, told
+from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.loop_state import LoopState, Tool
+from pmcp_lab.server.lost_tasks import LostTasks
+from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.tasks import TaskRecord, reap
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,9 @@ class Upkeep:
         drain: Seconds running tasks are left to finish when the process is asked to end.
     """
 
-    def __init__(self, runner: TaskRunner, tools: dict[str, Tool], *, drain: float) -> None:
+    def __init__(self, runner: TaskRunner, lost_tasks: LostTasks, tools: dict[str, Tool], *, drain: float) -> None:
         self._runner = runner
+        self._lost_tasks = lost_tasks
         self._tools = tools
         self._drain = drain
         self.others: list[Recover] = []
@@ -42,18 +45,18 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin, on the running event loop; does nothing the second time."""
-        here = self._runner.here
-        if here.background or self._closed:
+        state = self._runner.loop_state
+        if state.background or self._closed:
             return
-        self._spawn(here, reap(self._runner.store), "reaper of tasks")
+        self._spawn(state, reap(self._runner.store), "reaper of tasks")
         if self._runner.durable:
             recovery = Recovery(self._runner.store, self.recover, lease=self._runner.lease)
-            self._spawn(here, recovery.run(), "recovery of tasks")
+            self._spawn(state, recovery.run(), "recovery of tasks")
             self._hear_termination()
 
-    def _spawn(self, here: Here, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, state: LoopState, work: Coroutine[Any, Any, None], name: str) -> None:
         # In an empty context: what is recovered must not run with the credentials of the request that came first.
-        here.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
+        state.background.append(asyncio.get_running_loop().create_task(work, name=name, context=Context()))
 
     async def recover(self, record: TaskRecord) -> bool:
         """See `execution.recovery.Recover`."""
@@ -61,32 +64,32 @@ class Upkeep:
         if tool is None:
             return any([await other(record) for other in self.others])
         try:
-            await self._runner.recover(record, tool)
+            await self._lost_tasks.recover(record, tool)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
-            logger.debug("task %s was not lost: %s", record.task_id, error, extra=told(record))
+            logger.debug("task %s was not lost: %s", record.task_id, error, extra=log_extra(record))
         except LabError as error:
-            logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=told(record))
+            logger.warning("task %s can't be run again yet: %s", record.task_id, error, extra=log_extra(record))
         return True
 
     async def close(self, timeout: float) -> None:
         """Hand back what can be run again elsewhere, let the rest finish for `timeout` seconds, then stop it."""
         self._closed = True
-        here = self._runner.here
-        for work in here.background:
+        state = self._runner.loop_state
+        for work in state.background:
             work.cancel()
         if self._runner.durable:
-            for run in tuple(here.running.values()):
+            for run in tuple(state.running.values()):
                 if run.tool.policy.on_lost == "retry" and run.task is not None:
                     run.task.cancel()
         await self._runner.executor.close(timeout)
-        await asyncio.gather(*(self._never_started(key, here) for key in tuple(here.waiting)))
+        await asyncio.gather(*(self._never_started(key, state) for key in tuple(state.waiting)))
 
-    async def _never_started(self, key: TaskKey, here: Here) -> None:
-        tool, held = self._tools.get(here.waiting.get(key, "")), here.held.get(key)
-        here.forget(key)
+    async def _never_started(self, key: TaskKey, state: LoopState) -> None:
+        tool, held = self._tools.get(state.waiting.get(key, "")), state.held.get(key)
+        state.forget(key)
         if tool is None or held is None:
             return
-        here.heartbeat.drop(key, held.run)
+        state.heartbeat.drop(key, held.run)
         with suppress(TaskNotFound):
             record = await self._runner.store.get(*key)
             if record.live:

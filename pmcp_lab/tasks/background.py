@@ -23,7 +23,7 @@ _QUIET: Final = 0.00003
 _TURNS: Final = 4
 """Quiet turns one after another: a request in the middle of its way has a quick one now and then."""
 
-_PATIENCE: Final = 0.005
+_LONGEST_WAIT: Final = 0.005
 """Seconds after which it goes on however busy the event loop is."""
 
 
@@ -77,7 +77,7 @@ async def _give_way() -> None:
     loop = asyncio.get_running_loop()
     began = before = loop.time()
     quiet = 0
-    while quiet < _TURNS and before - began < _PATIENCE:
+    while quiet < _TURNS and before - began < _LONGEST_WAIT:
         await asyncio.sleep(0)
         now = loop.time()
         quiet = quiet + 1 if now - before < _QUIET else 0

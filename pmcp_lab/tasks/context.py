@@ -2,35 +2,30 @@
 
 A tool asks for it by annotating a parameter with `TaskContext`. The same tool also runs without a task
 (nobody asked for one): then updates become progress notifications, if anything, and nothing is stored.
-What questions look like in MCP is in `tasks.questions`.
+What questions look like in MCP is in `tasks.questions`; the context of a task that has a record in `stored_context`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from msgspec.structs import replace
+import anyio.from_thread
 from pydantic import BaseModel
 
-from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskCancelled, TaskNotFound
-from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks.in_thread import InThread
-from pmcp_lab.tasks.leases import check_held
-from pmcp_lab.tasks.owner import Owner
-from pmcp_lab.tasks.patience import patiently
-from pmcp_lab.tasks.questions import Answer, answered, check_askable, form, key_of, link, sampled, sampling
-from pmcp_lab.tasks.record import TaskRecord
-from pmcp_lab.tasks.store import TaskStore
+from pmcp_lab.errors import LabError
+from pmcp_lab.tasks.questions import Answer, answered, form, link, sampled, sampling
 from pmcp_lab.tasks.variables import Variables
 
 if TYPE_CHECKING:
     from mcp_types import CreateMessageResult, SamplingMessage
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TaskContext(ABC):
@@ -203,163 +198,31 @@ class TaskContext(ABC):
         """
 
 
-class StoredContext(TaskContext):
-    """The context of a task that has a record.
+class InThread:
+    """A task's methods for code that runs in a worker thread, where nothing can be awaited.
 
-    Args:
-        asks: Kinds of questions the client answers, see `tasks.questions`.
-        convert: From what a tool returns to the result that is stored.
-        idle: Entered while the task waits for its client: it needs nobody's time then.
-        lost: Told that another run has the task by now.
+    Each does what that of the task does, and returns when it is done.
 
-    All it writes is written by the run that holds the record's lease, and refused once another one does.
+    Raises:
+        RuntimeError: Called on the event loop's own thread.
     """
 
-    def __init__(
-        self,
-        store: TaskStore,
-        record: TaskRecord,
-        cancelled: asyncio.Event,
-        *,
-        asks: Collection[str],
-        convert: Callable[[Any], Any],
-        idle: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        lost: Callable[[LeaseLost], None] = lambda _: None,
-    ) -> None:
-        self.task_id = record.task_id
-        self.owner: Owner = record.owner
-        self.cancelled = cancelled
-        self.attempt = attempt_of(record)
-        self._id = record.task_id
-        self._run = record.lease.run if record.lease is not None else ""
-        self._store = store.held_by(self._run)
-        self._lost = lost
-        self._record = record
-        self._asks = asks
-        self._convert = convert
-        self._idle = idle
-        self._asked: set[str] = set()
-        self.ended = False
-        """Whether the tool ended its task itself, by `complete` or `fail`."""
-
-    @property
-    def variables(self) -> Variables:
-        return Variables(self._record.variables)
-
-    async def refresh(self) -> Variables:
-        async def read() -> TaskRecord:
-            record = await self._store.get(self.owner, self._id)
-            check_held(record, self._run)
-            return record
-
-        await self._write(read)
-        return self.variables
-
-    async def update(
-        self,
-        *,
-        message: str | None = None,
-        progress: float | None = None,
-        variables: Mapping[str, Any] | None = None,
-    ) -> None:
-        await self._write(
-            lambda: self._store.update(self.owner, self._id, message=message, progress=progress, variables=variables)
-        )
-
-    async def require_input(self, message: str) -> None:
-        await self._write(
-            lambda: self._store.update(self.owner, self._id, status=TaskStatus.INPUT_REQUIRED, message=message)
-        )
-
-    async def resume(self) -> None:
-        def change(record: TaskRecord) -> TaskRecord:
-            if record.status is not TaskStatus.INPUT_REQUIRED:
-                raise InvalidTransition(self._id, record.status, TaskStatus.WORKING)
-            return replace(record, status=TaskStatus.WORKING, message=None)
-
-        with self._held():
-            self._record = await self._store.change(self.owner, self._id, change)
-
-    async def complete(self, result: Any) -> None:
-        self.ended = True
-        with self._held():
-            self._record = await self._store.complete(self.owner, self._id, self._convert(result))
-
-    async def fail(self, message: str, *, code: int = LabError.code, data: Any = None) -> None:
-        error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-        self.ended = True
-        with self._held():
-            self._record = await self._store.fail(self.owner, self._id, error)
-
-    async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
-        check_askable(request, self._asks)
-        key = key or key_of(request, len(self._asked) + 1)
-        self._asked.add(key)
-        if key in self._record.answers:
-            return self._record.answers[key]
-        async with self._idle():
-            try:
-                with self._held():
-                    await patiently(lambda: self._wait_for(key, request), self._id)
-            except (InvalidTransition, TaskNotFound) as error:
-                raise self._over(error) from error
-        if key in self._record.answers:
-            return self._record.answers[key]
-        status = self._record.status
-        if status is TaskStatus.CANCELLED:
-            raise TaskCancelled(f"task {self._id} was cancelled while it waited for an answer", self._id)
-        raise LabError(f"task {self._id} became {status} while it waited for an answer")
-
-    async def _wait_for(self, key: str, request: Mapping[str, Any]) -> None:
-        """Ask, unless that was done, until there is an answer or the task is over."""
-        async with self._store.watch(self.owner, self._id) as feed:
-            async for self._record in feed:
-                check_held(self._record, self._run)
-                lease = self._record.lease
-                if key in self._record.open_questions and lease is not None and lease.phase != "asking":
-                    # An earlier run asked. That this one only waits, too, is what its loss will be judged by.
-                    await self._store.leases.heartbeat(self.owner, self._id, self._run, phase="asking")
-                if key in self._record.answers:
-                    return
-                if key not in self._record.questions and self._record.live:
-                    await self._withdraw_stale()
-                    await self._store.ask(self.owner, self._id, key, request)
-
-    async def _write(self, write: Callable[[], Awaitable[TaskRecord]]) -> None:
-        try:
-            with self._held():
-                self._record = await patiently(write, self._id)
-        except (InvalidTransition, TaskNotFound) as error:
-            raise self._over(error) from error
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Another run may have the task by now: then this one is over, and says so."""
-        try:
-            yield
-        except LeaseLost as error:
-            self.ended = False
-            self.cancelled.set()
-            self._lost(error)
-            raise TaskCancelled(f"another run has task {self._id} by now: stop working on it", self._id) from error
-
-    async def _withdraw_stale(self) -> None:
-        """Take back what an earlier attempt asked and this one does not: nobody waits for it any more."""
-        stale = self._record.open_questions.keys() - self._asked
-        if not stale:
-            return
-
-        def change(record: TaskRecord) -> TaskRecord:
-            kept = {key: asked for key, asked in record.questions.items() if key not in stale or key in record.answers}
-            after = replace(record, questions=kept)
-            return after if after.open_questions or not record.live else replace(after, status=TaskStatus.WORKING)
-
-        self._record = await self._store.change(self.owner, self._id, change)
-
-    def _over(self, error: LabError) -> TaskCancelled:
-        return TaskCancelled(f"task {self._id} is over: {error}", self._id)
+    def __init__(self, task: TaskContext) -> None:
+        self.refresh = _waiting(task.refresh)
+        self.update = _waiting(task.update)
+        self.elicit = _waiting(task.elicit)
+        self.elicit_url = _waiting(task.elicit_url)
+        self.sample = _waiting(task.sample)
+        self.ask = _waiting(task.ask)
+        self.require_input = _waiting(task.require_input)
+        self.resume = _waiting(task.resume)
+        self.complete = _waiting(task.complete)
+        self.fail = _waiting(task.fail)
 
 
-def attempt_of(record: TaskRecord) -> int:
-    """Which attempt at the task this is: 1 for the first."""
-    return 1 if record.job is None else int(record.job.context.get("attempt", 1))
+def _waiting(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return anyio.from_thread.run(partial(method, *args, **kwargs))
+
+    return call

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
@@ -20,9 +20,7 @@ from pmcp_lab.tasks.backends import Changes
 from pmcp_lab.tasks.background import Background
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import TaskRecord
-
-if TYPE_CHECKING:
-    from pmcp_lab.tasks.store import TaskStore
+from pmcp_lab.tasks.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ _SAME: Final = 60.0
 """Seconds for which trouble with the storage is logged once, however many watches it breaks."""
 
 
-async def follow(store: TaskStore, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
+async def follow(store: StoredRecords, owner: Owner, task_id: str, changes: Changes) -> AsyncGenerator[TaskRecord]:
     """The record now and after each change that anybody but its runner cares about; ends with the task.
 
     Raises:
@@ -117,7 +115,7 @@ class _Watched:
             follower.changed(self.shown)
 
 
-class _Here:
+class _LoopState:
     """What is followed on one event loop."""
 
     def __init__(self) -> None:
@@ -133,16 +131,16 @@ class Followers:
         expiry: Seconds within which it is noticed that a followed task has expired.
     """
 
-    def __init__(self, store: TaskStore, *, expiry: float = _EXPIRY) -> None:
+    def __init__(self, store: StoredRecords, *, expiry: float = _EXPIRY) -> None:
         self._store = store
         self._expiry = expiry
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
         self._said = ("", 0.0)
 
     @property
     def background(self) -> Background:
         """For what followers do when they are called, if there may be many of them."""
-        return self._here.background
+        return self._loop_state.background
 
     def join(self, record: TaskRecord, follower: Follower) -> None:
         """Call the follower with the task's present state, before this returns, and with each one to come.
@@ -150,14 +148,14 @@ class Followers:
         Args:
             record: The task, read just now; what has changed since then is not missed.
         """
-        here, key = self._here, (record.owner, record.task_id)
-        watched = here.watched.get(key)
+        state, key = self._loop_state, (record.owner, record.task_id)
+        watched = state.watched.get(key)
         if watched is None:
             if not record.live:
                 follower.changed(Shown(record))
                 return
-            watched = here.watched[key] = _Watched(key, record)
-            self._start(here, watched)
+            watched = state.watched[key] = _Watched(key, record)
+            self._start(state, watched)
         else:
             watched.offer(record)
         if watched.shown.record.live:
@@ -166,39 +164,39 @@ class Followers:
 
     def leave(self, owner: Owner, task_id: str, follower: Follower) -> None:
         """Call it no more about this task, if it was to be."""
-        here = self._here
-        watched = here.watched.get((owner, task_id))
+        state = self._loop_state
+        watched = state.watched.get((owner, task_id))
         if watched is None or follower not in watched.followers:
             return
         del watched.followers[follower]
         if not watched.followers:
             # A thousand watches that end at once would take longer than one turn of the event loop should.
-            here.background.add(partial(self._stop, here, watched))
+            state.background.add(partial(self._stop, state, watched))
 
     @property
-    def _here(self) -> _Here:
+    def _loop_state(self) -> _LoopState:
         loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
+        state = self._loops.get(loop)
+        if state is None:
             # What they have left keeps closed ones alive.
             for closed in [one for one in self._loops if one.is_closed()]:
                 del self._loops[closed]
-            here = self._loops[loop] = _Here()
-        return here
+            state = self._loops[loop] = _LoopState()
+        return state
 
-    def _start(self, here: _Here, watched: _Watched) -> None:
+    def _start(self, state: _LoopState, watched: _Watched) -> None:
         loop = asyncio.get_running_loop()
         # In an empty context: it is for everybody, and must not have the credentials of who came first.
-        watched.watch = loop.create_task(self._watch(here, watched), name="watch of a task", context=Context())
-        if here.sweeping is None:
-            here.sweeping = loop.call_later(self._expiry, self._sweep, here, context=Context())
+        watched.watch = loop.create_task(self._watch(state, watched), name="watch of a task", context=Context())
+        if state.sweeping is None:
+            state.sweeping = loop.call_later(self._expiry, self._sweep, state, context=Context())
 
-    def _stop(self, here: _Here, watched: _Watched) -> None:
-        if not watched.followers and watched.watch is not None and here.watched.get(watched.key) is watched:
-            del here.watched[watched.key]
+    def _stop(self, state: _LoopState, watched: _Watched) -> None:
+        if not watched.followers and watched.watch is not None and state.watched.get(watched.key) is watched:
+            del state.watched[watched.key]
             watched.watch.cancel()
 
-    async def _watch(self, here: _Here, watched: _Watched) -> None:
+    async def _watch(self, state: _LoopState, watched: _Watched) -> None:
         (owner, task_id), this = watched.key, watched.watch
         try:
             async with self._store.backend.watch(owner, task_id) as changes:
@@ -214,8 +212,8 @@ class Followers:
             logger.exception("the watch of task %s failed", task_id)
             self._lose(watched, StoreError(f"task {task_id} can't be watched: {error}"))
         finally:
-            if here.watched.get(watched.key) is watched and watched.watch is this:
-                del here.watched[watched.key]
+            if state.watched.get(watched.key) is watched and watched.watch is this:
+                del state.watched[watched.key]
 
     def _lose(self, watched: _Watched, error: LabError) -> None:
         if isinstance(error, StoreError):
@@ -227,20 +225,20 @@ class Followers:
         for follower in followers:
             follower.lost(watched.key[1], error)
 
-    def _sweep(self, here: _Here) -> None:
-        here.sweeping = None
-        watched = tuple(here.watched.values())
+    def _sweep(self, state: _LoopState) -> None:
+        state.sweeping = None
+        watched = tuple(state.watched.values())
         for start in range(0, len(watched), _AT_ONCE):
-            here.background.add(partial(self._look_at, here, watched[start : start + _AT_ONCE]))
+            state.background.add(partial(self._look_at, state, watched[start : start + _AT_ONCE]))
         if watched:
             loop = asyncio.get_running_loop()
-            here.sweeping = loop.call_later(self._expiry, self._sweep, here, context=Context())
+            state.sweeping = loop.call_later(self._expiry, self._sweep, state, context=Context())
 
-    def _look_at(self, here: _Here, some: tuple[_Watched, ...]) -> None:
+    def _look_at(self, state: _LoopState, some: tuple[_Watched, ...]) -> None:
         for watched in some:
             expires = watched.shown.record.expires
             gone = expires is not None and not self._store.seconds_left(expires)
-            if gone and here.watched.get(watched.key) is watched and watched.watch:
+            if gone and state.watched.get(watched.key) is watched and watched.watch:
                 # It may have been given more time since: whoever begins to watch looks first.
                 watched.watch.cancel()
-                self._start(here, watched)
+                self._start(state, watched)

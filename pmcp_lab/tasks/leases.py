@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
 from pmcp_lab.errors import LeaseLost
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.tasks.moves import refusal
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.record import WAITING, Lease, Phase, TaskRecord, new_version
-
-if TYPE_CHECKING:
-    from pmcp_lab.tasks.store import TaskStore
+from pmcp_lab.tasks.stored_records import Change, StoredRecords
+from pmcp_lab.tasks.transitions import refusal
 
 _LOOKS: Final = 4
 """Looks at a lease while it lasts, for somebody who waits for its end."""
@@ -31,7 +28,7 @@ class Leases:
     as long as it is believed, and the same still there.
     """
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(self, store: StoredRecords) -> None:
         self._store = store
 
     async def claim(
@@ -113,9 +110,7 @@ class Leases:
         """
         return await self.change_lost(lost, lambda record: leased(record, run, seconds), silent=True)
 
-    async def change_lost(
-        self, lost: TaskRecord, change: Callable[[TaskRecord], TaskRecord], *, silent: bool = False
-    ) -> TaskRecord:
+    async def change_lost(self, lost: TaskRecord, change: Change, *, silent: bool = False) -> TaskRecord:
         """Do something about a lost task: of all who saw that, one does.
 
         Args:

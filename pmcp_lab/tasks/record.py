@@ -194,3 +194,8 @@ def expiry(created: datetime, ttl: int | None) -> datetime | None:
         return created + timedelta(milliseconds=ttl)
     except OverflowError:
         return None
+
+
+def attempt_of(record: TaskRecord) -> int:
+    """Which attempt at the task this is: 1 for the first."""
+    return 1 if record.job is None else int(record.job.context.get("attempt", 1))

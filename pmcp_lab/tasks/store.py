@@ -10,8 +10,6 @@ sees to it. What owners and clients write is not held to that.
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.protocol import TaskStatus
+from pmcp_lab.protocol.backoff import jittered
 from pmcp_lab.protocol.durations import Duration, milliseconds, written
 from pmcp_lab.tasks.backends import Backend, Conflict, QuotaReached
 from pmcp_lab.tasks.cursor import decode_cursor, encode_cursor
@@ -39,9 +38,10 @@ from pmcp_lab.tasks.following import Followers, follow
 from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import Leases, check_held, in_phase
 from pmcp_lab.tasks.limits import Limits
-from pmcp_lab.tasks.moves import check_move, refusal
 from pmcp_lab.tasks.owner import Owner, anonymous, check_owner
 from pmcp_lab.tasks.record import NO_RESULT, Job, Lease, TaskRecord, expiry, new_task_id, succeed, truncated
+from pmcp_lab.tasks.stored_records import Change
+from pmcp_lab.tasks.transitions import check_transition, refusal
 from pmcp_lab.tasks.variables import merge
 
 PAGE: Final = 50
@@ -49,12 +49,11 @@ PAGE: Final = 50
 
 _ATTEMPTS: Final = 64
 
+_PAUSES: Final = (0.0005, 0.05)
+"""Seconds before a write that collided is tried again: at first, and at most."""
+
 _RECALLED: Final = 128
 """Live tasks this process wrote last, so that writing them again takes no read."""
-
-Change = Callable[[TaskRecord], TaskRecord]
-"""From a record to the one that replaces it, a new one; the same object for "nothing to do". May be called several
-times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ class TaskStore:
 
         def change(record: TaskRecord) -> TaskRecord:
             if status is not None:
-                check_move(record, status)
+                check_transition(record, status)
             elif (message is not None or progress is not None) and not record.live:
                 raise refusal(record, record.status)
             granted = record.ttl if asked is None else asked
@@ -247,7 +246,7 @@ class TaskStore:
         plain = plain_json(result, "the result", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.COMPLETED)
+            check_transition(record, TaskStatus.COMPLETED)
             return replace(
                 record,
                 status=TaskStatus.COMPLETED,
@@ -270,7 +269,7 @@ class TaskStore:
         plain = plain_json(dict(error), "the error", self.limits.result_bytes)
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.FAILED)
+            check_transition(record, TaskStatus.FAILED)
             text = message or str(plain.get("message") or "") or record.message
             return replace(record, status=TaskStatus.FAILED, message=text, error=plain)
 
@@ -284,7 +283,7 @@ class TaskStore:
         """
 
         def change(record: TaskRecord) -> TaskRecord:
-            check_move(record, TaskStatus.CANCELLED)
+            check_transition(record, TaskStatus.CANCELLED)
             return replace(record, status=TaskStatus.CANCELLED, message=message or record.message)
 
         return await self.change(owner, task_id, change)
@@ -436,8 +435,7 @@ class TaskStore:
                 if conflict.current is None or conflict.current.expired(now - self._skew):
                     raise TaskNotFound(task_id) from None
                 expected, record, certain = record.seq, conflict.current, True
-                # Full jitter: writers that collided once should not meet again.
-                await asyncio.sleep(random.random() * min(0.05, 0.0005 * math.pow(2, attempt)))  # noqa: S311
+                await asyncio.sleep(jittered(attempt, *_PAUSES))
                 continue
             self._recall(changed)
             return changed

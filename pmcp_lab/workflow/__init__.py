@@ -35,9 +35,9 @@ ends, another one goes on by itself where the step may run twice, and acts on de
 `definition` is what an author writes, `checking` and `checking_decisions` what is wrong with it, `resolving` where
 values come from. Without I/O: `progress` is how far one is, `plan` what comes next, `asking` and `deciding` what is
 asked and what an answer means, `matching` which step a client's call is for, `acting` what a person wants done. With
-it: `run` leads, `led`, `moving` and `record` are what is kept in the task, `performing` and `calling` do what steps
-do, `continuing` takes the calls of clients. `telling` has the words, `offering`, `answers` and `extension` are the
-server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.handoff`.
+it: `run` leads, `led`, `moving` and `persistence` are what is kept in the task, `performing` and `calling` do what
+steps do, `continuing` takes the calls of clients. `wording` has the words, `offering`, `answers` and `extension` are
+the server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.handoff`.
 """
 
 from pmcp_lab.workflow.definition import (

@@ -6,7 +6,7 @@ from pmcp_lab.errors import INVALID_PARAMS, LabError, nearest
 from pmcp_lab.protocol.handoff import Action, Ending, StepStatus
 from pmcp_lab.workflow.plan import skipped
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.telling import ended
+from pmcp_lab.workflow.wording import ended
 
 
 def acted(progress: Progress, action: Action) -> Progress:

@@ -11,7 +11,7 @@ from pmcp_lab.protocol.task import from_timestamp, to_timestamp
 from pmcp_lab.workflow.deciding import CLOSED, decides, form, misfit
 from pmcp_lab.workflow.definition import No, Step
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.resolving import told
+from pmcp_lab.workflow.resolving import fill_known
 
 
 class Dismissed(Exception):
@@ -44,7 +44,7 @@ def response_to(progress: Progress, step: Step, *, again: bool) -> tuple[Mapping
     why = "its question was dismissed" if what is None else f"its answer does not fit the form ({what})"
     reason = {"type": "inputRequired", "blockedStep": step.name, "retryable": True}
     reason |= _deadline(progress, step)
-    said = f"Step {step.name!r} waits for an answer: {why}. {told(step.question or '', step, progress.scope)}"
+    said = f"Step {step.name!r} waits for an answer: {why}. {fill_known(step.question or '', step, progress.scope)}"
     raise Dismissed(reason | {"message": said})
 
 
@@ -88,6 +88,6 @@ def open_question(step: Step, progress: Progress) -> tuple[str, bool]:
 
 def question(step: Step, progress: Progress) -> dict[str, Any]:
     """What a manual step asks."""
-    message = told(step.question or "", step, progress.scope)
+    message = fill_known(step.question or "", step, progress.scope)
     params = {"mode": "form", "message": message, "requestedSchema": form(step)}
     return {"method": "elicitation/create", "params": params}

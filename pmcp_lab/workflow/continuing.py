@@ -19,7 +19,7 @@ from pmcp_lab.protocol.task import to_timestamp
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import TaskRecord
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.calling import Caller, stored, wire
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.definition import SequentialWorkflow
@@ -28,7 +28,7 @@ from pmcp_lab.workflow.matching import is_open, refusal, step_for, wants
 from pmcp_lab.workflow.plan import failed, failure, unread
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.run import Leader
-from pmcp_lab.workflow.telling import ended
+from pmcp_lab.workflow.wording import ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ async def go_on_with(
     Raises:
         MCPError: It may not be made (-32602), or failed; `data` has the workflow.
     """
-    led = Led(record, kept.load(record, workflow))
+    led = Led(record, persistence.load(record, workflow))
     caller.session.done, caller.session.total = led.progress.settled, len(led.progress.states)
     why = _closed(led, tools, guarded, said)
     step = None if why is not None else step_for(led.progress, tools, **said.about)
@@ -188,7 +188,7 @@ async def _note(
         if said.tool is None or result.get("isError") is True:
             return led, Recorded(refused=recorded.refused or f"no open step wants {said.tool or said.uri!r}")
         tool, key = said.tool, (record.owner, record.task_id)
-        await store.change(*key, lambda found: kept.with_extra(found, tool, stored(result), store.limits))
+        await store.change(*key, lambda found: persistence.with_extra(found, tool, stored(result), store.limits))
         return led, Recorded(extra=True)
     except InvalidTransition as error:
         return led, Recorded(refused=f"the workflow is over: it is {error.current}")

@@ -35,7 +35,7 @@ from pmcp_lab.server.methods import as_mcp_error
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import Owner, TaskRecord
 from pmcp_lab.tasks.owner import owner_named
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.answers import Answer, add_tool, answered, can_be_asked, check_responses, tool_name
 from pmcp_lab.workflow.calling import Caller, wire
 from pmcp_lab.workflow.checking import ToolSchemas
@@ -45,7 +45,7 @@ from pmcp_lab.workflow.led import Led
 from pmcp_lab.workflow.offering import check_all, check_arguments, description, now, tools_of
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.run import Leader
-from pmcp_lab.workflow.telling import answering, messages
+from pmcp_lab.workflow.wording import answering, messages
 
 logger = logging.getLogger(__name__)
 
@@ -280,11 +280,11 @@ class Workflows:
             led = await self._leader.resume(
                 record, workflow, arguments, tools, caller, action=action, again=_AGAIN.get()
             )
-        self._told(led, ctx)
+        self._before_answer(led, ctx)
         exchange.state = led.state()
         return messages(led.progress, led.calls, tools, led.record.status, led.read)
 
-    def _told(self, led: Led, ctx: Request) -> None:
+    def _before_answer(self, led: Led, ctx: Request) -> None:
         """What is said to this client, and when to look at the workflow again."""
         workflow, record = led.progress.workflow, led.record
         if record.live and workflow.name in self._answering and not can_be_asked(ctx):
@@ -311,7 +311,7 @@ class Workflows:
                 raise MCPError(INVALID_PARAMS, f"the workflow is over: its task was {error.current}") from error
             except LabError as error:
                 raise as_mcp_error(error) from error
-            self._told(led, ctx)
+            self._before_answer(led, ctx)
             exchange.state = led.state()
             said = messages(led.progress, led.calls, tools, led.record.status, led.read)
             return getattr(said[-1].content, "text", "")
@@ -326,7 +326,7 @@ class Workflows:
             record = await self._tasks.store.get(self._tasks.owner_of(ctx, task_id), task_id)
             workflow = self._by_name.get(record.method)
             if workflow is not None and record.live and isinstance(responses, Mapping):
-                check_responses(kept.load(record, workflow), responses)
+                check_responses(persistence.load(record, workflow), responses)
         except TaskNotFound:
             # What comes next says so.
             return
@@ -355,7 +355,7 @@ class Workflows:
             )
         except LabError as error:
             raise as_mcp_error(error) from error
-        self._told(led, ctx)
+        self._before_answer(led, ctx)
         state = led.state(recorded=recorded)
         raw = wire(result)
         return {**raw, "_meta": {**(raw.get("_meta") or {}), **handoff.call_meta(state)}}
@@ -402,7 +402,7 @@ class Workflows:
                 caller = Caller(ctx, chain, self._tasks, detached=True)
                 led = await self._leader.go_on(record, self._of(record), await self._tools(), caller)
                 if led is not None:
-                    self._told(led, ctx)
+                    self._before_answer(led, ctx)
         except (InvalidTransition, LeaseLost, TaskNotFound) as error:
             logger.debug("workflow task %s was not gone on with: %s", task_id, error)
         except (LabError, MCPError) as error:
@@ -434,7 +434,7 @@ class Workflows:
             return False
         if record.lease is not None and record.lease.free:
             # It waits for a deadline. Its timer runs from now on; it need not be looked at soon.
-            self._look_after(key, kept.load(record, workflow))
+            self._look_after(key, persistence.load(record, workflow))
             return False
         try:
             if await self._leader.settle(record, workflow, self._attempts):

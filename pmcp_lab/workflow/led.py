@@ -7,7 +7,7 @@ from typing import Any
 
 from pmcp_lab.protocol.handoff import NextCall, WorkflowState
 from pmcp_lab.tasks import TaskRecord
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.plan import Move
 from pmcp_lab.workflow.progress import Progress
 
@@ -32,4 +32,4 @@ class Led:
     read: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def state(self, **more: Any) -> WorkflowState:
-        return kept.state_of(self.record, self.progress, self.calls, ran=tuple(self.ran), **more)
+        return persistence.state_of(self.record, self.progress, self.calls, ran=tuple(self.ran), **more)

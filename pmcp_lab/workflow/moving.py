@@ -8,7 +8,7 @@ from typing import Any
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks import WAITING, Lease, Limits, TaskRecord
 from pmcp_lab.tasks.leases import AT_ONCE, leased
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.deciding import CLOSED
 from pmcp_lab.workflow.plan import Ask, Done, Move, Run, TakeBack
@@ -24,7 +24,7 @@ def moved(
         lease: Of the run that makes it.
     """
     if isinstance(move, Done):
-        changes = kept.finished(progress, limits)
+        changes = persistence.finished(progress, limits)
     else:
         done = progress.settled / len(progress.states)
         changes = {

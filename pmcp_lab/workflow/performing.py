@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from mcp.shared.exceptions import MCPError
 
+from pmcp_lab.protocol.backoff import doubled
 from pmcp_lab.protocol.handoff import Attempt, text_of
 from pmcp_lab.protocol.task import to_timestamp
 from pmcp_lab.workflow.calling import Caller
@@ -28,7 +29,7 @@ async def perform(
             ended = to_timestamp(now())
             started = failures[-1].ended if failures else None
             failures.append(Attempt(started=started, ended=ended, outcome="failed", by="server"))
-            await anyio.sleep(step.backoff * 2 ** (attempt - 1))
+            await anyio.sleep(doubled(attempt - 1, step.backoff))
         read.clear()
         try:
             with nullcontext() if step.timeout is None else anyio.fail_after(step.timeout):

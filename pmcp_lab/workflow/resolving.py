@@ -174,7 +174,7 @@ def fill(text: str, values: Mapping[str, str], *, uri: bool = False) -> str:
     return PLACEHOLDER.sub(one, text)
 
 
-def told(text: str, step: Step, scope: Scope) -> str:
+def fill_known(text: str, step: Step, scope: Scope) -> str:
     """Guidance or a question, with what is known filled in."""
     known: dict[str, str] = {}
     for name in placeholders(text):
@@ -204,4 +204,4 @@ def stand_in(source: Sources, step: Step, scope: Scope) -> Any:
         case Constant(constant=fixed):
             return fixed
         case _:
-            return told(source.template, step, scope)
+            return fill_known(source.template, step, scope)

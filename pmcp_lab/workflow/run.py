@@ -31,13 +31,13 @@ from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.handoff import Action, Attempt, StepStatus
 from pmcp_lab.server import Tasks
-from pmcp_lab.server.here import process_name
+from pmcp_lab.server.loop_state import process_name
 from pmcp_lab.tasks import Lease, TaskRecord
 from pmcp_lab.tasks.leases import holds, leased
-from pmcp_lab.tasks.moves import refusal
-from pmcp_lab.tasks.patience import patiently
 from pmcp_lab.tasks.record import new_version
-from pmcp_lab.workflow import record as kept
+from pmcp_lab.tasks.retries import retry_storage
+from pmcp_lab.tasks.transitions import refusal
+from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.acting import acted
 from pmcp_lab.workflow.calling import Caller
 from pmcp_lab.workflow.checking import ToolSchemas
@@ -60,7 +60,7 @@ from pmcp_lab.workflow.plan import (
     taken_back,
 )
 from pmcp_lab.workflow.progress import KEPT_ATTEMPTS, Progress
-from pmcp_lab.workflow.telling import ended, next_calls
+from pmcp_lab.workflow.wording import ended, next_calls
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ ENDED = "the process that ran it ended"
 STOPPED = "it was cancelled while it ran"
 
 
-class _Here:
+class _LoopState:
     """What one event loop leads."""
 
     def __init__(self, heartbeat: Heartbeat) -> None:
@@ -87,7 +87,7 @@ class Leader:
         self._store = tasks.store
         self._name = f"workflows-{process_name()}"
         self._runs = count(1)
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = WeakKeyDictionary()
 
     async def begin(
         self,
@@ -112,8 +112,8 @@ class Leader:
             record = await caller.create(
                 method=workflow.name,
                 ttl=workflow.ttl,
-                job=kept.job(workflow, arguments, protocol),
-                variables=kept.variables_of(progress, ()),
+                job=persistence.job(workflow, arguments, protocol),
+                variables=persistence.variables_of(progress, ()),
                 lease=Lease(run=self._new_run(), seconds=self._tasks.lease, version=new_version()),
                 message=message(move, progress),
             )
@@ -144,7 +144,7 @@ class Leader:
             LabError: The task is none of this workflow, or is gone, or the action can't be done.
         """
         key = (record.owner, record.task_id)
-        led = Led(record, kept.load(record, workflow))
+        led = Led(record, persistence.load(record, workflow))
 
         def more(found: Progress) -> Progress:
             found = found.but(arguments={**arguments, **found.arguments})
@@ -161,7 +161,7 @@ class Leader:
             except InvalidTransition as error:
                 logger.debug("task %s was over before it was resumed: %s", key[1], error)
             current = await self._store.get(*key)
-            led = Led(current, kept.load(current, workflow))
+            led = Led(current, persistence.load(current, workflow))
         if action is not None:
             why = f". {ended(led.progress)}" if led.progress.ending is not None else ""
             over = f"the workflow is over: its task was {led.record.status}{why}"
@@ -197,7 +197,7 @@ class Leader:
         Raises:
             LabError: The task is over or gone, or what was done can't be kept.
         """
-        led = Led(record, kept.load(record, workflow))
+        led = Led(record, persistence.load(record, workflow))
         key = (record.owner, record.task_id)
         led = await self._decide(key, led, tools, apply, must=must)
         return await self._lead(led, tools, caller)
@@ -229,14 +229,14 @@ class Leader:
             begun = before.begun(step, "client")
             more = {"pause": None}
             after = before.with_step(step, more=more, status=StepStatus.PENDING, running=True, attempts=begun)
-            changes = kept.written(record, before, after, (), self._store.limits)
+            changes = persistence.written(record, before, after, (), self._store.limits)
             return structs.replace(record, lease=leased(record, run, self._tasks.lease).lease, **changes)
 
         record = await self._store.change(*key, take)
         taken = Led(record, self._load(record, workflow), run=run)
-        here = self._here
-        scope = here.leading[key] = anyio.CancelScope()
-        here.heartbeat.hold(key, run)
+        loop_state = self._loop_state
+        scope = loop_state.leading[key] = anyio.CancelScope()
+        loop_state.heartbeat.hold(key, run)
         try:
             with scope:
                 raw = await call()
@@ -246,14 +246,14 @@ class Leader:
                         return found
                     return found.finished(step, raw, "client", arguments=dict(arguments))
 
-                taken = await patiently(lambda: self._decide(key, taken, tools, finish), key[1])
+                taken = await retry_storage(lambda: self._decide(key, taken, tools, finish), key[1])
         except BaseException:
             await self._let_go(taken, run)
             raise
         finally:
-            if here.leading.get(key) is scope:
-                del here.leading[key]
-            here.heartbeat.drop(key, run)
+            if loop_state.leading.get(key) is scope:
+                del loop_state.leading[key]
+            loop_state.heartbeat.drop(key, run)
         if scope.cancelled_caught:
             raise refusal(await self._store.get(*key), TaskStatus.WORKING)
         return await self._lead(taken, tools, caller)
@@ -271,10 +271,10 @@ class Leader:
         Raises:
             LabError: It is over or gone, or is led after all.
         """
-        if (lost.owner, lost.task_id) in self._here.leading:
+        if (lost.owner, lost.task_id) in self._loop_state.leading:
             return False
         left = await self._store.leases.change_lost(lost, lambda found: self._left(found, workflow, ENDED))
-        progress = kept.load(left, workflow)
+        progress = persistence.load(left, workflow)
         if progress.ending is not None or progress.pause is None:
             return True
         if not (progress.pause.interrupted or progress.pause.kind == "resourceError"):
@@ -291,16 +291,16 @@ class Leader:
         """The task as nobody leads it any more."""
         before = self._load(found, workflow)
         after = interrupted(before, why)
-        changes = kept.written(found, before, after, next_calls(after, {}), self._store.limits)
+        changes = persistence.written(found, before, after, next_calls(after, {}), self._store.limits)
         return structs.replace(found, lease=None, message=message(None, after), **changes)
 
     def _load(self, record: TaskRecord, workflow: SequentialWorkflow) -> Progress:
         skew = timedelta(seconds=self._store.backend.clock_skew)
-        return kept.load(record, workflow, self._store.now(), skew)
+        return persistence.load(record, workflow, self._store.now(), skew)
 
     def stop(self, key: TaskKey) -> None:
         """Stop leading a task that is over."""
-        scope = self._here.leading.get(key)
+        scope = self._loop_state.leading.get(key)
         if scope is not None:
             scope.cancel()
 
@@ -335,7 +335,7 @@ class Leader:
             if not record.live:
                 raise refusal(record, TaskStatus.WORKING)
             lease = record.lease
-            led_by_another = lease is not None and not lease.free and (lease != lost or key in self._here.leading)
+            led_by_another = lease is not None and not lease.free and (lease != lost or key in self._loop_state.leading)
             held = not mine and led_by_another
             # What this leader wrote last it need not read.
             known = mine and record is led.record
@@ -348,7 +348,7 @@ class Leader:
                 found = before if mine else interrupted(before, ENDED)
                 decided.progress, decided.move = advance(apply(found), tools, again=again)
             decided.calls = next_calls(decided.progress, tools)
-            changes = kept.written(record, before, decided.progress, decided.calls, self._store.limits)
+            changes = persistence.written(record, before, decided.progress, decided.calls, self._store.limits)
             return structs.replace(
                 record,
                 **changes,
@@ -375,12 +375,12 @@ class Leader:
     async def _lead(self, led: Led, tools: Tools, caller: Caller) -> Led:
         caller.session.task_id = led.record.task_id
         if not isinstance(led.move, Run | TakeBack):
-            await self._told(led, caller)
+            await self._report_done(led, caller)
             return led
-        here, key = self._here, (led.record.owner, led.record.task_id)
-        scope = here.leading[key] = anyio.CancelScope()
+        loop_state, key = self._loop_state, (led.record.owner, led.record.task_id)
+        scope = loop_state.leading[key] = anyio.CancelScope()
         run = led.run
-        here.heartbeat.hold(key, run)
+        loop_state.heartbeat.hold(key, run)
         try:
             with scope:
                 while isinstance(led.move, Run | TakeBack):
@@ -398,17 +398,17 @@ class Leader:
             await self._let_go(led, run)
             raise
         finally:
-            if here.leading.get(key) is scope:
-                del here.leading[key]
-            here.heartbeat.drop(key, run)
+            if loop_state.leading.get(key) is scope:
+                del loop_state.leading[key]
+            loop_state.heartbeat.drop(key, run)
         if isinstance(led.move, Run | TakeBack):
             with anyio.CancelScope(shield=True):
                 record = await self._store.get(*key)
-            led = Led(record, kept.load(record, led.progress.workflow), ran=led.ran, read=led.read)
-        await self._told(led, caller)
+            led = Led(record, persistence.load(record, led.progress.workflow), ran=led.ran, read=led.read)
+        await self._report_done(led, caller)
         return led
 
-    async def _told(self, led: Led, caller: Caller) -> None:
+    async def _report_done(self, led: Led, caller: Caller) -> None:
         if isinstance(led.move, Done):
             caller.session.total = len(led.progress.states)
             await caller.session.report(len(led.progress.states), "done")
@@ -442,7 +442,7 @@ class Leader:
             return apply
 
         try:
-            return await patiently(lambda: self._decide(key, led, tools, finish(raw)), key[1])
+            return await retry_storage(lambda: self._decide(key, led, tools, finish(raw)), key[1])
         except LimitExceeded as error:
             refused = finish(failed(f"its result can't be kept: {error.message}"))
             return await self._decide(key, led, tools, refused)
@@ -458,7 +458,7 @@ class Leader:
         def apply(found: Progress) -> Progress:
             return taken_back(found, step.name, error) if found.state(step.name).running else found
 
-        return await patiently(lambda: self._decide(key, led, tools, apply), key[1])
+        return await retry_storage(lambda: self._decide(key, led, tools, apply), key[1])
 
     async def _let_go(self, led: Led, run: str) -> None:
         with anyio.CancelScope(shield=True), suppress(LabError):
@@ -472,18 +472,18 @@ class Leader:
             if record.lease is None or record.lease.free or not record.live:
                 return None
             lost = await self._store.leases.watch_until_lost(record)
-            if lost is not None and key not in self._here.leading:
+            if lost is not None and key not in self._loop_state.leading:
                 return lost.lease
 
     @property
-    def _here(self) -> _Here:
+    def _loop_state(self) -> _LoopState:
         loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
+        loop_state = self._loops.get(loop)
+        if loop_state is None:
             alone = not self._store.backend.durable
             beat = Heartbeat(self._store, self._tasks.lease_period, lambda key, *_: self.stop(key), alone=alone)
-            here = self._loops[loop] = _Here(beat)
-        return here
+            loop_state = self._loops[loop] = _LoopState(beat)
+        return loop_state
 
 
 def _run_of(record: TaskRecord) -> str:

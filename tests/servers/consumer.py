@@ -14,7 +14,7 @@ from pmcp_lab.errors import LabError
 from pmcp_lab.execution import QueueExecutor
 from pmcp_lab.execution.queued import Message
 from pmcp_lab.server import Limits, TaskContext, Tasks
-from tests.servers.control import say, told
+from tests.servers.control import orders, say
 
 ME = f"by {os.getpid()}"
 
@@ -63,7 +63,7 @@ async def main() -> None:
     tasks.start()
     say("consumes")
     async with asyncio.TaskGroup() as group:
-        async for order in told():
+        async for order in orders():
             group.create_task(consume(order["message"]))
 
 

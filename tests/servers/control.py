@@ -20,7 +20,7 @@ def say(what: str, **about: Any) -> None:
     os.write(_CONTROL, json.dumps({"what": what, **about}).encode() + b"\n")
 
 
-async def told() -> AsyncIterator[dict[str, Any]]:
+async def orders() -> AsyncIterator[dict[str, Any]]:
     """What whoever started this process tells it."""
     reader, _ = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(_CONTROL)))
     async for line in reader:

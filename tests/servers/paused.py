@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from pmcp_lab.server import Limits, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL
-from tests.servers.control import say, serve, told
+from tests.servers.control import orders, say, serve
 from tests.unit.versions import SPREAD
 
 # What ends a blocked event loop is not to end a process.
@@ -180,7 +180,7 @@ async def quick(task: TaskContext) -> int:
 
 
 async def listen() -> None:
-    async for order in told():
+    async for order in orders():
         wave = wave_of(order["wave"])
         match order["what"]:
             case "wave":

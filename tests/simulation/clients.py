@@ -60,7 +60,7 @@ class Client:
         self.known: list[str] = []
         self.connection: Connection | None = None
 
-    def told(self, what: str, task_id: str, note: str = "", data: Any = None) -> None:
+    def log(self, what: str, task_id: str, note: str = "", data: Any = None) -> None:
         self.world.log(self.name, what, note, task_id, data)
 
     async def live(self, seconds: float) -> None:
@@ -126,7 +126,7 @@ class Client:
             return
         task_id = str(body["taskId"] if self.connection.modern else body["task"]["taskId"])
         self.known.append(task_id)
-        self.told("created", task_id, f"{params['name']} {params['arguments']['plan']}")
+        self.log("created", task_id, f"{params['name']} {params['arguments']['plan']}")
 
     async def create_and_leave(self) -> None:
         """Give up at any moment: take the request back, or drop the connection."""
@@ -151,10 +151,10 @@ class Client:
             body = await self.connection.call("tasks/get", {"taskId": task_id})
         except Refused as error:
             if "not found" in str(error):
-                self.told("missed", task_id)
+                self.log("missed", task_id)
             raise
         if body["status"] in TERMINAL:
-            self.told("sees", task_id, body["status"], data=body["status"])
+            self.log("sees", task_id, body["status"], data=body["status"])
         return body
 
     async def answer(self) -> None:
@@ -175,13 +175,13 @@ class Client:
             await asyncio.sleep(self.world.rng.expovariate(1 / self.world.lease))
             answers = {key: {"action": "accept", "content": {"ok": True}} for key in keys}
             await self.connection.call("tasks/update", {"taskId": task_id, "inputResponses": answers})
-            self.told("answered", task_id, ", ".join(keys), data=keys)
+            self.log("answered", task_id, ", ".join(keys), data=keys)
 
     async def cancel(self) -> None:
         assert self.connection is not None
         if task_id := self._some_task():
             await self.connection.call("tasks/cancel", {"taskId": task_id})
-            self.told("cancelled", task_id)
+            self.log("cancelled", task_id)
 
     async def result(self) -> None:
         """Wait for a task's end; a 2025-11-25 client is asked its questions meanwhile."""
@@ -190,7 +190,7 @@ class Client:
         if task_id is None or self.connection.modern:
             return
         await self.connection.call("tasks/result", {"taskId": task_id}, timeout=self.world.lease)
-        self.told("has result", task_id)
+        self.log("has result", task_id)
 
     async def list(self) -> None:
         assert self.connection is not None
@@ -243,5 +243,5 @@ class Listener:
         if not self.connection.process.lives or self._end.done() or not acknowledged:
             return None
         heard = [note["params"] for note in self.connection.notified if note["method"] == "notifications/tasks"]
-        told: dict[str, Json] = {task_id: {"status": None} for task_id in acknowledged[0]["notifications"]["taskIds"]}
-        return told | {body["taskId"]: body for body in heard}
+        last: dict[str, Json] = {task_id: {"status": None} for task_id in acknowledged[0]["notifications"]["taskIds"]}
+        return last | {body["taskId"]: body for body in heard}

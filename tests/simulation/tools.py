@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from pmcp_lab.errors import LabError
 from pmcp_lab.server import TaskContext, Tasks
-from pmcp_lab.tasks.context import StoredContext
+from pmcp_lab.tasks.stored_context import StoredContext
 from tests.simulation.faults import EXECUTION
 from tests.simulation.history import Event, Execution
 

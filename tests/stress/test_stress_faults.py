@@ -26,7 +26,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def test_fifty_pauses(url: str, generation: Generation) -> None:
     account = await paused(url, generation, rounds=50)
     assert account.pauses == 50
-    print(f"\n50 pauses, {account.refused.total()} writes refused, told after {max(account.told):.3f} s at the latest")
+    latest = max(account.noticed_after)
+    print(f"\n50 pauses, {account.refused.total()} writes refused, noticed after {latest:.3f} s at the latest")
 
 
 @pytest.mark.parametrize("url", ["sqlite", "redis"], indirect=True)

@@ -128,7 +128,7 @@ class Caller:
         return state
 
 
-def told(request: Json) -> Json:
+def accept(request: Json) -> Json:
     """What a 2025-11-25 client answers to a question."""
     return {"action": "accept", "content": {"name": "Ada"}}
 
@@ -140,7 +140,7 @@ async def caller(url: str, generation: str, address: str = HERE, *, silent: bool
         if generation == "2025-11-25":
             yield Caller(
                 await stack.enter_async_context(
-                    legacy(url, answer=None if silent else told, capabilities={"elicitation": {}}, address=address)
+                    legacy(url, answer=None if silent else accept, capabilities={"elicitation": {}}, address=address)
                 )
             )
         else:

@@ -14,7 +14,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, jsonrpc_message_adapter
 
 from tests.unit.jsonrpc import Json, ModernPeer, Peer, RpcError, legacy, modern
-from tests.unit.processes import PATIENCE, Gone, Process
+from tests.unit.processes import TIMEOUT, Gone, Process
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Caller:
     async def cancel(self, task_id: str) -> None:
         await self._ask("tasks/cancel", task_id)
 
-    async def outcome(self, task_id: str, timeout: float = PATIENCE) -> Any:
+    async def outcome(self, task_id: str, timeout: float = TIMEOUT) -> Any:
         """What the task's tool returned, or the text of its error; questions are answered on the way.
 
         A 2025-11-25 client asks once and is answered at the end (`tasks/result`), another one polls.
@@ -66,7 +66,7 @@ class Caller:
     async def _ask(self, method: str, task_id: str, **params: Any) -> Json:
         if isinstance(self._peer, Peer):
             return await self._unless_broken(
-                self._peer.call(method, {"taskId": task_id, **params}, timeout=2 * PATIENCE)
+                self._peer.call(method, {"taskId": task_id, **params}, timeout=2 * TIMEOUT)
             )
         return await self._unless_broken(self._peer.call(method, task_id, **params))
 

@@ -8,11 +8,16 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pmcp_lab.tasks import Limits, TaskStore, open_store
 from tests.unit.backend_cases import CASES, BackendCase, Clock
+from tests.unit.storage_servers import RedisServer
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +90,23 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[TaskStore]:
     opened = open_store(f"sqlite:///{tmp_path}/tasks.db")
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis of the test's own, which may be stopped, paused and emptied."""
+    server = RedisServer("--appendonly", "no")
+    yield server
+    server.resume()
+    server.close()
+
+
+@pytest.fixture
+async def redis_client(own_redis: RedisServer) -> AsyncIterator[Redis]:
+    """A client of it. After a restart of Redis its connection is from before: the second attempt gets a new one."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    async with Redis(port=own_redis.port, retry=Retry(NoBackoff(), 1)) as client:
+        yield client

@@ -61,8 +61,8 @@ class Visitor:
         self.client = client
         self.name = name
         self.texts: list[str] = []
-        self.told: list[tuple[float, float | None, str | None]] = []
-        """Progress."""
+        self.progress: list[tuple[float, float | None, str | None]] = []
+        """What its notifications of progress said."""
 
     async def get(
         self, arguments: dict[str, str] | None = None, *, task: str | None = None, action: Action | None = None
@@ -89,7 +89,7 @@ class Visitor:
         return state
 
     async def _tell(self, progress: float, total: float | None, message: str | None) -> None:
-        self.told.append((progress, total, message))
+        self.progress.append((progress, total, message))
 
     async def read(self, uri: str, *, task: str) -> WorkflowState:
         result = await self.client.read_resource(uri, meta=handoff.continuation_meta(task))  # type: ignore[arg-type]

@@ -98,7 +98,8 @@ class Peer:
                     return task
                 await asyncio.sleep(0.02)
 
-    def told(self, method: str) -> list[Json]:
+    def notified(self, method: str) -> list[Json]:
+        """The params of the notifications that came, of one method."""
         return [note["params"] for note in self.notifications if note["method"] == method]
 
     async def listen(self, read: Any) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tests.unit.calling import Caller, Generation, calling
-from tests.unit.processes import PATIENCE, Process, processes
+from tests.unit.processes import TIMEOUT, Process, processes
 from tests.unit.versions import checked
 
 LEASE = 2.0
@@ -40,7 +40,7 @@ class Account:
     pauses: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """Errors that stale runs met, by kind of write and error."""
-    told: list[float] = field(default_factory=list)
+    noticed_after: list[float] = field(default_factory=list)
     """Seconds from waking until a stale run learned of it, one per run."""
 
 
@@ -122,7 +122,7 @@ async def _refusals(woken: Process, tools: Mapping[str, tuple[str, str]], accoun
             # The last to run what has failed may still leave variables.
             assert one["error"] or (tool == "once" and one["kind"] == "variables"), one
         assert tried[0]["cancelled"] or tool == "once", tried[0]
-        account.told.append(tried[0]["since"])
+        account.noticed_after.append(tried[0]["since"])
         account.refused.update(f"{one['kind']}: {one['error']}" for one in tried)
 
 
@@ -150,7 +150,7 @@ async def _pause_anywhere(number: int, victim: _Side, other: _Side, account: Acc
 @asynccontextmanager
 async def _waiting(caller: Caller, tasks: Sequence[str]) -> AsyncIterator[Mapping[str, asyncio.Task[object]]]:
     """What the caller is told of these tasks' ends."""
-    waiting = {task: asyncio.create_task(caller.outcome(task, 2 * PATIENCE)) for task in tasks}
+    waiting = {task: asyncio.create_task(caller.outcome(task, 2 * TIMEOUT)) for task in tasks}
     try:
         yield waiting
     finally:

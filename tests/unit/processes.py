@@ -25,7 +25,7 @@ from tests.servers import environment
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds in which anything has to happen, on a machine that has a lot to do."""
 
 
@@ -75,7 +75,7 @@ class Process:
             return [one for one in self.said if wanted <= one.items()]
 
         try:
-            async with asyncio.timeout(PATIENCE), self._news:
+            async with asyncio.timeout(TIMEOUT), self._news:
                 while len(heard()) < count:
                     if self._listening.done():
                         raise Gone(f"process {self.pid} has ended before it said {what!r}")
@@ -99,13 +99,13 @@ class Process:
 
     async def stopped(self) -> None:
         """Wait until it does nothing any more, for it has stopped itself."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while b") T" not in Path(f"/proc/{self.pid}/stat").read_bytes():  # noqa: ASYNC110, ASYNC240
                 await asyncio.sleep(0.01)
 
     async def over(self) -> None:
         """Wait until it has ended."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.wait([self._listening])
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:

@@ -13,7 +13,7 @@ from mcp.server.mcpserver import MCPServer
 from pmcp_lab.execution import QueueExecutor
 from pmcp_lab.server import Limits, Tasks
 from tests.unit.jsonrpc import modern
-from tests.unit.processes import PATIENCE, Process, Start, processes
+from tests.unit.processes import TIMEOUT, Process, Start, processes
 from tests.unit.siege import check_starts
 from tests.unit.versions import checked, handed_back
 
@@ -109,7 +109,7 @@ async def redelivered(url: str, *, tasks: int = 24, kills: int = 4, consumers: i
                     await queue.kill()
                 await queue.pass_time(0.05)
             for task in made:
-                end = asyncio.get_running_loop().time() + PATIENCE
+                end = asyncio.get_running_loop().time() + TIMEOUT
                 while (seen := await peer.call("tasks/get", task))["status"] == "working":
                     assert asyncio.get_running_loop().time() < end, f"it has not ended: {seen}"
                     await queue.pass_time(0.05)

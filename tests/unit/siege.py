@@ -20,7 +20,7 @@ from tests.unit.crash import everything
 from tests.unit.farm import fresh
 from tests.unit.jsonrpc import RpcError
 from tests.unit.pauses import LOST
-from tests.unit.processes import PATIENCE, Process, Start, processes
+from tests.unit.processes import TIMEOUT, Process, Start, processes
 from tests.unit.storage_servers import RedisServer
 from tests.unit.versions import Versions, attempt, checked, handed_back
 
@@ -175,15 +175,15 @@ class Siege:
         self._there = dict(there)
         attending = asyncio.create_task(self._attend(caller))
         for task, tool in there.items():
-            end = asyncio.get_running_loop().time() + PATIENCE
+            end = asyncio.get_running_loop().time() + TIMEOUT
             while (seen := await caller.get(task))["status"] not in ("completed", "failed"):
                 if attending.done():
                     attending.result()
                 assert asyncio.get_running_loop().time() < end, f"{tool} has not ended: {seen}"
                 await asyncio.sleep(0.05)
-            told = self._ends.get(task)
-            assert told in (None, (seen["status"], seen["lastUpdatedAt"])), (
-                f"a client was told {told}, now it is {seen}"
+            before = self._ends.get(task)
+            assert before in (None, (seen["status"], seen["lastUpdatedAt"])), (
+                f"a client was told {before}, now it is {seen}"
             )
             if seen["status"] == "failed":
                 assert tool == "once" or seen["statusMessage"] == CLOSING, f"{tool} failed: {seen}"
@@ -266,9 +266,9 @@ async def tools_of(versions: Versions) -> dict[str, str]:
 
 async def fill(caller: Caller, quota: int) -> None:
     """What is over leaves its place: there are as many as there were before."""
-    made = [await caller.task("again", seconds=PATIENCE) for _ in range(quota)]
+    made = [await caller.task("again", seconds=TIMEOUT) for _ in range(quota)]
     with pytest.raises((MCPError, RpcError), match="unfinished tasks"):
-        await caller.task("again", seconds=PATIENCE)
+        await caller.task("again", seconds=TIMEOUT)
     for task in made:
         await caller.cancel(task)
 

@@ -186,9 +186,9 @@ async def test_with_credentials_nobody_reaches_what_was_made_without(store: str)
             assert same(await eve.about(method, held, **params), missing, held, UNKNOWN), method
         other = Caller(await stack.enter_async_context(legacy(with_token, token="eve")))
         for method, params in METHODS:
-            told = await other.about(method, UNKNOWN, **params)
+            unknown = await other.about(method, UNKNOWN, **params)
             found = await other.about(method, held, **params)
-            assert found == {**told, "says": told["says"].replace(UNKNOWN, held)}, method
+            assert found == {**unknown, "says": unknown["says"].replace(UNKNOWN, held)}, method
         assert (await somebody.until(held, "working"))["taskId"] == held
 
 

@@ -98,7 +98,7 @@ async def test_legacy_generation(transport: str) -> None:
 
         listed = (await peer.call("tasks/list"))["tasks"]
         assert [task["taskId"] for task in listed] == [long, failed, published, trained]
-        assert any(note["status"] == "completed" for note in peer.told("notifications/tasks/status"))
+        assert any(note["status"] == "completed" for note in peer.notified("notifications/tasks/status"))
 
 
 @pytest.mark.parametrize("transport", ["in process", "stdio", "http"])
@@ -149,7 +149,7 @@ async def test_a_plain_legacy_call_asks_within_the_call() -> None:
     async with legacy(DEMO, answer=accept) as peer:
         result = await peer.tool("publish", {"model": "m"}, _meta={"progressToken": "p"})
         assert result["structuredContent"]["published"] is True
-        assert [note["progressToken"] for note in peer.told("notifications/progress")] == ["p", "p"]
+        assert [note["progressToken"] for note in peer.notified("notifications/progress")] == ["p", "p"]
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

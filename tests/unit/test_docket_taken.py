@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -21,14 +21,6 @@ from tests.unit.test_server_life import settled
 __all__ = ["url"]
 
 THREE = (("client", "tests"), "three")
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer("--appendonly", "no")
-    yield server
-    server.resume()
-    server.close()
 
 
 @pytest.mark.timeout(150)
@@ -121,44 +113,44 @@ def test_redelivery_is_a_number_of_seconds(value: float) -> None:
         DocketExecutor("redis://127.0.0.1", redelivery=value)
 
 
-async def test_a_redis_that_hangs_is_said_in_time(server: RedisServer) -> None:
-    machine = Machine(f"{server.url}?socket_timeout=1")
+async def test_a_redis_that_hangs_is_said_in_time(own_redis: RedisServer) -> None:
+    machine = Machine(f"{own_redis.url}?socket_timeout=1")
     await machine.executor.submit(ONE)
-    server.pause()
+    own_redis.pause()
     for attempt in (machine.executor.connect, lambda: machine.executor.submit(TWO)):
         async with asyncio.timeout(5):
-            with pytest.raises(LabError, match=rf"{server.port}/0 can't be used: Redis did not answer within 1 s"):
+            with pytest.raises(LabError, match=rf"{own_redis.port}/0 can't be used: Redis did not answer within 1 s"):
                 await attempt()
     async with asyncio.timeout(5):
         await machine.executor.cancel(ONE)
-    server.resume()
+    own_redis.resume()
     await machine.executor.submit(TWO)
-    server.pause()
+    own_redis.pause()
     async with asyncio.timeout(10):
         await machine.executor.close()
 
 
-async def test_a_new_server_does_not_wait_for_a_redis_that_hangs(server: RedisServer) -> None:
-    machine = Machine(server.url)
-    server.pause()
+async def test_a_new_server_does_not_wait_for_a_redis_that_hangs(own_redis: RedisServer) -> None:
+    machine = Machine(own_redis.url)
+    own_redis.pause()
     async with asyncio.timeout(5):
         with pytest.raises(LabError, match="did not answer within"):
             await machine.executor.submit(ONE)
-    server.resume()
+    own_redis.resume()
     await machine.executor.submit(ONE)
     await machine.executor.close()
 
 
-async def test_a_worker_goes_on_when_redis_does(server: RedisServer) -> None:
-    front, back = Machine(server.url), Machine(server.url)
+async def test_a_worker_goes_on_when_redis_does(own_redis: RedisServer) -> None:
+    front, back = Machine(own_redis.url), Machine(own_redis.url)
     async with working(back):
         await front.executor.submit(ONE)
         await settled(lambda: back.began)
-        server.pause()
+        own_redis.pause()
         await asyncio.sleep(1)
         back.go.set()
         await asyncio.sleep(1)
-        server.resume()
+        own_redis.resume()
         await front.executor.submit(TWO)
         await settled(lambda: len(back.done) == 2)
     for machine in (front, back):
@@ -221,10 +213,10 @@ async def test_what_docket_let_go_of_is_handed_back_and_can_be_cancelled() -> No
         server.close()
 
 
-async def test_a_worker_can_leave_while_redis_hangs(server: RedisServer) -> None:
-    async with farm(server.url) as started:
+async def test_a_worker_can_leave_while_redis_hangs(own_redis: RedisServer) -> None:
+    async with farm(own_redis.url) as started:
         worker = await started.worker("--grace", "0")
-        server.pause()
+        own_redis.pause()
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(worker.wait(), 20) in (0, 1)
-        server.resume()
+        own_redis.resume()

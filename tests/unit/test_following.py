@@ -160,15 +160,15 @@ async def test_a_task_that_expires_is_lost() -> None:
     await settled(lambda: backend.watches == 0)
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_a_task_that_got_more_time_is_not_lost_even_where_that_was_not_told(told: bool) -> None:
+@pytest.mark.parametrize("noticed", [True, False])
+async def test_a_task_that_got_more_time_is_not_lost_even_where_that_was_not_told(noticed: bool) -> None:
     class Forgetful(Late):
         async def replace(self, record: TaskRecord, *, expected: int) -> None:
             watching, self._watchers = self._watchers, Watchers()
             await super().replace(record, expected=expected)
             self._watchers = watching
 
-    backend, clock = Late() if told else Forgetful(), Clock()
+    backend, clock = Late() if noticed else Forgetful(), Clock()
     backend.may.set()
     store = TaskStore(backend, clock=clock)
     followers, hearing = Followers(store, expiry=0.05), Hearing()

@@ -237,16 +237,16 @@ async def test_nothing_is_missed_by_who_comes_as_it_changes(listened: Listened) 
         done.set()
         await changing
         for one in listening:
-            told = [int(task["statusMessage"]) for task in (await one)[:-1]]
-            assert told == sorted(set(told))
+            received = [int(task["statusMessage"]) for task in (await one)[:-1]]
+            assert received == sorted(set(received))
 
 
 async def test_one_stream_names_a_thousand_tasks(listened: Listened) -> None:
     ids = [await listened.task() for _ in range(1_000)]
     async with listened.peer.listen(*ids) as messages:
         assert (await anext(messages))["params"]["notifications"]["taskIds"] == ids
-        told = {(await anext(messages))["params"]["taskId"] for _ in ids}
-        assert told == set(ids)
+        received = {(await anext(messages))["params"]["taskId"] for _ in ids}
+        assert received == set(ids)
         await settled(lambda: listened.backend.watches == 1_000)
         for task_id in ids:
             await listened.store.complete(LOCAL, task_id, {"content": []})
@@ -333,7 +333,7 @@ async def test_streams_of_one_connection_are_told_apart_and_cancelled_alone(list
             request = JSONRPCRequest(jsonrpc="2.0", id=name, method="subscriptions/listen", params=params)
             await write.send(SessionMessage(request))
 
-        async def told(count: int) -> set[tuple[str, str, str]]:
+        async def received(count: int) -> set[tuple[str, str, str]]:
             """What comes next: on which stream, about which task, and what it says."""
             found: set[tuple[str, str, str]] = set()
             while len(found) < count:
@@ -349,12 +349,12 @@ async def test_streams_of_one_connection_are_told_apart_and_cancelled_alone(list
 
         await listen("a", first)
         await listen("b", first, second)
-        assert await told(3) == {("a", first, "0"), ("b", first, "0"), ("b", second, "0")}
+        assert await received(3) == {("a", first, "0"), ("b", first, "0"), ("b", second, "0")}
         cancelled = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params={"requestId": "b"})
         await write.send(SessionMessage(cancelled))
         await settled(lambda: listened.backend.watches == 1)
         await listened.say(first, "1")
-        assert await told(1) == {("a", first, "1")}
+        assert await received(1) == {("a", first, "1")}
     await settled(lambda: listened.backend.watches == 0)
 
 

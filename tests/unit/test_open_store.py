@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.errors import MissingExtra, StoreError
-from pmcp_lab.tasks import Limits, open_store, opening
+from pmcp_lab.tasks import Limits, open_store, store_url
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 
 
@@ -43,22 +43,22 @@ async def test_sqlite_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_missing_extra_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needs_an_extra.py").write_text("import pmcp_lab_missing")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(opening.SCHEMES, "x", opening._Scheme("needs_an_extra", "extra-x"))
+    monkeypatch.setitem(store_url.SCHEMES, "x", store_url._Scheme("needs_an_extra", "extra-x"))
     with pytest.raises(MissingExtra, match=r"pmcp_lab\[extra-x\]"):
         open_store("x://")
-    monkeypatch.setitem(opening.SCHEMES, "y", opening._Scheme("needs_to_be_written"))
+    monkeypatch.setitem(store_url.SCHEMES, "y", store_url._Scheme("needs_to_be_written"))
     with pytest.raises(StoreError, match="not available in this version"):
         open_store("y://")
 
 
 def test_others_can_add_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = importlib.metadata.EntryPoint("mine", "tests.unit.test_open_store:made", opening.ENTRY_POINTS)
+    point = importlib.metadata.EntryPoint("mine", "tests.unit.test_open_store:made", store_url.ENTRY_POINTS)
 
     def points(*, group: str, name: str) -> list[importlib.metadata.EntryPoint]:
-        assert (group, name) == (opening.ENTRY_POINTS, "mine")
+        assert (group, name) == (store_url.ENTRY_POINTS, "mine")
         return [point]
 
-    monkeypatch.setattr(opening, "entry_points", points)
+    monkeypatch.setattr(store_url, "entry_points", points)
     monkeypatch.setitem(sys.modules, "tests.unit.test_open_store", sys.modules[__name__])
     assert isinstance(open_store("mine://somewhere").backend, MemoryBackend)
 

@@ -133,12 +133,12 @@ async def test_legacy_strangers(store: str) -> None:
             ("tasks/cancel", {"result": 1}),
             ("run.pmcp/tasks/set_variables", {"variables": {"a": 1}}),
         ):
-            told = []
+            refusals = []
             for asked in (task_id, UNKNOWN):
                 with pytest.raises(RpcError) as refusal:
                     await eve.call(method, {"taskId": asked, **params})
-                told.append((refusal.value.code, refusal.value.message.replace(asked, "ID"), refusal.value.data))
-            assert told[0] == told[1], method
+                refusals.append((refusal.value.code, refusal.value.message.replace(asked, "ID"), refusal.value.data))
+            assert refusals[0] == refusals[1], method
         assert [task["taskId"] for task in (await ada.call("tasks/list"))["tasks"]] == [task_id]
 
 

@@ -59,8 +59,8 @@ async def test_the_shapes_of_its_rust_client() -> None:
         created = await peer.tool("work", task={})
         assert_has_shape(created, SHAPES["created"])
         params = {"taskId": created["task"]["taskId"]}
-        await settled(lambda: peer.told("notifications/tasks/status"))
-        assert_has_shape(peer.told("notifications/tasks/status")[0], SHAPES["status_notification"])
+        await settled(lambda: peer.notified("notifications/tasks/status"))
+        assert_has_shape(peer.notified("notifications/tasks/status")[0], SHAPES["status_notification"])
         got = await peer.call("tasks/get", params)
         assert_has_shape(got, SHAPES["got"])
         assert_has_shape(got, SHAPES["task"]), "and as everybody else reads it"

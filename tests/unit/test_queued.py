@@ -16,8 +16,8 @@ from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, TaskStore
 from tests.examples import serverless
 from tests.unit.jsonrpc import Json, modern
+from tests.unit.on_store import ended
 from tests.unit.test_server_life import settled
-from tests.unit.test_server_recovery import ended
 from tests.unit.test_server_tools import refused
 
 

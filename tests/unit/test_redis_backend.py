@@ -72,9 +72,9 @@ async def commands() -> AsyncIterator[Any]:
 
         async def follow() -> None:
             while True:
-                told = await monitor.next_command()
-                if told["client_type"] != "lua":
-                    seen.put_nowait(told["command"])
+                sent = await monitor.next_command()
+                if sent["client_type"] != "lua":
+                    seen.put_nowait(sent["command"])
 
         async def since() -> list[str]:
             async with Redis.from_url(shared_redis().url) as marker:

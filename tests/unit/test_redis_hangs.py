@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
@@ -21,19 +21,11 @@ ANN = ("client", "ann")
 BOB = ("client", "bob")
 
 
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer("--appendonly", "no")
-    yield server
-    server.resume()
-    server.close()
-
-
-async def test_it_is_said_in_one_line_and_all_goes_on_when_it_answers_again(server: RedisServer) -> None:
-    store = open_store(f"{server.url}?socket_timeout=1")
+async def test_it_is_said_in_one_line_and_all_goes_on_when_it_answers_again(own_redis: RedisServer) -> None:
+    store = open_store(f"{own_redis.url}?socket_timeout=1")
     task = await store.create(ANN)
     async with asyncio.timeout(40), store.backend.watch(ANN, task.task_id) as changes:
-        server.pause()
+        own_redis.pause()
         began = time.monotonic()
         # More than there are connections, so that some wait for their turn.
         asked = [store.create(ANN) for _ in range(40)]
@@ -44,10 +36,10 @@ async def test_it_is_said_in_one_line_and_all_goes_on_when_it_answers_again(serv
                 pass
         assert time.monotonic() - began < 2 * 1.5, "twice, one after the other"
         assert {str(error) for error in refused} == {
-            f"the task store at redis://127.0.0.1:{server.port}/0 can't be used: Redis did not answer within 1 s"
+            f"the task store at redis://127.0.0.1:{own_redis.port}/0 can't be used: Redis did not answer within 1 s"
         }
         assert all(isinstance(error, StoreError) for error in refused)
-        server.resume()
+        own_redis.resume()
         other = await store.create(BOB)
         assert (await store.get(BOB, other.task_id)) == other
         # Who listened before still hears.
@@ -57,9 +49,9 @@ async def test_it_is_said_in_one_line_and_all_goes_on_when_it_answers_again(serv
     await store.close()
 
 
-async def test_one_that_was_never_reached_does_not_hold_anybody_up_either(server: RedisServer) -> None:
-    server.pause()
-    store = open_store(server.url)
+async def test_one_that_was_never_reached_does_not_hold_anybody_up_either(own_redis: RedisServer) -> None:
+    own_redis.pause()
+    store = open_store(own_redis.url)
 
     async def refused(operation: Awaitable[object]) -> None:
         with pytest.raises(StoreError, match=r"did not answer within 4\.5 s"):
@@ -67,23 +59,23 @@ async def test_one_that_was_never_reached_does_not_hold_anybody_up_either(server
 
     async with asyncio.timeout(5):
         await asyncio.gather(refused(store.create(ANN)), refused(store.get(ANN, "x")))
-    server.resume()
+    own_redis.resume()
     await store.create(ANN)
     await store.close()
 
 
-async def test_the_limit_of_the_url_counts(server: RedisServer) -> None:
-    quick, slow = (open_store(f"{server.url}?socket_timeout={seconds}") for seconds in (0.3, 30))
+async def test_the_limit_of_the_url_counts(own_redis: RedisServer) -> None:
+    quick, slow = (open_store(f"{own_redis.url}?socket_timeout={seconds}") for seconds in (0.3, 30))
     for store in (quick, slow):
         await store.create(ANN)
-    server.pause()
+    own_redis.pause()
     waiting = asyncio.create_task(slow.create(ANN))
     async with asyncio.timeout(4):
         with pytest.raises(StoreError, match=r"did not answer within 0\.3 s"):
             await quick.create(ANN)
     await asyncio.wait([waiting], timeout=5.5)
     assert not waiting.done()
-    server.resume()
+    own_redis.resume()
     async with asyncio.timeout(5):
         await waiting
     for store in (quick, slow):
@@ -96,8 +88,8 @@ def test_a_limit_is_a_number_of_seconds(value: str) -> None:
         RedisBackend(f"redis://127.0.0.1/0?socket_timeout={value}")
 
 
-async def test_who_only_listens_is_left_in_peace(server: RedisServer) -> None:
-    backend = RedisBackend(f"{server.url}?socket_timeout=0.2")
+async def test_who_only_listens_is_left_in_peace(own_redis: RedisServer) -> None:
+    backend = RedisBackend(f"{own_redis.url}?socket_timeout=0.2")
     store = TaskStore(backend)
     task = await store.create(ANN)
     async with asyncio.timeout(20), backend.watch(ANN, task.task_id) as changes:
@@ -175,8 +167,8 @@ async def test_what_was_acknowledged_survives_a_kill() -> None:
     assert account.counts["completed"] > 10
 
 
-async def test_who_is_cancelled_while_it_is_sent_stops(server: RedisServer) -> None:
-    connection = RedisConnection(server.url)
+async def test_who_is_cancelled_while_it_is_sent_stops(own_redis: RedisServer) -> None:
+    connection = RedisConnection(own_redis.url)
 
     async def sent() -> str:
         # As `asyncio.wait_for` does before Python 3.12, when what it waits for is done in the same turn of the loop.

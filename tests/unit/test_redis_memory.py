@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -24,21 +24,8 @@ LOGGER = "pmcp_lab.tasks.backends.redis_memory"
 
 
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    server = RedisServer("--appendonly", "no")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def plain(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis(port=server.port) as client:
-        yield client
-
-
-@pytest.fixture
-async def store(server: RedisServer) -> AsyncIterator[TaskStore]:
-    store = TaskStore(RedisBackend(server.url), Limits(tasks_per_owner=None))
+async def store(own_redis: RedisServer) -> AsyncIterator[TaskStore]:
+    store = TaskStore(RedisBackend(own_redis.url), Limits(tasks_per_owner=None))
     yield store
     await store.close()
 
@@ -52,22 +39,27 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 async def test_a_policy_that_deletes_tasks_is_said_once(
-    server: RedisServer, plain: Redis, store: TaskStore, caplog: pytest.LogCaptureFixture, policy: str
+    own_redis: RedisServer, redis_client: Redis, store: TaskStore, caplog: pytest.LogCaptureFixture, policy: str
 ) -> None:
-    await plain.config_set("maxmemory-policy", policy)
-    await plain.config_set("maxmemory", "100mb")
+    await redis_client.config_set("maxmemory-policy", policy)
+    await redis_client.config_set("maxmemory", "100mb")
     await asyncio.gather(*(store.create(ANN) for _ in range(50)))
     [said] = warnings(caplog)
-    for part in (f"redis://127.0.0.1:{server.port}/0", policy, "may delete acknowledged tasks silently", "noeviction"):
+    for part in (
+        f"redis://127.0.0.1:{own_redis.port}/0",
+        policy,
+        "may delete acknowledged tasks silently",
+        "noeviction",
+    ):
         assert part in said
     await store.create(ANN)
     assert len(warnings(caplog)) == 1
 
 
 async def test_a_policy_without_a_limit_is_said_too(
-    plain: Redis, store: TaskStore, caplog: pytest.LogCaptureFixture
+    redis_client: Redis, store: TaskStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await plain.config_set("maxmemory-policy", "allkeys-random")
+    await redis_client.config_set("maxmemory-policy", "allkeys-random")
     await store.create(ANN)
     assert "as soon as a maxmemory is set" in warnings(caplog)[0]
 
@@ -85,12 +77,12 @@ async def test_nothing_is_said_of_one_that_keeps_what_it_has(caplog: pytest.LogC
     ids=["CONFIG", "INFO", "both", "all that is dangerous"],
 )
 async def test_rights_that_hide_the_policy(
-    server: RedisServer, plain: Redis, caplog: pytest.LogCaptureFixture, forbidden: list[str], said: int
+    own_redis: RedisServer, redis_client: Redis, caplog: pytest.LogCaptureFixture, forbidden: list[str], said: int
 ) -> None:
-    await plain.config_set("maxmemory-policy", "allkeys-lru")
+    await redis_client.config_set("maxmemory-policy", "allkeys-lru")
     # As managed ones are: what can't be asked is no reason not to work.
-    await plain.execute_command("ACL", "SETUSER", "app", "on", "nopass", "~*", "&*", "+@all", *forbidden)
-    store = TaskStore(RedisBackend(server.url.replace("redis://", "redis://app:hunter2@")))
+    await redis_client.execute_command("ACL", "SETUSER", "app", "on", "nopass", "~*", "&*", "+@all", *forbidden)
+    store = TaskStore(RedisBackend(own_redis.url.replace("redis://", "redis://app:hunter2@")))
     task = await store.create(ANN)
     assert await store.get(ANN, task.task_id) == task
     assert len(warnings(caplog)) == said
@@ -99,12 +91,12 @@ async def test_rights_that_hide_the_policy(
 
 
 async def test_it_is_said_when_redis_comes_back(
-    server: RedisServer, store: TaskStore, caplog: pytest.LogCaptureFixture
+    own_redis: RedisServer, store: TaskStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.stop()
+    own_redis.stop()
     with pytest.raises(StoreError):
         await store.create(ANN)
-    server.start("--maxmemory-policy", "allkeys-lru")
+    own_redis.start("--maxmemory-policy", "allkeys-lru")
     await store.create(ANN)
     assert len(warnings(caplog)) == 1
 
@@ -126,11 +118,11 @@ async def test_each_node_of_a_cluster_is_looked_at(caplog: pytest.LogCaptureFixt
 # --- what still works -------------------------------------------------------------------------------
 
 
-async def fill(plain: Redis) -> None:
+async def fill(redis_client: Redis) -> None:
     """As when somebody else's keys, or ours, have taken all there is."""
-    await plain.config_set("maxmemory", "1")
+    await redis_client.config_set("maxmemory", "1")
     with pytest.raises(OutOfMemoryError):
-        await plain.set("x", "y")
+        await redis_client.set("x", "y")
 
 
 async def leased(store: TaskStore) -> TaskRecord:
@@ -138,9 +130,9 @@ async def leased(store: TaskStore) -> TaskRecord:
     return await store.create(ANN, lease=lease)
 
 
-async def test_a_create_is_refused_and_what_is_there_can_end(store: TaskStore, plain: Redis) -> None:
+async def test_a_create_is_refused_and_what_is_there_can_end(store: TaskStore, redis_client: Redis) -> None:
     cancelled, completed, failed, gone = [await leased(store) for _ in range(4)]
-    await fill(plain)
+    await fill(redis_client)
     for create in (store.create(ANN), leased(store)):
         with pytest.raises(StoreError, match=r"the task store at redis://127\.0\.0\.1:\d+/0 is full: Redis") as full:
             await create
@@ -156,16 +148,16 @@ async def test_a_create_is_refused_and_what_is_there_can_end(store: TaskStore, p
         TaskStatus.FAILED,
     }
     assert found[completed.task_id].result == {"much": "x" * 5_000}
-    await plain.config_set("maxmemory", "0")
+    await redis_client.config_set("maxmemory", "0")
     await store.create(ANN)
 
 
-async def test_who_runs_a_task_keeps_it(store: TaskStore, plain: Redis) -> None:
+async def test_who_runs_a_task_keeps_it(store: TaskStore, redis_client: Redis) -> None:
     task = await leased(store)
-    await fill(plain)
+    await fill(redis_client)
     # Also when the list of owners has to be written.
     store.backend._known.clear()  # type: ignore[attr-defined]
-    await plain.delete("pmcp:{o:client:ann}:known")
+    await redis_client.delete("pmcp:{o:client:ann}:known")
     for _ in range(30):
         await store.leases.heartbeat(ANN, task.task_id, "r#1")
     await store.update(ANN, task.task_id, message="almost done")

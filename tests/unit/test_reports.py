@@ -36,7 +36,7 @@ class Lab:
 
 
 def about(peer: Peer, task_id: str) -> list[Json]:
-    return [note for note in peer.told(STATUS) if note["taskId"] == task_id]
+    return [note for note in peer.notified(STATUS) if note["taskId"] == task_id]
 
 
 async def test_each_connection_is_told_of_its_own_tasks_alone() -> None:
@@ -48,8 +48,8 @@ async def test_each_connection_is_told_of_its_own_tasks_alone() -> None:
         for task_id in (mine, theirs, again):
             await lab.say(task_id, "x")
         await settled(lambda: about(one, mine) and about(one, again) and about(other, theirs))
-        assert {note["taskId"] for note in one.told(STATUS)} == {mine, again}
-        assert {note["taskId"] for note in other.told(STATUS)} == {theirs}
+        assert {note["taskId"] for note in one.notified(STATUS)} == {mine, again}
+        assert {note["taskId"] for note in other.notified(STATUS)} == {theirs}
         # The first task of a connection ends before the others.
         await one.call("tasks/cancel", {"taskId": mine})
         await settled(lambda: about(one, mine)[-1]["status"] == "cancelled")
@@ -66,8 +66,8 @@ async def test_a_burst_is_told_as_its_last_state_and_nothing_twice() -> None:
             await lab.say(task_id, str(number))
             await asyncio.sleep(0)
         await settled(lambda: about(peer, task_id) and about(peer, task_id)[-1]["statusMessage"] == "299")
-        told = [note["statusMessage"] for note in about(peer, task_id)]
-        assert len(told) == len(set(told)) < 30
+        messages = [note["statusMessage"] for note in about(peer, task_id)]
+        assert len(messages) == len(set(messages)) < 30
         lab.go.set()
         await settled(lambda: about(peer, task_id)[-1]["status"] == "completed")
 
@@ -79,7 +79,7 @@ async def test_nothing_is_left_of_tasks_that_are_over() -> None:
         await settled(lambda: lab.backend.watches == 20)
         lab.go.set()
         await settled(
-            lambda: {note["taskId"] for note in peer.told(STATUS) if note["status"] == "completed"} == set(ids)
+            lambda: {note["taskId"] for note in peer.notified(STATUS) if note["status"] == "completed"} == set(ids)
         )
         await settled(lambda: lab.backend.watches == 0)
         names = {task.get_name() for task in asyncio.all_tasks()}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.tasks import LOCAL, TaskStore, open_store
-from pmcp_lab.tasks.context import attempt_of
+from pmcp_lab.tasks.record import attempt_of
 from tests.unit.calling import Generation, calling
 from tests.unit.farm import fresh
-from tests.unit.processes import PATIENCE, Gone, Process, processes, together
+from tests.unit.processes import TIMEOUT, Gone, Process, processes, together
 from tests.unit.storage_servers import shared_redis
 from tests.unit.versions import checked
 
@@ -53,7 +53,7 @@ async def outlives(url: str, generation: Generation, *, stdio: bool, restarts: i
 
 async def asks(store: TaskStore, task: str, process: Process) -> None:
     """Wait until this process waits for the answer."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             lease = (await store.get(LOCAL, task)).lease
             if lease is not None and f"-{process.pid}-" in lease.run and lease.phase == "asking":

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel
 
 from pmcp_lab.errors import LeaseLost, TaskCancelled
@@ -17,8 +16,8 @@ from pmcp_lab.server import Counts, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.leases import leased
 from tests.unit.jsonrpc import Json, modern
+from tests.unit.on_store import OnStore, ended, left_behind
 from tests.unit.test_server_life import settled
-from tests.unit.test_server_recovery import ended, left_behind
 
 LEASE = 0.4
 YES = {"action": "accept", "content": {"sure": True}}
@@ -33,15 +32,12 @@ def store(sqlite_store: TaskStore) -> TaskStore:
     return sqlite_store
 
 
-class Process:
-    """A `Tasks` of its own on the store, as another process has."""
+class Process(OnStore):
+    lease = LEASE
+    # Long enough that what is ended at once can be told from what is asked to stop.
+    grace = 30
 
-    def __init__(self, store: TaskStore, **options: Any) -> None:
-        # Long enough a grace that what is ended at once can be told from what is asked to stop.
-        options = {"executor": AsyncioExecutor(grace=30), "lease": LEASE, **options}
-        self.tasks = tasks = Tasks(store, **options)
-        self.store = store
-        self.go = asyncio.Event()
+    def declare(self, tasks: Tasks) -> None:
         self.seen: list[Any] = []
 
         async def step(task: TaskContext) -> str:
@@ -91,7 +87,6 @@ class Process:
         tasks.tool("confirm", on_lost="retry")(confirm)
         tasks.tool("confirm_once")(confirm)
         tasks.tool("alone", on_lost="fail", concurrency=1)(step)
-        self.server: MCPServer[Any] = MCPServer("p", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
 
 
 async def taken_from(store: TaskStore, task_id: str) -> None:
@@ -158,10 +153,10 @@ async def test_what_never_started_may_be_started_by_others(store: TaskStore) -> 
         }
         assert phases == {first: "running", second: "running", queued: "queued"}
         # As if the process had ended here.
-        for background in one.tasks._runner.here.background:
+        for background in one.tasks._runner.loop_state.background:
             background.cancel()
         for key in ((LOCAL, first), (LOCAL, second), (LOCAL, queued)):
-            one.tasks._runner.here.heartbeat._held.pop(key)
+            one.tasks._runner.loop_state.heartbeat._held.pop(key)
         two = Process(store, lease=1.0)
         two.go.set()
         two.tasks.start()
@@ -211,11 +206,11 @@ async def asking(store: TaskStore, task_id: str) -> bool:
 
 def vanish(process: Process) -> None:
     """End a process as SIGKILL does: nothing of it writes any more."""
-    here = process.tasks._runner.here
-    for background in here.background:
+    state = process.tasks._runner.loop_state
+    for background in state.background:
         background.cancel()
-    for run in tuple(here.running.values()):
-        here.heartbeat.drop((run.record.owner, run.record.task_id), run.name)
+    for run in tuple(state.running.values()):
+        state.heartbeat.drop((run.record.owner, run.record.task_id), run.name)
         run.taken = True
         assert run.task is not None
         run.task.cancel()
@@ -296,8 +291,8 @@ async def test_a_message_that_comes_again_takes_nothing_from_a_run_of_the_same_p
     consumer = Consumer(store)
     records = [await store.create(LOCAL, job=Job(tool="alone")) for _ in range(2)]
     running = [asyncio.create_task(consumer.tasks.run_task(record.task_id)) for record in records]
-    await settled(lambda: len(consumer.tasks._runner.here.running) == 2)
-    heartbeat = consumer.tasks._runner.here.heartbeat
+    await settled(lambda: len(consumer.tasks._runner.loop_state.running) == 2)
+    heartbeat = consumer.tasks._runner.loop_state.heartbeat
 
     async def late(*_: Any) -> None:
         """The storage takes no heartbeat."""

@@ -21,7 +21,7 @@ from pmcp_lab.errors import LabError, StoreError
 from pmcp_lab.execution import open_executor
 from pmcp_lab.protocol import address
 from pmcp_lab.server import Tasks
-from pmcp_lab.tasks import LOCAL, TaskStore, open_store, opening
+from pmcp_lab.tasks import LOCAL, TaskStore, open_store, store_url
 from pmcp_lab.tasks.backends.memory import MemoryBackend
 from pmcp_lab.tasks.pmcp_import import import_pmcp
 from tests.unit.storage_servers import RedisServer, free_port, shared_redis
@@ -220,8 +220,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, opener: Any) -> None:
         def load(self) -> Any:
             return opener
 
-    found = [Point("mine", "x:y", opening.ENTRY_POINTS)]
-    monkeypatch.setattr(opening, "entry_points", lambda **_: found)
+    found = [Point("mine", "x:y", store_url.ENTRY_POINTS)]
+    monkeypatch.setattr(store_url, "entry_points", lambda **_: found)
 
 
 @pytest.mark.parametrize(

@@ -205,18 +205,18 @@ async def test_status_and_progress_reach_the_connection_that_asked() -> None:
     async with serve(lab.server) as url, legacy(url) as peer:
         created = await peer.tool("wait", task={}, _meta={"progressToken": "tok"})
         task_id = created["task"]["taskId"]
-        await settled(lambda: peer.told("notifications/progress"))
+        await settled(lambda: peer.notified("notifications/progress"))
         lab.go.set()
-        await settled(lambda: [n for n in peer.told("notifications/tasks/status") if n["status"] == "completed"])
-        assert peer.told("notifications/progress")[0] == {
+        await settled(lambda: [n for n in peer.notified("notifications/tasks/status") if n["status"] == "completed"])
+        assert peer.notified("notifications/progress")[0] == {
             "progressToken": "tok",
             "progress": 0.25,
             "total": 1,
             "message": "waiting",
             "_meta": {"io.modelcontextprotocol/related-task": {"taskId": task_id}},
         }
-        assert {note["taskId"] for note in peer.told("notifications/tasks/status")} == {task_id}
-        assert all("result" not in note for note in peer.told("notifications/tasks/status"))
+        assert {note["taskId"] for note in peer.notified("notifications/tasks/status")} == {task_id}
+        assert all("result" not in note for note in peer.notified("notifications/tasks/status"))
 
 
 async def test_listening_to_tasks() -> None:

@@ -16,14 +16,11 @@ from pmcp_lab.errors import LeaseLost, StoreError
 from pmcp_lab.execution import AsyncioExecutor, TaskKey
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Counts, TaskContext, Tasks
-from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, Limits, TaskRecord, TaskStore, open_store
+from pmcp_lab.tasks import LOCAL, WAITING, Limits, TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.leases import leased
-from pmcp_lab.tasks.record import Phase
 from tests.unit.jsonrpc import modern
+from tests.unit.on_store import OnStore, ended, left_behind
 from tests.unit.test_server_life import settled
-
-SOON = 0.3
-"""Seconds a lease lasts in these tests."""
 
 
 class Sure(BaseModel):
@@ -35,15 +32,10 @@ def store(sqlite_store: TaskStore) -> TaskStore:
     return sqlite_store
 
 
-class Process:
-    """A `Tasks` of its own on the store, as another process has."""
-
-    def __init__(self, store: TaskStore, **options: Any) -> None:
-        options = {"executor": AsyncioExecutor(grace=0.05), "lease": SOON, **options}
-        self.tasks = tasks = Tasks(store, **options)
+class Process(OnStore):
+    def declare(self, tasks: Tasks) -> None:
         self.runs: list[tuple[str, int]] = []
         self.ended: list[str] = []
-        self.go = asyncio.Event()
 
         @tasks.tool(on_lost="retry")
         async def again(task: TaskContext, n: int = 1) -> list[int]:
@@ -74,24 +66,6 @@ class Process:
         async def whoami(ctx: Context) -> list[str]:
             await ctx.report_progress(1, 2, "half")
             return [str(get_access_token()), ctx.mcp_server.name, str(ctx.session.client_capabilities)]
-
-        self.server: MCPServer[Any] = MCPServer("p", extensions=[tasks], middleware=[tasks], log_level="CRITICAL")
-
-
-async def left_behind(
-    store: TaskStore, tool: str, *, run: str = "dead#1", phase: Phase = "running", **context: Any
-) -> TaskRecord:
-    """A task whose process is gone."""
-    lease = Lease(run=run, seconds=SOON, version=1, phase=phase)
-    return await store.create(LOCAL, job=Job(tool=tool, context=context), lease=lease)
-
-
-async def ended(store: TaskStore, record: TaskRecord, *statuses: TaskStatus) -> TaskRecord:
-    async with asyncio.timeout(5), store.watch(record.owner, record.task_id) as feed:
-        async for current in feed:
-            if current.status in statuses or not current.live:
-                return current
-    raise AssertionError("it never came")
 
 
 async def test_by_policy(store: TaskStore) -> None:

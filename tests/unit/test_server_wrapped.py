@@ -18,7 +18,7 @@ from pmcp_lab.errors import LabError
 from pmcp_lab.server import Tasks, current_task
 from pmcp_lab.tasks import LOCAL, WAITING, Job, Lease, TaskStore
 from tests.unit.jsonrpc import Json, legacy, modern, serve
-from tests.unit.test_server_recovery import ended
+from tests.unit.on_store import ended
 from tests.unit.test_server_tools import refused
 
 YES: Json = {"action": "accept", "content": {"sure": True}}

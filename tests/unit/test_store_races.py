@@ -169,8 +169,8 @@ async def test_two_processes_keep_the_quota_and_every_variable(kind: str, tmp_pa
         for other in others:
             assert other.stdout is not None
             assert await asyncio.to_thread(other.stdout.readline) == "ready\n"
-        told = await asyncio.gather(*(asyncio.to_thread(other.communicate, "\n") for other in others))
-        assert sum(int(said) for said, _ in told) == QUOTA - 1
+        outputs = await asyncio.gather(*(asyncio.to_thread(other.communicate, "\n") for other in others))
+        assert sum(int(said) for said, _ in outputs) == QUOTA - 1
         record = await store.get(ANN, task.task_id)
         assert record.variables == {f"{name}{n}": n for name in "xy" for n in range(count)}
         with pytest.raises(LimitExceeded):

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pmcp_lab.errors import InvalidTransition, LabError
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks, current_task
-from pmcp_lab.server.inline import InlineContext
+from pmcp_lab.server.call_context import CallContext
 from pmcp_lab.tasks.questions import check_askable
 from tests.unit.jsonrpc import Json, legacy, modern, serve
 from tests.unit.test_server_life import settled
@@ -158,8 +158,8 @@ async def test_the_same_without_a_task() -> None:
             if name == "visit":
                 continue
             result = await client.call_tool(name, {}, progress_callback=progress)
-            told = "accept False" if name == "native" else expected
-            assert result.structured_content == {"result": told}, name
+            answer = "accept False" if name == "native" else expected
+            assert result.structured_content == {"result": answer}, name
     assert heard == [(1, 4, "a quarter")]
 
 
@@ -218,7 +218,7 @@ async def test_who_waits_for_an_answer_takes_no_place() -> None:
 
 
 async def test_without_a_task_there_is_none_to_end() -> None:
-    context = InlineContext(None)
+    context = CallContext(None)
     for call in (context.complete(1), context.require_input("x"), context.resume()):
         with pytest.raises(LabError, match="there is no task"):
             await call

@@ -117,15 +117,15 @@ async def test_every_task_says_when_and_how_long(ttl: int | None) -> None:
     async with serve(lab.server) as url, legacy(url) as peer:
         created = (await peer.tool("wait", task={}))["task"]
         params = {"taskId": created["taskId"]}
-        await settled(lambda: peer.told("notifications/tasks/status"))
-        told = [
+        await settled(lambda: peer.notified("notifications/tasks/status"))
+        notes = [
             created,
             await peer.call("tasks/get", params),
             (await peer.call("tasks/list"))["tasks"][0],
             await peer.call("tasks/cancel", params),
-            *peer.told("notifications/tasks/status"),
+            *peer.notified("notifications/tasks/status"),
         ]
-        for task in told:
+        for task in notes:
             # A ttl without limit is null and not left out.
             assert task["ttl"] == ttl
             assert ISO.fullmatch(task["createdAt"])
@@ -185,7 +185,7 @@ async def test_related_task_is_where_it_must_be_and_nowhere_else() -> None:
             await peer.call("tasks/get", params),
             *(await peer.call("tasks/list"))["tasks"],
             await peer.call("tasks/list"),
-            *peer.told("notifications/tasks/status"),
+            *peer.notified("notifications/tasks/status"),
         ]
         lab.go.set()
         assert meta(await asking) == related
@@ -265,14 +265,14 @@ async def test_progress_lasts_as_long_as_the_task() -> None:
     lab = Lab()
     async with serve(lab.server) as url, legacy(url) as peer:
         created = await peer.tool("wait", task={}, _meta={"progressToken": "p"})
-        await settled(lambda: len(peer.told("notifications/progress")) == 1)
+        await settled(lambda: len(peer.notified("notifications/progress")) == 1)
         lab.go.set()
         await peer.until(created["task"]["taskId"], "completed")
-        await settled(lambda: peer.told("notifications/progress")[-1]["progress"] == 1.0)
-        told = peer.told("notifications/progress")
-        assert all(note["progressToken"] == "p" for note in told)
-        assert all(note["_meta"] == {RELATED: {"taskId": created["task"]["taskId"]}} for note in told)
-        values = [note["progress"] for note in told]
+        await settled(lambda: peer.notified("notifications/progress")[-1]["progress"] == 1.0)
+        notes = peer.notified("notifications/progress")
+        assert all(note["progressToken"] == "p" for note in notes)
+        assert all(note["_meta"] == {RELATED: {"taskId": created["task"]["taskId"]}} for note in notes)
+        values = [note["progress"] for note in notes]
         assert values == sorted(set(values)), "progress only ever grows"
 
 
@@ -281,8 +281,8 @@ async def test_status_notifications_are_tasks() -> None:
     async with serve(lab.server) as url, legacy(url) as peer:
         task_id = await peer_task(peer, "wait")
         lab.go.set()
-        await settled(lambda: any(n["status"] == "completed" for n in peer.told("notifications/tasks/status")))
-        last = peer.told("notifications/tasks/status")[-1]
+        await settled(lambda: any(n["status"] == "completed" for n in peer.notified("notifications/tasks/status")))
+        last = peer.notified("notifications/tasks/status")[-1]
         assert last == await peer.call("tasks/get", {"taskId": task_id})
 
 
@@ -294,8 +294,8 @@ def test_who_has_fetched_the_end_of_a_task_is_not_told_of_it() -> None:
             await mine.call("tasks/result", {"taskId": fetched})
             await other.call("tasks/result", {"taskId": foreign})
             await asyncio.sleep(1)
-            assert [note["taskId"] for note in mine.told("notifications/tasks/status")] == [foreign, left]
-            assert other.told("notifications/tasks/status") == []
+            assert [note["taskId"] for note in mine.notified("notifications/tasks/status")] == [foreign, left]
+            assert other.notified("notifications/tasks/status") == []
 
     run(main())
 

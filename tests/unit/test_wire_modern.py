@@ -159,8 +159,8 @@ async def test_every_task_says_how_long(ttl: int | None) -> None:
         created = (await peer.call("wait"))["result"]
         async with peer.listen(created["taskId"]) as messages:
             await anext(messages)
-            told = (await anext(messages))["params"]
-        for task in (created, (await peer.get(created["taskId"]))["result"], told):
+            sent = (await anext(messages))["params"]
+        for task in (created, (await peer.get(created["taskId"]))["result"], sent):
             assert task["ttlMs"] == ttl
             assert task["pollIntervalMs"] == 700
             assert {"createdAt", "lastUpdatedAt"} <= task.keys()

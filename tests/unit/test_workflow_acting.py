@@ -130,7 +130,7 @@ async def test_what_was_done_is_taken_back_the_last_first() -> None:
     async with flow.visitor() as visitor:
         begun = await visitor.get()
         state = await visitor.get(task=begun.task_id, action=Action(kind="undo", reason="a mistake"))
-        told = "\n".join(visitor.texts)
+        text = "\n".join(visitor.texts)
     assert places.done == ["put a", "put b", "drop b", "drop a"]
     assert [step.undone for step in state.steps] == ["undone", "undone", None, None]
     assert state.ending is not None
@@ -138,8 +138,8 @@ async def test_what_was_done_is_taken_back_the_last_first() -> None:
     facts = (await flow.record(state)).result["structuredContent"]
     assert (facts["completed"], facts["taken_back"]) == (False, ["b", "a"])
     assert [(one.outcome, one.by) for one in state.steps[0].attempts] == [("completed", "server"), ("undone", "undo")]
-    assert "Step 'b' is taken back." in told
-    assert "was ended to be undone: a mistake. Taken back: b, a." in told
+    assert "Step 'b' is taken back." in text
+    assert "was ended to be undone: a mistake. Taken back: b, a." in text
 
 
 @pytest.mark.parametrize(("times", "undone"), [(2, "undone"), (9, "failed")])
@@ -150,13 +150,13 @@ async def test_what_is_not_taken_back_is_said(times: int, undone: str) -> None:
     async with flow.visitor() as visitor:
         begun = await visitor.get()
         state = await visitor.get(task=begun.task_id, action=Action(kind="undo"))
-        told = visitor.texts[-1]
+        text = visitor.texts[-1]
     # It is tried three times, and the rest is taken back all the same.
     assert places.done[2:] == ["drop b"] * 3 + ["drop a"]
     assert [step.undone for step in state.steps[:2]] == ["undone", undone]
     if undone == "failed":
         assert "b is locked" in str(state.steps[1].reason)
-        assert "NOT taken back, look after it: b." in told
+        assert "NOT taken back, look after it: b." in text
         assert (await flow.record(state)).result["structuredContent"]["not_taken_back"] == ["b"]
 
 

@@ -15,7 +15,7 @@ from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, constant, from_step, prompt_arg, task_variable, template
 from pmcp_lab.workflow.checking import ToolSchemas, check
 from pmcp_lab.workflow.definition import Step
-from pmcp_lab.workflow.resolving import Scope, Unresolved, as_text, dig, fill, parse, told, value
+from pmcp_lab.workflow.resolving import Scope, Unresolved, as_text, dig, fill, fill_known, parse, value
 from tests.unit.flow import Flow
 
 YAML = """
@@ -361,7 +361,7 @@ def test_text_is_filled_in_one_pass() -> None:
     assert value(template("{size}"), STEP, SCOPE) == '[{"x":1},null]'
     assert value(constant("{a}"), STEP, SCOPE) == "{a}"
     # An optional argument that was not given is nothing.
-    assert told("{a} {o} {unknown}", STEP, SCOPE) == "{b} {a}  {unknown}"
+    assert fill_known("{a} {o} {unknown}", STEP, SCOPE) == "{b} {a}  {unknown}"
     assert value(template("{o}!"), STEP, SCOPE) == "!"
     assert value(template('{"n": 1}'), STEP, SCOPE) == '{"n": 1}'
 

@@ -352,7 +352,7 @@ async def test_progress_counts_steps_and_never_falls(shop: Shop) -> None:
         assert (await flow.record(state)).progress == 0.25
         state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=state.task_id)
     assert state.status == "completed"
-    assert [(at, total) for at, total, _ in visitor.told] == [(1.5, 4), (2, 4), (2.5, 4), (3, 4), (4, 4)]
+    assert [(at, total) for at, total, _ in visitor.progress] == [(1.5, 4), (2, 4), (2.5, 4), (3, 4), (4, 4)]
 
 
 # --- what can't be begun, and what is too big ---

@@ -306,7 +306,7 @@ async def lists_more_leases_than_fit_a_page(backend: Backend) -> None:
     assert len(found) == len(many)
 
 
-async def _told(changes: Changes, task: TaskRecord) -> None:
+async def _hears_of(changes: Changes, task: TaskRecord) -> None:
     # What was written just before may still be on its way; an empty set tells of nothing in particular.
     while task.task_id not in await changes.wait():
         pass
@@ -323,15 +323,15 @@ async def tells_who_watches(backend: Backend) -> None:
     ):
         await backend.replace(replace(task, message="1", seq=2), expected=1)
         async with asyncio.timeout(10):
-            await _told(one, task)
-            await _told(whole, task)
+            await _hears_of(one, task)
+            await _hears_of(whole, task)
             await backend.replace(replace(sibling, message="1", seq=2), expected=1)
-            await _told(whole, sibling)
+            await _hears_of(whole, sibling)
             late = _record()
             await _insert(backend, late)
-            await _told(whole, late)
+            await _hears_of(whole, late)
             await backend.delete(ANN, task.task_id)
-            await _told(one, task)
+            await _hears_of(one, task)
         for silent in (one, other):
             waiting = asyncio.ensure_future(silent.wait())
             done, _ = await asyncio.wait([waiting], timeout=0.3)

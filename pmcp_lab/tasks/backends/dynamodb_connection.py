@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import random
 import re
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -17,6 +16,7 @@ from botocore.loaders import create_loader
 
 from pmcp_lab.errors import StoreError
 from pmcp_lab.protocol.address import shown, split
+from pmcp_lab.protocol.backoff import jittered
 from pmcp_lab.tasks.backends.dynamodb_items import Item
 from pmcp_lab.tasks.backends.dynamodb_table import TTL_ATTRIBUTE, table_definition
 
@@ -25,6 +25,9 @@ _REGION: Final = re.compile(r"[\w-]*", re.ASCII)
 _BUSY: Final = {"TransactionConflictException", "TransactionInProgressException"}
 _MANY_TABLES: Final = {"transact_write_items", "batch_get_item"}
 _ATTEMPTS: Final = 40
+
+_PAUSES: Final = (0.005, 0.2)
+"""Seconds before the same is asked again: at first, and at most."""
 
 _BATCH: Final = 100
 """Keys that one BatchGetItem may ask for."""
@@ -118,7 +121,7 @@ class Table:
                 # Another transaction has one of the items just now: nothing was refused, only put off.
                 if code not in _BUSY and "TransactionConflict" not in reasons:
                     raise self._trouble(error, code) from error
-                await asyncio.sleep(_pause(attempt))
+                await asyncio.sleep(jittered(attempt, *_PAUSES))
             except (BotoCoreError, OSError) as error:
                 raise self._trouble(error) from error
         raise StoreError(f"{self.name}: others kept changing the same items; try again")
@@ -139,7 +142,7 @@ class Table:
         found: list[Item] = []
         for attempt in range(_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(_pause(attempt))
+                await asyncio.sleep(jittered(attempt, *_PAUSES))
             asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
             answer = await self.call("batch_get_item", RequestItems=asked)
             found += answer["Responses"].get(self._table, [])
@@ -179,8 +182,3 @@ class Table:
                 "pmcp_lab.tasks.backends.dynamodb, or deploy its cloudformation_template()"
             )
         return StoreError(f"{self.name} can't be used: {str(error) or type(error).__name__}")
-
-
-def _pause(attempt: int) -> float:
-    """Seconds. Full jitter: who collided once should not meet again."""
-    return random.random() * float(min(0.2, 0.005 * 2**attempt))  # noqa: S311

@@ -29,7 +29,7 @@ class PolledChanges:
         self._shortest, self._longest = pauses
         self._pause = self._shortest
         self._seen = dict(seen)
-        self._told: set[str] = set()
+        self._changed: set[str] = set()
         self._ready = asyncio.Event()
 
     def tell(self, task_id: str, version: int | None) -> None:
@@ -38,11 +38,11 @@ class PolledChanges:
             self._seen.pop(task_id, None)
         else:
             self._seen[task_id] = max(version, self._seen.get(task_id, 0))
-        self._told.add(task_id)
+        self._changed.add(task_id)
         self._ready.set()
 
     async def wait(self) -> frozenset[str]:
-        while not self._told:
+        while not self._changed:
             try:
                 async with asyncio.timeout(self._pause):
                     await self._ready.wait()
@@ -51,7 +51,7 @@ class PolledChanges:
                 self._compare(await self._look())
         self._pause = self._shortest
         self._ready.clear()
-        ids, self._told = frozenset(self._told), set()
+        ids, self._changed = frozenset(self._changed), set()
         return ids
 
     def _compare(self, present: Mapping[str, int]) -> None:

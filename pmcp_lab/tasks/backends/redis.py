@@ -62,7 +62,7 @@ class RedisBackend:
         self._connection = RedisConnection(url)
         self.prefix = self._connection.prefix
         self._client = self._connection.client
-        self._feed = Feed(self._connection.listener, self._connection.patience)
+        self._feed = Feed(self._connection.listener, self._connection.operation_timeout)
         self._owners = Owners(self._connection, self._decoded, _columns)
         self._known: dict[str, float] = {}
         self._insert = self._client.register_script(scripts.INSERT)

@@ -45,7 +45,7 @@ class RedisConnection:
     Attributes:
         name: The URL without what is secret in it.
         url: The URL with what is secret, as redis-py reads it: without the options that are ours.
-        patience: Seconds that an operation may take.
+        operation_timeout: Seconds that an operation may take.
 
     Raises:
         StoreError: The URL can't be read.
@@ -57,13 +57,13 @@ class RedisConnection:
         self._plain = read.parts
         self.url = urlunsplit(read.parts)
         self.prefix, self.clustered, self.name = read.prefix, read.clustered, read.name
-        self.patience = read.patience
+        self.operation_timeout = read.operation_timeout
         self.client: Redis | RedisCluster
         # A pool that makes who comes last wait takes longer than this with every command; others refuse him.
         self._turn = asyncio.Semaphore(_CONNECTIONS)
         self._looked = False
         try:
-            self.client = self._cluster() if self.clustered else _single(self._plain, self.patience)
+            self.client = self._cluster() if self.clustered else _single(self._plain, self.operation_timeout)
         except RedisClusterException as error:
             trouble = str(error).partition("\n")[0]
         except (ValueError, TypeError, RedisError):
@@ -78,7 +78,7 @@ class RedisConnection:
 
     def _cluster(self) -> RedisCluster:
         # When one node hangs, there must be time left to ask another where everything is.
-        return RedisCluster.from_url(self.url, retry=_retry(), socket_timeout=self.patience / 3)
+        return RedisCluster.from_url(self.url, retry=_retry(), socket_timeout=self.operation_timeout / 3)
 
     async def ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         """What the command answers.
@@ -102,7 +102,7 @@ class RedisConnection:
         assert asking is not None
         cancels = asking.cancelling()
         # Around everything, not each read of a socket: a turn, connecting and trying again take time too.
-        async with asyncio.timeout(self.patience), self._turn:
+        async with asyncio.timeout(self.operation_timeout), self._turn:
             if not self._looked:
                 await self._look()
             answer = await (self._ask_cluster(command) if self.clustered else command())
@@ -138,7 +138,7 @@ class RedisConnection:
         if OUT_OF_MEMORY in text:
             what = "is full: Redis has reached its maxmemory and takes nothing new until tasks expire or it is raised"
         elif isinstance(error, TimeoutError | RedisTimeout):
-            what = f"can't be used: Redis did not answer within {self.patience:g} s"
+            what = f"can't be used: Redis did not answer within {self.operation_timeout:g} s"
         else:
             what = f"can't be used: {text}"
         trouble = StoreError(f"the task store at {self.name} {what}")
@@ -161,16 +161,19 @@ class RedisConnection:
         host = f"[{node.host}]" if ":" in node.host else node.host
         user = self._plain.netloc.rpartition("@")[0]
         place = f"{user}@{host}:{node.port}" if user else f"{host}:{node.port}"
-        async with _single(self._plain._replace(netloc=place), self.patience) as client, client.pubsub() as pubsub:
+        async with (
+            _single(self._plain._replace(netloc=place), self.operation_timeout) as client,
+            client.pubsub() as pubsub,
+        ):
             yield pubsub
 
     async def close(self) -> None:
         await self.client.aclose()
 
 
-def _single(parts: SplitResult, patience: float) -> Redis:
+def _single(parts: SplitResult, connect_timeout: float) -> Redis:
     # Without a limit of the socket's own, which is for every read, also of a connection that only listens.
-    limits: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": patience}
+    limits: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": connect_timeout}
     if parts.scheme != "unix":
         limits |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
     pool = ConnectionPool.from_url(urlunsplit(parts), retry=_retry(), **limits)

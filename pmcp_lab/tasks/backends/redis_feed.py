@@ -12,6 +12,7 @@ import anyio
 from redis.asyncio.client import PubSub
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from pmcp_lab.protocol.backoff import doubled
 from pmcp_lab.tasks.backends.redis_connection import TROUBLE
 from pmcp_lab.tasks.backends.watching import LocalChanges
 
@@ -34,12 +35,12 @@ class Feed:
 
     Args:
         connect: Opens one; each time perhaps to another node of a cluster.
-        patience: Seconds until Redis has confirmed that it will tell us.
+        timeout: Seconds until Redis has confirmed that it will tell us.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], patience: float) -> None:
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[PubSub]], timeout: float) -> None:
         self._connect = connect
-        self._patience = patience
+        self._timeout = timeout
         self._opened = AsyncExitStack()
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
@@ -55,7 +56,7 @@ class Feed:
         """
         changes = LocalChanges()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 async with self._lock:
                     channel = self._channels.get(name)
                     if channel is None:
@@ -117,7 +118,7 @@ class Feed:
 
     async def _again(self) -> PubSub:
         """Another connection, which listens to everything that is waited for."""
-        async with self._lock, asyncio.timeout(self._patience):
+        async with self._lock, asyncio.timeout(self._timeout):
             await self._drop()
             self._pubsub = await self._opened.enter_async_context(self._connect())
             await self._pubsub.subscribe(*self._channels)
@@ -125,8 +126,7 @@ class Feed:
 
     async def _read(self) -> None:
         pubsub = self._pubsub
-        shortest, longest = _RECONNECT
-        pause = shortest
+        failed = 0
         while True:
             try:
                 pubsub = pubsub or await self._again()
@@ -137,12 +137,12 @@ class Feed:
                 # Trouble, or what comes of it in `_subscribe`. Who reads no more leaves this process deaf for good.
                 pubsub = None
                 # Whoever waits shall look, and hears from the store itself that it is unreachable.
-                if pause == shortest:
+                if not failed:
                     self._tell_all()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
+                await asyncio.sleep(doubled(failed, *_RECONNECT))
+                failed += 1
                 continue
-            pause = shortest
+            failed = 0
             if message is not None:
                 self._take(message["type"], message["channel"].decode(), message["data"])
 

@@ -17,7 +17,7 @@ OUT_OF_MEMORY: Final = "command not allowed when used memory"
 """In its own words, in the middle of what the error of an older one's script says."""
 
 _REFUSES: Final = "noeviction"
-_PATIENCE: Final = 1.0
+_NODE_TIMEOUT: Final = 1.0
 """Seconds for each node of a cluster: one that hangs should not keep the others from being used."""
 
 
@@ -49,7 +49,7 @@ async def _settings(client: Redis | RedisCluster, name: str) -> list[tuple[str, 
     if isinstance(client, Redis):
         return [(name, await _memory(client))]
     nodes = client.get_primaries()
-    asked = (asyncio.wait_for(_memory(client, target_nodes=node), _PATIENCE) for node in nodes)
+    asked = (asyncio.wait_for(_memory(client, target_nodes=node), _NODE_TIMEOUT) for node in nodes)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     return [
         (f"{name}, node {node.name},", answer)

@@ -14,7 +14,7 @@ from pmcp_lab.protocol.address import shown, split
 SCHEMES: Final = ("redis", "rediss", "unix")
 CLUSTERS: Final = ("redis+cluster", "rediss+cluster")
 
-PATIENCE: Final = 4.5
+OPERATION_TIMEOUT: Final = 4.5
 """Seconds for an answer, where the URL does not say."""
 
 _OWN: Final = ("prefix", "cluster", "socket_timeout")
@@ -29,7 +29,7 @@ class RedisUrl(NamedTuple):
     """As redis-py reads it: without what is said here."""
     prefix: str
     clustered: bool
-    patience: float
+    operation_timeout: float
     """Seconds that an operation may take."""
     name: str
     """For people: without what is secret in it."""
@@ -62,14 +62,14 @@ def read_url(url: str) -> RedisUrl:
         parts._replace(scheme=parts.scheme.removesuffix("+cluster"), query=query),
         given.get("prefix") or "pmcp",
         parts.scheme in CLUSTERS or given.get("cluster", "").lower() in _YES,
-        _patience(given.get("socket_timeout"), named),
+        _operation_timeout(given.get("socket_timeout"), named),
         named,
     )
 
 
-def _patience(given: str | None, name: str) -> float:
+def _operation_timeout(given: str | None, name: str) -> float:
     if given is None:
-        return PATIENCE
+        return OPERATION_TIMEOUT
     try:
         seconds = float(given)
     except ValueError:

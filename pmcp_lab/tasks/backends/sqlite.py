@@ -132,7 +132,7 @@ class SqliteBackend:
         # Who reads finds what was kept last in either; the second is what the first was when it was full.
         self._kept: dict[tuple[str, str], TaskRecord] = {}
         self._kept_before: dict[tuple[str, str], TaskRecord] = {}
-        self._told: str | None = None
+        self._known_trouble: str | None = None
         self._reading = threading.Lock()
         with ExitStack() as opened:
             file = StoreFile(self._path, timeout)
@@ -353,8 +353,8 @@ class SqliteBackend:
 
         The end of the file is told as well: whoever looks then finds out.
         """
-        if self._place.trouble != self._told:
-            self._told = self._place.trouble
+        if self._place.trouble != self._known_trouble:
+            self._known_trouble = self._place.trouble
             for owner, task_id in self._watchers.watched():
                 self._watchers.tell(owner, task_id)
         (version,) = connection.execute("PRAGMA data_version").fetchone()

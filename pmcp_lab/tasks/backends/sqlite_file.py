@@ -80,7 +80,7 @@ class StoreFile:
         self.real = os.path.realpath(path)
         self._how = ""
         there = _look(path, self.real)
-        if there and size(Path(self.real + "-wal")) and not belongs(self.real, patiently=True):
+        if there and size(Path(self.real + "-wal")) and not belongs(self.real, look_again=True):
             raise StoreError(
                 f"the log {path}-wal is not that of {path}, which was put there without it: delete {path}-wal and "
                 f"{path}-shm to use the file as it is, or put back the one that the log belongs to"
@@ -181,16 +181,16 @@ def turn_of_file(real: str) -> int:
         return turn(connection)
 
 
-def belongs(real: str, *, patiently: bool = False) -> bool:
+def belongs(real: str, *, look_again: bool = False) -> bool:
     """Whether the log beside a store was begun on the file as it is now.
 
     Each log begins with a turn of its own, and names that of the file below it (`base`), which becomes the log's own
     when the log is moved into it. A file with neither of the two was put under the log by somebody.
 
     Args:
-        patiently: Look again, because a look while somebody moves the log may deceive.
+        look_again: When it is not: a look while somebody moves the log may deceive.
     """
-    for pause in (0.0, 0.05, 0.2) if patiently else (0.0,):
+    for pause in (0.0, 0.05, 0.2) if look_again else (0.0,):
         time.sleep(pause)
         if _belongs(real):
             return True

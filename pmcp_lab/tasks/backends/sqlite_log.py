@@ -22,7 +22,7 @@ _PER_WRITE: Final = 6 * PAGE
 _LOUD: Final = 16_777_216
 """Bytes from which on it is said that the log can't be begun anew."""
 
-_PATIENCE: Final = 5.0
+_CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds to wait, at most, for somebody else who moves the log: it must not grow faster than that one works."""
 
 _WAITING: Final = (500, 20)
@@ -98,7 +98,7 @@ class Log:
         self._stuck, self._limit = True, left + LOG // 4
 
     def _begin_anew(self, connection: sqlite3.Connection) -> bool:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _CHECKPOINT_TIMEOUT
         try:
             while True:
                 # Others may write meanwhile. What they write is moved by the second step, for which they have to wait.

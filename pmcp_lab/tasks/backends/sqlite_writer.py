@@ -308,7 +308,7 @@ class Writer:
                 while batch:
                     piece = batch[: _fitting(batch, _TOGETHER)]
                     del batch[: len(piece)]
-                    self._commit(piece, patiently=True)
+                    self._commit(piece, wait=True)
                     for loop in {job.loop for job in piece}:
                         # A closed loop has nobody left to answer.
                         with suppress(RuntimeError):
@@ -320,14 +320,18 @@ class Writer:
             # What somebody here does is often answered by somebody there.
             pause = _SOONEST
 
-    def _commit(self, batch: Sequence[_Job], *, patiently: bool = False) -> bool:
-        """Run all of them in one transaction; false when another process is in the way."""
+    def _commit(self, batch: Sequence[_Job], *, wait: bool = False) -> bool:
+        """Run all of them in one transaction; false when another process is in the way.
+
+        Args:
+            wait: For that process, as long as the store's timeout; with this it is never false.
+        """
         if not batch:
             return True
         connection = self._connection
         try:
             self._place.check()
-            if patiently:
+            if wait:
                 connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
             if batch[0].alone and len(batch) == 1:
                 batch[0].run(connection)
@@ -341,7 +345,7 @@ class Writer:
             with suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            if not patiently and isinstance(error, sqlite3.Error) and busy(error):
+            if not wait and isinstance(error, sqlite3.Error) and busy(error):
                 for job in batch:
                     job.result = job.error = None
                 return False
@@ -350,7 +354,7 @@ class Writer:
                 job.error = said
             return True
         finally:
-            if patiently:
+            if wait:
                 connection.execute("PRAGMA busy_timeout = 0")
         if self._writable:
             self._log.wrote(connection, len(batch), sum([job.size for job in batch]))

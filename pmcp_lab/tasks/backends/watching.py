@@ -19,12 +19,12 @@ class LocalChanges:
     An empty set means that something may have changed, here is not said what: look at everything.
     """
 
-    __slots__ = ("_ids", "_loop", "_told", "_waiting")
+    __slots__ = ("_changed", "_ids", "_loop", "_waiting")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ids: set[str] | None = None
-        self._told = False
+        self._changed = False
         # There may be one of these per live task: an event takes ten times the memory of a future.
         self._waiting: asyncio.Future[None] | None = None
 
@@ -45,18 +45,18 @@ class LocalChanges:
             if self._ids is None:
                 self._ids = set()
             self._ids.add(task_id)
-        self._told = True
+        self._changed = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
     async def wait(self) -> frozenset[str]:
-        if not self._told:
+        if not self._changed:
             self._waiting = self._loop.create_future()
             try:
                 await self._waiting
             finally:
                 self._waiting = None
-        self._told = False
+        self._changed = False
         ids, self._ids = self._ids, None
         return frozenset(ids or ())
 
@@ -114,10 +114,10 @@ class Watchers:
         if not self._waiting:
             return
         with self._lock:
-            told = self._waiting.get((owner, task_id), ())
+            waiting = self._waiting.get((owner, task_id), ())
             if task_id is not None:
-                told += self._waiting.get((owner, None), ())
-        for changes in told:
+                waiting += self._waiting.get((owner, None), ())
+        for changes in waiting:
             changes.tell(task_id)
 
     def watched(self) -> dict[Watched, None]:

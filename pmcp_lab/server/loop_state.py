@@ -12,10 +12,10 @@ from uuid import uuid4
 from pmcp_lab.errors import LabError
 from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.server.tool import Prepared, TaskTool
-from pmcp_lab.server.wrapped import WrappedTool
+from pmcp_lab.server.wrapped_tool import WrappedTool
 from pmcp_lab.tasks import Lease, TaskRecord, TaskStore
-from pmcp_lab.tasks.context import StoredContext
 from pmcp_lab.tasks.record import Phase, new_version
+from pmcp_lab.tasks.stored_context import StoredContext
 
 Tool = TaskTool | WrappedTool
 
@@ -80,7 +80,7 @@ def process_name() -> str:
     return f"{socket.gethostname().replace('#', '-')}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-class Here:
+class LoopState:
     """What is kept per event loop.
 
     Attributes:
@@ -94,7 +94,7 @@ class Here:
     """
 
     def __init__(
-        self, store: TaskStore, lease: float, lost: Callable[[Here, TaskKey, str, LabError], None], *, alone: bool
+        self, store: TaskStore, lease: float, lost: Callable[[LoopState, TaskKey, str, LabError], None], *, alone: bool
     ) -> None:
         self.name = process_name()
         self._runs = count(1)

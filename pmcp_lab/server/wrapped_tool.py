@@ -38,8 +38,8 @@ from pmcp_lab.server.tool import Prepared, failed
 from pmcp_lab.tasks import Job, TaskContext
 
 
-class Host(Protocol):
-    """The server a wrapped tool is on."""
+class ServerTools(Protocol):
+    """The tools of the server that a wrapped one is on, itself among them."""
 
     async def input_schema(self, tool: str, ctx: Request) -> Mapping[str, Any] | None:
         """The JSON Schema of the tool's arguments; None when there is no such tool."""
@@ -50,8 +50,8 @@ class Host(Protocol):
         ...
 
 
-class MCPServerHost:
-    """A server made with decorators."""
+class MCPServerTools:
+    """Those of a server made with decorators."""
 
     def __init__(self, server: MCPServer[Any]) -> None:
         self._server = server
@@ -70,8 +70,8 @@ class MCPServerHost:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
 
 
-class LowlevelHost:
-    """A server made of handlers.
+class LowlevelServerTools:
+    """Those of a server made of handlers.
 
     Args:
         call_tool: Its own handler of `tools/call`, without tasks.
@@ -104,14 +104,14 @@ class WrappedTool:
 
     not_stoppable = 0
 
-    def __init__(self, name: str, policy: Policy, host: Host) -> None:
+    def __init__(self, name: str, policy: Policy, server_tools: ServerTools) -> None:
         self.name = name
         self.policy = policy
-        self._host = host
+        self._server_tools = server_tools
 
     async def capture(self, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Prepared | HandlerResult:
         """The call, ready to be run later; or its result, when it can't be."""
-        schema = await self._host.input_schema(self.name, ctx)
+        schema = await self._server_tools.input_schema(self.name, ctx)
         if schema is None:
             if is_legacy(ctx):
                 raise MCPError(METHOD_NOT_FOUND, f"tool {self.name!r} can't be called as a task: there is no such tool")
@@ -126,7 +126,7 @@ class WrappedTool:
     def prepare(self, job: Job) -> Prepared:
         """The call again, in another process than the request's or after it."""
         session = TaskSession(None)
-        call = partial(self._host.call, self.name, job.arguments, later_request(job, session))
+        call = partial(self._server_tools.call, self.name, job.arguments, later_request(job, session))
         return Prepared(partial(self._run, call, session))
 
     def convert(self, value: Any) -> CallToolResult:

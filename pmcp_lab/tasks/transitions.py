@@ -7,7 +7,7 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.record import TaskRecord
 
 
-def check_move(record: TaskRecord, target: TaskStatus) -> None:
+def check_transition(record: TaskRecord, target: TaskStatus) -> None:
     """Raise `InvalidTransition` unless the task can become `target`."""
     if not record.status.can_become(target):
         raise refusal(record, target)

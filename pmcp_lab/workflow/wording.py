@@ -18,7 +18,7 @@ from pmcp_lab.workflow.definition import SequentialWorkflow, Step
 from pmcp_lab.workflow.matching import known_arguments
 from pmcp_lab.workflow.plan import failure, may_run_again, unread
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.resolving import fill, told
+from pmcp_lab.workflow.resolving import fill, fill_known
 
 MOST: Final = 20_000
 """Characters of one result that are told; a program finds all of it in the task."""
@@ -113,7 +113,7 @@ def _calls_of(step: Step, progress: Progress, tools: Mapping[str, ToolSchemas]) 
 
 
 def _guidance(step: Step, progress: Progress) -> str | None:
-    return None if step.guidance is None else told(step.guidance, step, progress.scope)
+    return None if step.guidance is None else fill_known(step.guidance, step, progress.scope)
 
 
 # --- messages ---
@@ -183,7 +183,7 @@ def _of_step(step: Step, progress: Progress, read: list[tuple[str, str]]) -> lis
     stands = progress.pause is not None and progress.pause.step == step.name
     found: list[Message] = []
     if step.guidance is not None and (result is not None or stands):
-        found.append(_assistant(told(step.guidance, step, progress.scope)))
+        found.append(_assistant(fill_known(step.guidance, step, progress.scope)))
     for uri, text in read:
         found.append(_user(f"Resource content from {uri}:\n{_short(text)}"))
     if state.status is StepStatus.SKIPPED:
@@ -203,9 +203,9 @@ def _of_step(step: Step, progress: Progress, read: list[tuple[str, str]]) -> lis
         if state.status is StepStatus.FAILED:
             found.append(_user(f"Error fetching resource {failure(step, progress)['uri']}: {result.text}"))
     elif state.status is StepStatus.REFUSED:
-        found.append(_user(f"Answer to '{told(step.question or '', step, progress.scope)}': no ({result.text})"))
+        found.append(_user(f"Answer to '{fill_known(step.question or '', step, progress.scope)}': no ({result.text})"))
     elif step.tool is None:
-        found.append(_user(f"Answer to '{told(step.question or '', step, progress.scope)}': {result.text}"))
+        found.append(_user(f"Answer to '{fill_known(step.question or '', step, progress.scope)}': {result.text}"))
     else:
         shown = json.dumps(dict(state.arguments or {}), indent=2, ensure_ascii=False)
         found.append(_assistant(f"Calling tool '{step.tool}' with parameters:\n{_short(shown)}"))

@@ -23,7 +23,7 @@ from pmcp_lab.tasks.json_value import compact_json, plain_json
 from pmcp_lab.tasks.variables import merge
 from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.telling import ended
+from pmcp_lab.workflow.wording import ended
 
 KEPT = "kept"
 """Key of `Job.context`: results by step that no variable holds."""

@@ -17,7 +17,7 @@ PAUSES: Final = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between attempts; half a minute in all."""
 
 
-async def patiently(action: Callable[[], Awaitable[T]], task_id: str) -> T:
+async def retry_storage(action: Callable[[], Awaitable[T]], task_id: str) -> T:
     """Do it, again and again while the storage has trouble.
 
     Args:

@@ -22,7 +22,7 @@ _LIMITS = Limits()
 _NO_TASK = "there is no task"
 
 
-class InlineContext(TaskContext):
+class CallContext(TaskContext):
     """Updates become progress notifications when the caller asked for those; variables live as long as the call.
 
     Args:
