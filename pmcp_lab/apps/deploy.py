@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from pmcp_lab._version import __version__
+from pmcp_lab.apps.placeholders import fill_placeholders
 from pmcp_lab.errors import AppError
 
 LONGEST_WORK = 900
@@ -20,7 +21,6 @@ LONGEST_ANSWER = 29
 """Seconds after which API Gateway gives up."""
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_TOKEN = re.compile(r"\{\{(\w+)\}\}")
 
 Resource = dict[str, Any]
 
@@ -42,7 +42,9 @@ def serverless(table: Mapping[str, Any], *, name: str = "pmcp-tasks") -> dict[st
     values = {"name": name, "version": __version__}
     folder = files("pmcp_lab.apps").joinpath("templates", "deploy")
     made = {
-        entry.name.removesuffix(".in"): _TOKEN.sub(lambda match: values[match[1]], entry.read_text(encoding="utf-8"))
+        entry.name.removesuffix(".in"): fill_placeholders(
+            entry.read_text(encoding="utf-8"), values, template=f"deploy/{entry.name}"
+        )
         for entry in folder.iterdir()
     }
     # CloudFormation takes no aliases, which YAML makes of an object that stands in two places.

@@ -70,11 +70,12 @@ def _bridge() -> str:
         ) from None
 
 
-def error_page(name: str, problem: str) -> str:
+def error_page(name: str, problem: str, *, then: str = "Mend the file and save it: this view follows.") -> str:
     """A document in place of one that can't be shown. Every word in it is text.
 
     Args:
         problem: For the author; must not hold paths of this machine.
+        then: What comes after mending it.
     """
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{escape(name)}: error</title>
@@ -88,5 +89,5 @@ pre {{ margin: 0 0 6px; white-space: pre-wrap; overflow-wrap: anywhere;
 p {{ margin: 0; opacity: .75 }}
 </style>
 <main role="alert"><h1>The widget {escape(name)} can&#39;t be shown</h1>
-<pre>{escape(problem)}</pre><p>Mend the file and save it: this view follows.</p></main>
+<pre>{escape(problem)}</pre><p>{escape(then)}</p></main>
 </html>"""

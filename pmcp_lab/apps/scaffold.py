@@ -16,10 +16,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from pmcp_lab._version import __version__
+from pmcp_lab.apps.placeholders import fill_placeholders
 from pmcp_lab.apps.transplant import transplanted
 from pmcp_lab.errors import AppError, nearest
 
-_TOKEN = re.compile(r"\{\{(\w+)\}\}")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LONGEST = 60
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -141,7 +141,8 @@ def project(name: str, template: str = "hello") -> Project:
     for folder in ("base", *(["demo"] if chosen.demo else []), template):
         for path, text in _walk(_root().joinpath(folder)):
             if path.endswith(".in"):
-                path, text = path.removesuffix(".in"), _TOKEN.sub(lambda match: values[match[1]], text)
+                text = fill_placeholders(text, values, template=f"{folder}/{path}")
+                path = path.removesuffix(".in")
             contents[path.replace("__package__", package)] = text
     if chosen.demo:
         moved = transplanted(template, widget=chosen.widget, app=app)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from mcp.server.apps import Apps
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 from pmcp_lab._version import __version__
 from pmcp_lab.demo import chess, dataviz
 from pmcp_lab.demo import map as world_map
+from pmcp_lab.demo.page import widget_page
 from pmcp_lab.demo.workflows import add_workflows
 from pmcp_lab.server import TaskContext, Tasks
 
@@ -197,7 +197,7 @@ def oscillation(frequency: float, damping: float) -> dict[str, Any]:
 def _add_wave(apps: Apps) -> None:
     apps.add_html_resource(
         WAVE_URI,
-        files("pmcp_lab.demo").joinpath("wave.html").read_text(encoding="utf-8"),
+        widget_page("pmcp_lab.demo", "wave.html"),
         name="wave",
         title="Damped oscillation",
         description="A chart with two sliders; each move calls the server.",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pmcp_lab.apps.metadata import parse_metadata
+from pmcp_lab.apps.placeholders import fill_placeholders
 from pmcp_lab.apps.scaffold import TEMPLATES, package_name, project
 from pmcp_lab.apps.transplant import transplanted
 from pmcp_lab.apps.writing import write_files
@@ -49,6 +50,19 @@ def test_every_file_is_what_its_name_says(template: str) -> None:
     } <= made.contents.keys()
     assert f"my_fine_app/widgets/{TEMPLATES[template].widget}.html" in made.contents
     assert made.examples[TEMPLATES[template].tool]
+
+
+def test_placeholders_are_filled_once_and_other_braces_stay() -> None:
+    values = {"name": "{{app}}", "app": "shop"}
+    assert (
+        fill_placeholders("{{app}}: {{name}} {x} {{ app }} {}", values, template="t")
+        == "shop: {{app}} {x} {{ app }} {}"
+    )
+
+
+def test_an_unknown_placeholder() -> None:
+    with pytest.raises(AppError, match=r"base/a\.in names {{nme}}, for which there is no value\. Did you mean 'name'"):
+        fill_placeholders("{{nme}}", {"name": "x", "app": "y"}, template="base/a.in")
 
 
 @pytest.mark.parametrize("demo", DEMOS)

@@ -7,12 +7,14 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
 
+from pmcp_lab.apps import document
 from pmcp_lab.demo import build
 from tests.unit.flow import Visitor, until
 from tests.unit.jsonrpc import DEMO, Json, RpcError, TasksClient, legacy, modern, serve
@@ -168,6 +170,28 @@ async def test_the_app(mode: str) -> None:
         [page] = (await client.read_resource("ui://demo/wave")).contents
         assert page.mime_type == "text/html;profile=mcp-app"
         assert not re.search(r"""(?:src|href)=|@import|url\(|fetch\(|XMLHttpRequest""", page.text)
+
+
+@pytest.mark.parametrize("app", ["wave", "chess", "map", "dataviz"])
+async def test_an_app_has_its_bridge_from_the_server_and_none_of_its_own(app: str) -> None:
+    async with Client(build()) as client:
+        [page] = (await client.read_resource(f"ui://demo/{app}")).contents
+    script, own = page.text.split("</script>", 1)
+    assert "data-pmcp-bridge" in script
+    assert "new McpApps.App(" in own
+    assert not re.search(r"postMessage|ui/initialize|jsonrpc", own)
+
+
+async def test_a_server_without_the_front_end_says_so_where_its_apps_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "BRIDGE", tmp_path / "bridge.js")
+    document._bridge.cache_clear()
+    async with Client(build()) as client:
+        [page] = (await client.read_resource("ui://demo/map")).contents
+        assert "The front end is not built" in page.text
+        assert "run `make front-end`" in page.text
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}
 
 
 async def test_nothing_but_json_rpc_on_stdout() -> None:

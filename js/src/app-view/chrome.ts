@@ -36,6 +36,12 @@ function drawing(lines: string): SVGElement {
 
 const GUARD = 500;
 
+/** The name of a button that has no words on it. */
+function label(node: HTMLButtonElement, text: string): void {
+  node.setAttribute("aria-label", text);
+  node.title = text;
+}
+
 /** Another app can move the page, and with it what is under the pointer. */
 function guard(node: HTMLButtonElement): void {
   let place = "";
@@ -56,7 +62,15 @@ interface BarOptions {
   detail?: string;
   /** The main action only works where it has stood for a moment, so that a click meant for the app cannot hit it. */
   guarded?: boolean;
-  actions?: { label: string; run: () => void; main?: boolean }[];
+  actions?: BarAction[];
+  /** In place of actions: the person can send it away. */
+  closable?: boolean;
+}
+
+interface BarAction {
+  label: string;
+  run: () => void;
+  main?: boolean;
 }
 
 /** What is ours around the app: who it is, how it is doing, and the few things the person must be told. */
@@ -75,8 +89,7 @@ export class Chrome {
 
   constructor(reload: () => void, inspect: () => void) {
     this.#reload = button("↻", "pmcp-icon-button", reload);
-    this.#reload.setAttribute("aria-label", "Reload the app");
-    this.#reload.title = "Reload the app";
+    label(this.#reload, "Reload the app");
     this.#inspect = button("", "pmcp-icon-button pmcp-app-inspect", inspect);
     this.#inspect.append(drawing(INSPECT));
     this.setInspected(false);
@@ -123,9 +136,7 @@ export class Chrome {
 
   /** How often the app was kept from something. */
   setProblems(count: number): void {
-    const label = count === 0 ? "Inspector" : `Inspector (${count} blocked)`;
-    this.#inspect.setAttribute("aria-label", label);
-    this.#inspect.title = label;
+    label(this.#inspect, count === 0 ? "Inspector" : `Inspector (${count} blocked)`);
     this.#inspect.dataset.problems = String(count > 0);
   }
 
@@ -135,15 +146,13 @@ export class Chrome {
     this.#modes.replaceChildren(
       ...modes.map((mode) => {
         const { lines, label: name } = MODE_BUTTONS[mode];
-        const label = name || said().back;
         const node = button("", "pmcp-icon-button", () => show(mode));
         node.append(drawing(lines));
-        node.setAttribute("aria-label", label);
-        node.title = label;
+        label(node, name || said().back);
         return node;
       }),
     );
-    if (focused) (this.#modes.firstElementChild as HTMLElement | null)?.focus();
+    if (focused) this.focusModes();
   }
 
   /** Where Escape is heard, unlike in the app. */
@@ -152,7 +161,7 @@ export class Chrome {
   }
 
   /** One bar per name; the same name again replaces its text. */
-  showBar(name: string, { tone, text, detail, guarded, actions = [] }: BarOptions): void {
+  showBar(name: string, { tone, text, detail, guarded, closable, actions = [] }: BarOptions): void {
     this.hideBar(name);
     const bar = element("div", "pmcp-bar");
     bar.dataset.tone = tone;
@@ -161,12 +170,13 @@ export class Chrome {
     if (detail) words.append(element("code", "pmcp-bar-detail", detail));
     bar.append(words);
     const buttons = element("div", "pmcp-bar-actions");
-    for (const { label, run, main } of actions) {
+    const close: BarAction = { label: "Close", run: () => this.hideBar(name) };
+    for (const { label, run, main } of closable ? [close] : actions) {
       const node = button(label, main ? "pmcp-button pmcp-button-main" : "pmcp-button", run);
       if (guarded && main) guard(node);
       buttons.append(node);
     }
-    if (actions.length > 0) bar.append(buttons);
+    if (buttons.firstChild) bar.append(buttons);
     this.#shown.set(name, bar);
     this.#bars.append(bar);
   }

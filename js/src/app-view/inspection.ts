@@ -74,7 +74,7 @@ export class Inspection {
         tone: "warning",
         text: "The inspector could not be opened.",
         detail: String(error),
-        actions: [{ label: "Close", run: () => this.chrome.hideBar("inspector") }],
+        closable: true,
       });
     }
   }

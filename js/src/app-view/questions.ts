@@ -1,14 +1,6 @@
+import type { Question } from "./ask";
 import type { Chrome } from "./chrome";
 import type { DownloadModule } from "./download";
-
-interface Question {
-  text: string;
-  detail: string;
-  yes: string;
-  no: string;
-}
-
-export type Ask = (name: string, question: Question) => Promise<boolean>;
 
 /** What an app may do only when the person at the page says so. */
 export class Questions {

@@ -83,16 +83,14 @@ export class Status {
       this.#triedEval = true;
       return;
     }
-    this.#problems += 1;
-    this.chrome.setProblems(this.#problems);
+    this.#kept();
     if (code) showEval(this.chrome, host.server);
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
   notOffered(what: string, host: Host): void {
     this.#missing.add(what);
-    this.#problems += 1;
-    this.chrome.setProblems(this.#problems);
+    this.#kept();
     this.chrome.showBar("missing", {
       tone: "error",
       text: `The app uses what ${host.only} does not offer:`,
@@ -113,15 +111,21 @@ export class Status {
   }
 
   notDirect(detail: string): void {
-    this.#closable("direct", { tone: "warning", text: said().indirect, detail });
+    this.chrome.showBar("direct", {
+      tone: "warning",
+      text: said().indirect,
+      detail,
+      closable: true,
+    });
   }
 
   /** The server asks something, and there is no way to show the form. */
   answerElsewhere(): void {
-    this.#closable("asked", {
+    this.chrome.showBar("asked", {
       tone: "info",
       text: "The server asks something. To answer:",
       detail: "view.asking[0].answer({…})",
+      closable: true,
     });
   }
 
@@ -134,13 +138,14 @@ export class Status {
     this.chrome.showBar("kernel", { tone: "warning", text, detail, actions: this.#wayBack() });
   }
 
-  #wayBack() {
-    return this.reconnect ? [{ label: "Reconnect", run: this.reconnect }] : [];
+  /** The app was kept from something once more. */
+  #kept(): void {
+    this.#problems += 1;
+    this.chrome.setProblems(this.#problems);
   }
 
-  #closable(name: string, options: Parameters<Chrome["showBar"]>[1]): void {
-    const actions = [{ label: "Close", run: () => this.chrome.hideBar(name) }];
-    this.chrome.showBar(name, { ...options, actions });
+  #wayBack() {
+    return this.reconnect ? [{ label: "Reconnect", run: this.reconnect }] : [];
   }
 
   #show(): void {

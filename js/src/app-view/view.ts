@@ -81,14 +81,12 @@ export class AppView {
     private readonly signal: AbortSignal,
     front?: Front,
   ) {
-    this.#chrome = new Chrome(
-      () => this.#open(),
-      () => this.#inspection.toggle(),
-    );
+    const reload = () => void this.#reopen(true);
+    this.#chrome = new Chrome(reload, () => this.#inspection.toggle());
     const { root, stage } = this.#chrome;
     this.#status = new Status(
       this.#chrome,
-      () => this.#open(),
+      reload,
       front && kernelOf(model) ? () => void this.#reconnect(front) : null,
     );
     this.#code = new CodeLoader((name) => this.#channel.send({ kind: "code", name }), root);
@@ -235,12 +233,15 @@ export class AppView {
     this.#showCall();
   }
 
-  /** The app is another one now, or may do more: it gets its moment, keeps what it stored, and its call anew. */
-  async #reopen(): Promise<void> {
-    if (this.#closed) return;
-    const bridge = this.#app?.bridge;
-    await bridge?.teardown(SUCCESSION_PATIENCE);
-    if (!this.#closed && !this.signal.aborted && bridge === this.#app?.bridge) this.#open();
+  /**
+   * The app is another one now, or may do more, or the person wants it anew: it gets its moment, keeps what it stored,
+   * and its call anew.
+   * @param blank Forget what was typed into it.
+   */
+  async #reopen(blank = false): Promise<void> {
+    if (!(await this.#letGo(SUCCESSION_PATIENCE))) return;
+    if (blank) this.#left = null;
+    this.#open();
   }
 
   #echoed(): void {
@@ -439,11 +440,15 @@ export class AppView {
 
   // --- the app goes ---
 
-  async #teardown(): Promise<void> {
-    if (this.#closed) return;
+  /** Asks the app to let go; false when something else became of it meanwhile. */
+  async #letGo(patience?: number): Promise<boolean> {
     const bridge = this.#app?.bridge;
-    await bridge?.teardown();
-    if (this.#closed || bridge !== this.#app?.bridge) return;
+    await bridge?.teardown(patience);
+    return !this.#closed && !this.signal.aborted && bridge === this.#app?.bridge;
+  }
+
+  async #teardown(): Promise<void> {
+    if (!(await this.#letGo())) return;
     this.#close();
     this.#event("closed", {});
   }

@@ -39,7 +39,7 @@ export function showWanted(
       tone: "info",
       text: "The app declares domains that no app may reach:",
       detail: refused.join(", "),
-      actions: [{ label: "Close", run: close }],
+      closable: true,
     });
   }
 }
@@ -50,6 +50,6 @@ export function showEval(chrome: Chrome, server: string): void {
     tone: "warning",
     text: "The app makes code from text ('unsafe-eval'), which no app may do unasked. To allow it:",
     detail: `lab.connected(${JSON.stringify(server)}).allow_apps(unsafe_eval=True)`,
-    actions: [{ label: "Close", run: () => chrome.hideBar("eval") }],
+    closable: true,
   });
 }

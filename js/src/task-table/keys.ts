@@ -1,6 +1,6 @@
+import type { TableContext } from "./context";
 import type { Pool } from "./pool";
 import { RowView } from "./row-view";
-import type { TableContext } from "./view";
 
 interface Wishes {
   reveal(line: number): void;

@@ -1,6 +1,6 @@
 import { isLive } from "../shared/task";
+import type { TableContext } from "./context";
 import { DetailView } from "./detail-view";
-import type { TableContext } from "./view";
 import type { Geometry, Panel, Span } from "./window";
 
 /** A panel's height before it was ever laid out. */

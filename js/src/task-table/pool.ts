@@ -1,8 +1,8 @@
 import { type Status, statusLabel } from "../shared/task";
 import type { Column } from "./columns";
+import type { TableContext } from "./context";
 import { GroupView } from "./group-view";
 import { RowView } from "./row-view";
-import type { TableContext } from "./view";
 import type { Geometry, Span } from "./window";
 
 const LEAST = 12;

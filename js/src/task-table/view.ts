@@ -1,21 +1,17 @@
-import type { RenderContext } from "../shared/anywidget";
 import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
-import type { Feed } from "../shared/feed";
 import { linkText } from "../shared/liveness";
 import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
 import { type Column, columnOf, fitting, template } from "./columns";
+import type { TableContext } from "./context";
 import { Footer } from "./footer";
 import { Header } from "./header";
 import { Keys } from "./keys";
-import type { Lines } from "./lines";
 import { Panels } from "./panels";
 import { Pool } from "./pool";
-import type { Rows } from "./rows";
 import { toRanges } from "./selection";
-import type { Settings } from "./settings";
 import { Toolbar } from "./toolbar";
 import { Geometry, type Span } from "./window";
 
@@ -24,13 +20,6 @@ const NARROW = 600;
 const NARROW_COLUMNS = ["status", "tool", "duration", "progress", "message"];
 /** Milliseconds of rest after which the kernel hears which rows are looked at. */
 const LOOKING = 250;
-
-export interface TableContext extends RenderContext {
-  feed: Feed;
-  rows: Rows;
-  lines: Lines;
-  settings: Settings;
-}
 
 /** One mounted table: a window of pooled lines over the model's rows. */
 export class TableView {

@@ -11,7 +11,6 @@ by repetition can be told, which a position alone would not show.
 from __future__ import annotations
 
 import secrets
-from importlib.resources import files
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -20,6 +19,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
+
+from pmcp_lab.demo.page import widget_page
 
 from .wire import MAX_MOVES, Game, Opponent, Side
 
@@ -59,7 +60,7 @@ def register(apps: Apps) -> None:
     """Add the tools `chess` and `chess_play`, and the board they are shown on."""
     apps.add_html_resource(
         URI,
-        files(__package__).joinpath("widget.html").read_text(encoding="utf-8"),
+        widget_page(__package__),
         name="chess",
         title="Chess",
         description="A chess board that knows the rules.",

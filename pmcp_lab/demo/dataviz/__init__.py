@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import secrets
-from importlib.resources import files
 from typing import Annotated, Any
 
 from mcp.server.apps import Apps
@@ -15,6 +14,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
+
+from pmcp_lab.demo.page import widget_page
 
 from .asking import MAX_ROWS, SECONDS, ask, tables
 from .bikes import EXAMPLES, Example, about
@@ -71,7 +72,7 @@ def register(apps: Apps) -> None:
     """Add the tools `dataviz` and `dataviz_tables`, and the page they are shown on."""
     apps.add_html_resource(
         URI,
-        files(__package__).joinpath("widget.html").read_text(encoding="utf-8"),
+        widget_page(__package__),
         name="dataviz",
         title="Bike sharing",
         description="SQL in, tables and charts out.",

@@ -8,7 +8,6 @@ packs them; `js/outline.mjs` made them smaller. The places were written for this
 from __future__ import annotations
 
 import secrets
-from importlib.resources import files
 from typing import Annotated, Any
 
 from mcp.server.apps import Apps
@@ -16,6 +15,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
+
+from pmcp_lab.demo.page import widget_page
 
 from .atlas import CATEGORIES, Category, Centre, Found, Nearby, Place, in_words, nearest, place, search
 
@@ -48,7 +49,7 @@ def register(apps: Apps) -> None:
     """Add the tools `map` and `map_place`, and the map they are shown on."""
     apps.add_html_resource(
         URI,
-        files(__package__).joinpath("widget.html").read_text(encoding="utf-8"),
+        widget_page(__package__),
         name="map",
         title="Map",
         description="A map of the world with places to look up.",

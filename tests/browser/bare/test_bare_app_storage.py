@@ -61,6 +61,17 @@ addEventListener("mcpBridgeReady", async () => {
 </script>"""
 
 
+def test_what_was_stored_just_before_a_reload_is_there_after_it(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app("") + "<input id=field>")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    inner().locator("#field").fill("typed")
+    inner().locator("body").evaluate("() => localStorage.setItem('kept', 'yes')")
+    page.locator("[aria-label='Reload the app']").evaluate("(button) => button.click()")
+    page.wait_for_function("() => model.kinds('event').filter((e) => e.event === 'initialized').length === 2")
+    assert inner().locator("body").evaluate("() => localStorage.getItem('kept')") == "yes"
+    expect(inner().locator("#field")).to_have_value("")
+
+
 def test_a_widget_of_the_old_kind(open_app: Open, inner: Inner) -> None:
     result = {"content": [{"type": "text", "text": '{"board": "start"}'}]}
     call = {"tool": {"name": "show"}, "arguments": {}, "result": result}

@@ -1,6 +1,6 @@
 /** What an app hands over with `ui/download-file`, as files. A bundle of its own: few apps do. */
 
-import type { Ask } from "../questions";
+import type { Ask } from "../ask";
 
 export interface DownloadModule {
   download: typeof download;
