@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from pmcp_lab.host.ahead import QUIET
 
 import pmcp_lab as lab
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError, PeerError
 from pmcp_lab.host import read_ahead
+from pmcp_lab.host.prefetch import QUIET
 from pmcp_lab.notebook import AppView
 from tests.servers import slow_app
 

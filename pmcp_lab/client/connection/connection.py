@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -31,6 +30,7 @@ from pmcp_lab.client.runtime import runtime, seen
 from pmcp_lab.client.targets import Command, Local, Target, Url
 from pmcp_lab.errors import ConnectionClosed, ConnectionFailed, LabError
 from pmcp_lab.protocol import TaskState
+from pmcp_lab.protocol.backoff import jittered
 
 T = TypeVar("T")
 
@@ -243,8 +243,7 @@ class Connection:
             self._wanted.clear()
             self._tell()
             with suppress(TimeoutError):
-                pause = random.uniform(0.0, min(LONGEST, SHORTEST * 2.0**steps))  # noqa: S311
-                await asyncio.wait_for(self._wanted.wait(), pause)
+                await asyncio.wait_for(self._wanted.wait(), jittered(steps, SHORTEST, LONGEST))
 
     def hurry(self) -> None:
         """Somebody waits: make the next attempt to connect again at once."""

@@ -15,6 +15,7 @@ from mcp.client import IncomingMessage
 from pmcp_lab.client.connection.attendant import Attendant
 from pmcp_lab.client.connection.peer import Peer
 from pmcp_lab.errors import ConnectionClosed, PeerError
+from pmcp_lab.protocol.backoff import doubled
 
 CHANGED = {
     "notifications/tools/list_changed": "tools",
@@ -52,7 +53,7 @@ class ListChanges(Attendant):
     async def run(self, peer: Peer) -> None:
         """Hear of changes for as long as a connection lasts."""
         clock = asyncio.get_running_loop().time
-        pause = SHORTEST
+        short = 0
         with suppress(PeerError):  # it declares what it does not do
             while True:
                 self._catch_up()
@@ -64,8 +65,8 @@ class ListChanges(Attendant):
                         return
                     await stream.over()
                 self.heard = False
-                pause = SHORTEST if clock() > began + LONGEST else min(LONGEST, 2 * pause)
-                await asyncio.sleep(pause)
+                short = 0 if clock() > began + LONGEST else short + 1
+                await asyncio.sleep(doubled(short, SHORTEST, LONGEST))
 
     def _catch_up(self) -> None:
         """What changed while nobody listened was not told."""

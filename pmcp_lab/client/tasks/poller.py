@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pmcp_lab.errors import LabError, PeerError, ServerBusy
+from pmcp_lab.protocol.backoff import doubled
 
 FLOOR = 0.1
 """Seconds that are left between two polls of a task, whatever its server says."""
@@ -316,7 +317,7 @@ class Poller:
 
     def _hold(self, seconds: float | None) -> None:
         """Poll nothing for so long; without a wish of the server ever longer."""
-        pause = min(LONGEST, 2.0**self._holds) if seconds is None else seconds
+        pause = doubled(self._holds, 1.0, LONGEST) if seconds is None else seconds
         self._holds += 1
         self._held = max(self._held, _now() + pause)
 
@@ -377,7 +378,7 @@ class Poller:
         if cost - len(wanted) >= page:
             self._misses = 0
         else:
-            self._list_again = _now() + min(RELEARN, FLOOR * 2**self._misses)
+            self._list_again = _now() + doubled(self._misses, FLOOR, RELEARN)
             self._misses += 1
 
     # --- by stream ---
@@ -391,7 +392,7 @@ class Poller:
             else:
                 await asyncio.sleep(GATHER if self._streams else SETTLE)
                 if self._failures:
-                    await asyncio.sleep(min(LONGEST, 2.0**self._failures) * self._chance.random())
+                    await asyncio.sleep(doubled(self._failures, 1.0, LONGEST) * self._chance.random())
                 self._wanting.clear()
                 absorbed = []
             wanted = [i for i in self._watched if i not in self._covering and i not in self._declined]

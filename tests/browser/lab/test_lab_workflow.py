@@ -10,7 +10,6 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.lab.conftest import Open
-from tests.browser.lab.jupyter import JupyterLab
 
 SERVER = Path(__file__).parents[2] / "servers" / "releasing.py"
 
@@ -50,13 +49,11 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
     assert book.run(3)[0]["data"]["text/plain"] == "('completed', {'completed'})"
 
 
-def test_its_server_is_killed_at_every_turn(lab: JupyterLab, notebook: Open, picture: Callable[[str], Path]) -> None:
+def test_its_server_is_killed_at_every_turn(notebook: Open, tmp_path: Path, picture: Callable[[str], Path]) -> None:
     """While it builds, while it waits for a call, and while it waits for an answer."""
-    folder = lab.root / "releasing"
-    folder.mkdir()
     book = notebook(
         "%load_ext pmcp_lab\nimport pmcp_lab as lab, sys",
-        f"server = lab.connect([sys.executable, {str(SERVER)!r}, {str(folder)!r}], name='releasing')",
+        f"server = lab.connect([sys.executable, {str(SERVER)!r}, {str(tmp_path)!r}], name='releasing')",
         "run = server.workflow('release', version='1.2')\nrun",
         "run.status, len(run.df), set(run.df.status)",
     )
@@ -66,10 +63,10 @@ def test_its_server_is_killed_at_every_turn(lab: JupyterLab, notebook: Open, pic
     steps = view.get_by_role("list", name="Steps").get_by_role("listitem")
 
     def did(what: str) -> int:
-        return (folder / "log").read_text().split().count(what)
+        return (tmp_path / "log").read_text().split().count(what)
 
     def kill() -> None:
-        before = (folder / "pid").read_text()
+        before = (tmp_path / "pid").read_text()
         os.kill(int(before), signal.SIGKILL)
         book.page.wait_for_timeout(500)
 
