@@ -16,10 +16,10 @@ import { Toolbar } from "./toolbar";
 import { Geometry, type Span } from "./window";
 
 const OVERSCAN = 6;
-const NARROW = 600;
+const NARROW_BELOW = 600;
 const NARROW_COLUMNS = ["status", "tool", "duration", "progress", "message"];
 /** Milliseconds of rest after which the kernel hears which rows are looked at. */
-const LOOKING = 250;
+const VISIBLE_DELAY_MS = 250;
 
 /** One mounted table: a window of pooled lines over the model's rows. */
 export class TableView {
@@ -176,7 +176,7 @@ export class TableView {
   /** The columns that fit, and everything that hangs on them. */
   #measure(): void {
     const width = this.#root.clientWidth;
-    const narrow = width > 0 && width < NARROW;
+    const narrow = width > 0 && width < NARROW_BELOW;
     const { settings } = this.#context;
     this.#columns = narrow
       ? NARROW_COLUMNS.map(columnOf).filter((column) => column !== null)
@@ -283,7 +283,7 @@ export class TableView {
       if (String(rows) === this.#looked) return;
       this.#looked = String(rows);
       this.#channel.send({ kind: "visible", rows });
-    }, LOOKING);
+    }, VISIBLE_DELAY_MS);
   }
 
   #tick(wanted: boolean): void {
