@@ -36,7 +36,7 @@ class FakeModel implements Model {
   }
 }
 
-function open(state: Record<string, unknown> = {}, patience?: number) {
+function open(state: Record<string, unknown> = {}, helloDelay?: number) {
   const model = new FakeModel(state);
   const life = new AbortController();
   const links: Link[] = [];
@@ -48,7 +48,7 @@ function open(state: Record<string, unknown> = {}, patience?: number) {
     seq: () => seq,
     receive: (message) => received.push(message),
     linked: (link) => links.push(link),
-    ...(patience === undefined ? {} : { patience }),
+    ...(helloDelay === undefined ? {} : { helloDelay }),
   });
   const at = (value: number) => {
     seq = value;

@@ -19,7 +19,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import PrivateAttr
 
 from pmcp_lab.apps.hosts import STANDARD, HostAdapter, host, merged
-from pmcp_lab.apps.listening import SUBSCRIBE, UNSUBSCRIBE, Listeners
+from pmcp_lab.apps.resource_subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscribers
 from pmcp_lab.apps.widget_dir import Widget, Widgets
 from pmcp_lab.errors import AppError, UnknownWidget
 from pmcp_lab.protocol.ui import UI_EXTENSION, tool_ui
@@ -80,7 +80,7 @@ class Apps(sdk.Apps):
         self._fallbacks: dict[str, Fallback] = {}
         self._uris: dict[str, str] = {}
         self._private: set[str] = set()
-        self._listeners = Listeners(self._sources)
+        self._subscribers = Subscribers(self._sources)
         for each in widgets:
             self.add_widgets(each)
 
@@ -247,15 +247,15 @@ class Apps(sdk.Apps):
         """The middleware half."""
         match ctx.method:
             case "initialize":
-                return self._listeners.advertise(await call_next(ctx))
+                return self._subscribers.advertise(await call_next(ctx))
             case "notifications/initialized":
                 await call_next(ctx)
-                self._listeners.add_session(ctx)
+                self._subscribers.add_session(ctx)
                 return None
             case "subscriptions/listen":
-                return await self._listeners.listen(ctx, call_next)
+                return await self._subscribers.listen(ctx, call_next)
             case method if method in (SUBSCRIBE, UNSUBSCRIBE):
-                return await self._listeners.subscribe(ctx, call_next)
+                return await self._subscribers.subscribe(ctx, call_next)
             case "tools/list":
                 return self._without_private(ctx, await call_next(ctx))
             case "resources/list":

@@ -96,8 +96,8 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
                 "error", "uri-scheme", f"{place} {where}", f"{uri!r} is no ui:// address", "write ui://<app>/<name>"
             )
     if len(set(map(str, uris.values()))) > 1:
-        told = ", ".join(f"{where} is {uri}" for where, uri in uris.items())
-        yield Finding("error", "uri-conflict", place, f"names more than one app: {told}", "let all name the same")
+        named = ", ".join(f"{where} is {uri}" for where, uri in uris.items())
+        yield Finding("error", "uri-conflict", place, f"names more than one app: {named}", "let all name the same")
     if "_meta.ui.resourceUri" not in uris:
         yield Finding(
             "error" if f'_meta["{FLAT_URI}"]' not in uris else "warning",

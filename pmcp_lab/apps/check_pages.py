@@ -162,7 +162,7 @@ def _document(page: Page, html: str) -> Iterator[Finding]:
     every = {origin for origins in declared.values() for origin in origins}
     own = _PUT_IN.sub("", html)
     uses = uses_of(own)
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for use in uses:
         place = f"{page.uri} line {use.line}"
         if not use.origin:
@@ -173,8 +173,8 @@ def _document(page: Page, html: str) -> Iterator[Finding]:
                 f"{use.how} asks for {use.url!r}, which is beside the document",
                 "put it into the document: an app is one file, without an address of its own",
             )
-        elif (use.kind, use.origin) not in told and (finding := _undeclared(use, declared, every, place)):
-            told.add((use.kind, use.origin))
+        elif (use.kind, use.origin) not in reported and (finding := _undeclared(use, declared, every, place)):
+            reported.add((use.kind, use.origin))
             yield finding
     for origin in sorted(every):
         if not any(use.origin and allows(origin, use.origin) for use in uses):

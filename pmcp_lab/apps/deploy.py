@@ -15,9 +15,9 @@ from pmcp_lab._version import __version__
 from pmcp_lab.apps.placeholders import fill_placeholders
 from pmcp_lab.errors import AppError
 
-LONGEST_WORK = 900
+WORK_TIMEOUT = 900
 """Seconds that a Lambda function may take at most."""
-LONGEST_ANSWER = 29
+ANSWER_TIMEOUT = 29
 """Seconds after which API Gateway gives up."""
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -100,7 +100,7 @@ def _queue() -> dict[str, Resource]:
             "UpdateReplacePolicy": "Delete",
             "Properties": {
                 # Lambda asks for six times the function's own time.
-                "VisibilityTimeout": 6 * LONGEST_WORK,
+                "VisibilityTimeout": 6 * WORK_TIMEOUT,
                 "SqsManagedSseEnabled": True,
                 "RedrivePolicy": {"deadLetterTargetArn": _arn("Lost"), "maxReceiveCount": 5},
             },
@@ -128,8 +128,8 @@ def _functions() -> dict[str, Resource]:
         "WebRole": _role(send),
         # A task may start others.
         "WorkRole": _role(take, send),
-        "Web": _function("web", LONGEST_ANSWER),
-        "Work": _function("work", LONGEST_WORK),
+        "Web": _function("web", ANSWER_TIMEOUT),
+        "Work": _function("work", WORK_TIMEOUT),
     }
 
 
@@ -198,7 +198,7 @@ def _api() -> dict[str, Resource]:
                 "IntegrationType": "AWS_PROXY",
                 "IntegrationUri": _arn("Web"),
                 "PayloadFormatVersion": "2.0",
-                "TimeoutInMillis": LONGEST_ANSWER * 1000,
+                "TimeoutInMillis": ANSWER_TIMEOUT * 1000,
             },
         },
         "Mcp": {

@@ -138,9 +138,9 @@ def _title(served: Served) -> str:
 
 def _description(served: Served) -> str:
     """What it is for: its own words, or else the tools it shows apps for."""
-    told = served.info.get("description") or served.instructions
-    if told:
-        return " ".join(str(told).split())
+    description = served.info.get("description") or served.instructions
+    if description:
+        return " ".join(str(description).split())
     return f"Apps for {', '.join(served.ui_tools)}"
 
 

@@ -21,10 +21,10 @@ from pmcp_lab.apps.transplant import transplanted
 from pmcp_lab.errors import AppError, nearest
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_LONGEST = 60
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_MAX_NAME_LENGTH = 60
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 """Windows keeps these for itself."""
-_TAKEN = frozenset(
+_RESERVED_PACKAGES = frozenset(
     {"mcp", "mcp_types", "pmcp_lab", "pydantic", "pytest", "test", "tests", "site", "src", "dist", "build"}
 )
 """Packages that a project imports, and folders that it has: one of its own by that name would hide them."""
@@ -161,17 +161,17 @@ def package_name(name: str, requirements: tuple[str, ...] = ()) -> str:
             f"{name!r} is no name of a package: use letters, digits, '-', '_' and '.', the first and last no sign"
         )
     package = re.sub(r"[-_.]+", "_", name).lower()
-    if len(name) > _LONGEST:
-        raise AppError(f"the name has {len(name)} letters; {_LONGEST} are enough")
+    if len(name) > _MAX_NAME_LENGTH:
+        raise AppError(f"the name has {len(name)} letters; {_MAX_NAME_LENGTH} are enough")
     if not package.isidentifier():
         raise AppError(f"{name!r} can't be imported as {package!r}: begin with a letter")
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
         raise AppError(f"{name!r} is a word of the Python language; take another")
     if package in sys.stdlib_module_names:
         raise AppError(f"{name!r} would hide the module {package!r} of Python's library; take another")
-    if package in _TAKEN or package in [re.split(r"\W", each)[0] for each in requirements]:
+    if package in _RESERVED_PACKAGES or package in [re.split(r"\W", each)[0] for each in requirements]:
         raise AppError(f"{name!r} would hide the {package!r} that the project needs; take another")
-    if package in _DEVICES:
+    if package in _WINDOWS_DEVICES:
         raise AppError(f"{name!r} can't be a folder on Windows; take another")
     return package
 

@@ -18,12 +18,12 @@ from pmcp_lab.apps.document import error_page
 from pmcp_lab.apps.metadata import SIDE_FILES, WidgetMetadata, front_matter, parse_metadata
 from pmcp_lab.errors import AppError, MissingExtra, UnknownWidget
 
-LARGEST = 16 * 1024 * 1024
+MAX_WIDGET_BYTES = 16 * 1024 * 1024
 """Bytes of a widget's file; a host would not take more."""
 
 _APP = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
 _STEM = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
-_SETTLED = 20
+_WATCH_STEP_MS = 20
 """Milliseconds without another change after which a save is over: editors write in several steps."""
 
 
@@ -147,7 +147,7 @@ class WidgetDir:
         # It reports every change as information, on the stderr of whoever runs the server.
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
         endings = {".html", *SIDE_FILES}
-        async for changed in awatch(self.path, debounce=10 * _SETTLED, step=_SETTLED, recursive=False):
+        async for changed in awatch(self.path, debounce=10 * _WATCH_STEP_MS, step=_WATCH_STEP_MS, recursive=False):
             names = {Path(path).stem for _, path in changed if Path(path).suffix in endings}
             if saved := frozenset(name for name in names if _STEM.fullmatch(name)):
                 yield saved
@@ -180,8 +180,8 @@ class WidgetDir:
 
 def _text(file: Path) -> str:
     try:
-        if file.stat().st_size > LARGEST:
-            raise AppError(f"{file.name} is larger than {LARGEST // 1024**2} MB")
+        if file.stat().st_size > MAX_WIDGET_BYTES:
+            raise AppError(f"{file.name} is larger than {MAX_WIDGET_BYTES // 1024**2} MB")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise AppError(f"{file.name} is not UTF-8 (byte {error.start})") from None

@@ -10,7 +10,7 @@ import pytest
 from pmcp_lab.apps import WidgetCsp, WidgetDir
 from pmcp_lab.apps.document import error_page, has_bridge, with_bridge
 from pmcp_lab.apps.metadata import front_matter, parse_metadata
-from pmcp_lab.apps.widget_dir import LARGEST
+from pmcp_lab.apps.widget_dir import MAX_WIDGET_BYTES
 from pmcp_lab.errors import AppError, UnknownWidget
 
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_said_is_one_line_that_names_the_file(said: str, words: s
 
 
 def test_a_file_that_no_host_would_take_is_a_page(folder: Path) -> None:
-    os.truncate(folder / "board.html", LARGEST + 1)
+    os.truncate(folder / "board.html", MAX_WIDGET_BYTES + 1)
     assert WidgetDir(folder, app="chess").read("board").problem == "board.html is larger than 16 MB"
 
 

@@ -1,5 +1,5 @@
 /** How long an app that nobody can see goes on as before: what a click began may take several requests. */
-const GRACE = 3000;
+const HIDDEN_GRACE_MS = 3000;
 
 /**
  * Whether anybody can see the view. In a page in the background, or a notebook behind another tab, an app that asks
@@ -36,7 +36,7 @@ export class Attention {
     // What was not laid out yet is not hidden.
     this.#shown ||= rendered;
     if (document.hidden || (this.#shown && !rendered)) {
-      this.#timer ??= setTimeout(() => this.#pause(), GRACE);
+      this.#timer ??= setTimeout(() => this.#pause(), HIDDEN_GRACE_MS);
     } else {
       clearTimeout(this.#timer);
       this.#timer = undefined;

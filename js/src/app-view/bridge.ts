@@ -23,7 +23,7 @@ const MAX_CALLS = 256;
 const MAX_FILES = 20;
 const LOGS_PER_SECOND = 20;
 const MAX_VIOLATIONS = 100;
-const TEARDOWN_PATIENCE = 500;
+const TEARDOWN_TIMEOUT_MS = 500;
 
 /** The server's to answer. */
 export const FORWARDED: ReadonlySet<string> = new Set([
@@ -197,11 +197,11 @@ export class Bridge {
   }
 
   /** Asks the app to let go. Any answer counts, and so does none: most apps do not know the method. */
-  teardown(patience = TEARDOWN_PATIENCE): Promise<void> {
+  teardown(timeout = TEARDOWN_TIMEOUT_MS): Promise<void> {
     if (!this.#initialized) return Promise.resolve();
     this.#become("closing");
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, patience);
+      const timer = setTimeout(resolve, timeout);
       this.ask("ui/resource-teardown", {}).then(() => {
         clearTimeout(timer);
         resolve();

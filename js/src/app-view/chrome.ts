@@ -34,7 +34,7 @@ function drawing(lines: string): SVGElement {
   return svg;
 }
 
-const GUARD = 500;
+const GUARD_MS = 500;
 
 /** The name of a button that has no words on it. */
 function label(node: HTMLButtonElement, text: string): void {
@@ -50,10 +50,10 @@ function guard(node: HTMLButtonElement): void {
     const { x, y } = node.getBoundingClientRect();
     if (`${x} ${y}` !== place) since = performance.now();
     place = `${x} ${y}`;
-    node.disabled = performance.now() - since < GUARD;
+    node.disabled = performance.now() - since < GUARD_MS;
   };
   look();
-  const timer = setInterval(() => (node.isConnected ? look() : clearInterval(timer)), GUARD / 5);
+  const timer = setInterval(() => (node.isConnected ? look() : clearInterval(timer)), GUARD_MS / 5);
 }
 
 interface BarOptions {

@@ -16,9 +16,9 @@ export const NOT_LOADED = `${PROXY}not-loaded`;
 export const COLOR_SCHEME = `${PROXY}color-scheme`;
 
 /** Messages of the app that are passed on in 50 ms; ten times as many wait, the others are dropped. */
-const BURST = 100;
+const MAX_BURST = 100;
 /** A message counts as one for each of so many bytes. */
-const UNIT = 16 * 1024;
+const BYTES_PER_MESSAGE = 16 * 1024;
 /** What weighs more, or is no JSON, goes no further: the notebook must not even read it. */
 export const MAX_MESSAGE = 8 * 1024 * 1024;
 
@@ -123,5 +123,5 @@ function attribute(text: string): string {
  * The base hides the notebook's address from `document.baseURI`.
  */
 export function outerDocument(csp: string, theme: Theme): string {
-  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${BURST},${UNIT},${MAX_MESSAGE},${weigh})</script>`;
+  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${MAX_BURST},${BYTES_PER_MESSAGE},${MAX_MESSAGE},${weigh})</script>`;
 }

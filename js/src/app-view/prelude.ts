@@ -182,13 +182,13 @@ function anchors(): void {
 
 /** What the policy keeps the app from is said in a console that few open. Once for each thing. */
 function violations(method: string): void {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   addEventListener("securitypolicyviolation", (event) => {
     const { effectiveDirective: directive, blockedURI: blocked, sourceFile, lineNumber } = event;
     // Code from text has no address but the place where it is made.
     const key = `${directive} ${blocked} ${blocked === "eval" ? `${lineNumber}:${event.columnNumber}` : ""}`;
-    if (!event.isTrusted || told.has(key) || told.size >= 50) return;
-    told.add(key);
+    if (!event.isTrusted || reported.has(key) || reported.size >= 50) return;
+    reported.add(key);
     const params = {
       directive,
       blocked,

@@ -7,7 +7,7 @@ export class Questions {
   /** Open ones, by name: how to say no. */
   readonly #open = new Map<string, () => void>();
   /** Until when an app that was told no need not ask again, and how often it was. */
-  #patience = { until: 0, refused: 0 };
+  #cooldown = { until: 0, refused: 0 };
 
   constructor(
     private readonly chrome: Chrome,
@@ -36,14 +36,14 @@ export class Questions {
 
   /** One question of a kind at a time: a second must not slip something else under the pointer. */
   #ask(name: string, { text, detail, yes, no }: Question): Promise<boolean> {
-    if (this.#open.has(name) || performance.now() < this.#patience.until) {
+    if (this.#open.has(name) || performance.now() < this.#cooldown.until) {
       return Promise.resolve(false);
     }
     return new Promise((resolve) => {
       const decide = (wanted: boolean) => {
-        const refused = wanted ? 0 : this.#patience.refused + 1;
+        const refused = wanted ? 0 : this.#cooldown.refused + 1;
         const pause = refused > 1 ? 1000 * 4 ** (refused - 1) : 0;
-        this.#patience = { until: performance.now() + pause, refused };
+        this.#cooldown = { until: performance.now() + pause, refused };
         this.#open.delete(name);
         this.chrome.hideBar(name);
         resolve(wanted);

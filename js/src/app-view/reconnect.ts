@@ -1,8 +1,8 @@
 /** Opening an app again in a kernel that knows nothing of it any more, as after a restart. */
 import type { Host, Model } from "../shared/anywidget";
 
-const PATIENCE = 3000;
-const PAUSE = 50;
+const MODEL_TIMEOUT_MS = 3000;
+const MODEL_RETRY_MS = 50;
 
 interface Reply {
   content: {
@@ -45,13 +45,13 @@ export async function reopen(
 
 /** The model and the answer come over two sockets, in either order. */
 async function opened(host: Host, ref: string): ReturnType<Host["getWidget"]> {
-  const end = performance.now() + PATIENCE;
+  const end = performance.now() + MODEL_TIMEOUT_MS;
   for (;;) {
     try {
       return await host.getWidget(ref);
     } catch (error) {
       if (performance.now() > end) throw error;
-      await new Promise((next) => setTimeout(next, PAUSE));
+      await new Promise((next) => setTimeout(next, MODEL_RETRY_MS));
     }
   }
 }

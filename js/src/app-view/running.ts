@@ -6,7 +6,7 @@ import { type OldWidgets, prelude, type Stored } from "./prelude";
 import { takeSpare } from "./spare";
 import type { Trace } from "./trace";
 
-const RELOAD_GRACE = 1000;
+const RELOAD_GRACE_MS = 1000;
 
 interface Opening {
   resource: Resource;
@@ -88,7 +88,7 @@ export class RunningApp {
     if (times < 2) return;
     const at = performance.now();
     setTimeout(() => {
-      if (!this.#removed && this.#lastHeard <= at - RELOAD_GRACE) this.opening.left();
-    }, RELOAD_GRACE);
+      if (!this.#removed && this.#lastHeard <= at - RELOAD_GRACE_MS) this.opening.left();
+    }, RELOAD_GRACE_MS);
   }
 }

@@ -10,14 +10,14 @@ export interface SizeLimits {
   max: number;
 }
 
-const ECHO = 300;
-const QUIET = 1500;
+const ECHO_WINDOW_MS = 300;
+const HOLD_MS = 1500;
 const SHRINK_SLACK = 4;
-const SAME_STEPS = 3;
-const ANY_STEPS = 8;
+const MAX_EQUAL_ECHOES = 3;
+const MAX_ECHOES = 8;
 /** An app that goes up and down more often than this in so many ms keeps its greater height. */
-const TURNS = 8;
-const TURNS_WITHIN = 10_000;
+const MAX_TURNS = 8;
+const TURNS_WINDOW_MS = 10_000;
 
 export class SizeDamper {
   height: number;
@@ -45,11 +45,11 @@ export class SizeDamper {
     if (typeof height !== "number" || !Number.isFinite(height) || height < 0) return null;
     const wanted = Math.round(Math.min(this.limits.max, Math.max(this.limits.min, height)));
     const change = wanted - this.height;
-    const echo = now - this.#at <= ECHO;
+    const echo = now - this.#at <= ECHO_WINDOW_MS;
     if (this.#held) {
       // Something else than our own change must have moved it.
-      if (now - this.#at < QUIET) {
-        this.#at = Math.max(this.#at, now - QUIET / 2);
+      if (now - this.#at < HOLD_MS) {
+        this.#at = Math.max(this.#at, now - HOLD_MS / 2);
         return null;
       }
       this.#held = false;
@@ -65,15 +65,15 @@ export class SizeDamper {
       this.#same = Math.abs(change - this.#step) <= 1 ? this.#same + 1 : 0;
       this.#swings = Math.abs(wanted - this.#before) <= SHRINK_SLACK ? this.#swings + 1 : 0;
       if (this.#swings >= 2) return this.#hold(Math.max(wanted, this.height), now);
-      if (change > 0 && (this.#same >= SAME_STEPS || this.#echoes >= ANY_STEPS)) {
+      if (change > 0 && (this.#same >= MAX_EQUAL_ECHOES || this.#echoes >= MAX_ECHOES)) {
         return this.#hold(this.#base, now);
       }
-      if (change < 0 && this.#echoes >= ANY_STEPS) return this.#hold(this.height, now);
+      if (change < 0 && this.#echoes >= MAX_ECHOES) return this.#hold(this.height, now);
     }
     if (change * this.#step < 0) this.#turns.push(now);
-    this.#turns = this.#turns.filter((at) => now - at < TURNS_WITHIN);
+    this.#turns = this.#turns.filter((at) => now - at < TURNS_WINDOW_MS);
     this.#step = change;
-    if (this.#turns.length > TURNS) return this.#hold(Math.max(wanted, this.height), now);
+    if (this.#turns.length > MAX_TURNS) return this.#hold(Math.max(wanted, this.height), now);
     return this.#move(wanted, now);
   }
 

@@ -2,14 +2,14 @@ import { currentTheme } from "../shared/theme";
 import { Frame, INITIAL_HEIGHT, type Policy } from "./frame";
 
 /** A spare that nobody took in this time is given back. */
-const PATIENCE = 60_000;
+const SPARE_LIFETIME_MS = 60_000;
 /** An app that was loaded ahead, and that nobody shows, ends after so long. */
-const EARLY_PATIENCE = 3000;
+const LOADED_LIFETIME_MS = 3000;
 
 interface Spare {
   frame: Frame;
   holder: HTMLElement;
-  patience: ReturnType<typeof setTimeout>;
+  timer: ReturnType<typeof setTimeout>;
 }
 
 /** Moves a connected node without reloading the frames in it. Not in every browser, nor in TypeScript's library. */
@@ -50,7 +50,7 @@ export function prepareSpare(policy: Policy, width = 0): void {
   holder.setAttribute("aria-hidden", "true");
   holder.append(frame.node);
   document.body.append(holder);
-  spare = { frame, holder, patience: setTimeout(drop, PATIENCE) };
+  spare = { frame, holder, timer: setTimeout(drop, SPARE_LIFETIME_MS) };
 }
 
 /** Puts the spare into `slot` and hands it over; null when there is none that fits. `slot` must be in the page. */
@@ -61,7 +61,7 @@ export function takeSpare(policy: Policy, slot: Element, document: string): Fram
     drop();
     return null;
   }
-  clearTimeout(spare.patience);
+  clearTimeout(spare.timer);
   spare = undefined;
   slot.replaceChildren();
   slot.moveBefore(frame.node, null);
@@ -74,13 +74,13 @@ export function takeSpare(policy: Policy, slot: Element, document: string): Fram
 export function loadSpare(policy: Policy, document: string): void {
   if (!spare || !hasSpare(policy) || spare.frame.loaded !== null || !spare.holder.clientWidth)
     return;
-  clearTimeout(spare.patience);
-  spare.patience = setTimeout(drop, EARLY_PATIENCE);
+  clearTimeout(spare.timer);
+  spare.timer = setTimeout(drop, LOADED_LIFETIME_MS);
   spare.frame.load(document);
 }
 
 function drop(): void {
-  clearTimeout(spare?.patience);
+  clearTimeout(spare?.timer);
   spare?.frame.remove();
   spare?.holder.remove();
   spare = undefined;

@@ -12,7 +12,7 @@ import {
 } from "./host-context";
 
 const MAX_HEIGHT = 2000;
-const RESIZE_PAUSE = 150;
+const RESIZE_DELAY_MS = 150;
 
 interface Options {
   stage: HTMLElement;
@@ -98,7 +98,7 @@ export class Surroundings {
         if (width === 0 || Math.abs(width - this.width) < 1) return;
         this.width = width;
         changed(spaceContext(this.#space()));
-      }, RESIZE_PAUSE);
+      }, RESIZE_DELAY_MS);
     });
     observer.observe(stage);
     signal.addEventListener("abort", () => {

@@ -30,12 +30,12 @@ import { KernelTransport } from "./transport";
 import { showWanted } from "./wishes";
 import { said } from "./words";
 
-const SIZES = { min: 32, max: 2000 };
+const HEIGHT_LIMITS = { min: 32, max: 2000 };
 /** Milliseconds an app that is replaced by its successor has to say what it keeps. */
-const SUCCESSION_PATIENCE = 100;
+const SUCCESSION_TIMEOUT_MS = 100;
 
 /** Milliseconds. A hello costs the notebook and the kernel several messages, of which the app's paint has none to spare. */
-const GREETING_PATIENCE = 1000;
+const HELLO_DELAY_MS = 1000;
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -55,7 +55,7 @@ export class AppView {
   readonly #chrome: Chrome;
   readonly #status: Status;
   readonly #channel: Channel;
-  readonly #sizes = new SizeDamper(INITIAL_HEIGHT, SIZES);
+  readonly #sizes = new SizeDamper(INITIAL_HEIGHT, HEIGHT_LIMITS);
   readonly #display: Display;
   readonly #questions: Questions;
   readonly #cards: Cards;
@@ -139,7 +139,7 @@ export class AppView {
       seq: () => 0,
       receive: (message) => this.#fromKernel(message),
       linked: (link) => this.#linked(link),
-      patience: GREETING_PATIENCE,
+      helloDelay: HELLO_DELAY_MS,
     });
     this.#linked(this.#channel.link);
     this.#follow("_bridge", (wish) => this.#requests.use((wish as Wish) ?? { mode: "kernel" }));
@@ -239,7 +239,7 @@ export class AppView {
    * @param blank Forget what was typed into it.
    */
   async #reopen(blank = false): Promise<void> {
-    if (!(await this.#letGo(SUCCESSION_PATIENCE))) return;
+    if (!(await this.#letGo(SUCCESSION_TIMEOUT_MS))) return;
     if (blank) this.#left = null;
     this.#open();
   }
@@ -441,9 +441,9 @@ export class AppView {
   // --- the app goes ---
 
   /** Asks the app to let go; false when something else became of it meanwhile. */
-  async #letGo(patience?: number): Promise<boolean> {
+  async #letGo(timeout?: number): Promise<boolean> {
     const bridge = this.#app?.bridge;
-    await bridge?.teardown(patience);
+    await bridge?.teardown(timeout);
     return !this.#closed && !this.signal.aborted && bridge === this.#app?.bridge;
   }
 

@@ -28,7 +28,7 @@ export interface RequestOptions {
 }
 
 const PROTOCOL_VERSION = "2026-01-26";
-const HANDSHAKE_PATIENCE = 10_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 const EVENTS: Record<string, string> = {
   "ui/notifications/tool-input": "toolinput",
@@ -117,7 +117,7 @@ export class App {
           appCapabilities: this.capabilities,
           protocolVersion: PROTOCOL_VERSION,
         },
-        { timeout: HANDSHAKE_PATIENCE, ...options },
+        { timeout: HANDSHAKE_TIMEOUT_MS, ...options },
       );
     } catch (error) {
       await this.close();

@@ -26,7 +26,7 @@ export class ChatGptTransport extends AnsweringTransport {
       return { mode: said?.mode ?? this.host.displayMode ?? "inline" };
     },
   };
-  #told: Params = {};
+  #delivered: Params = {};
 
   constructor(private readonly host: OpenAi) {
     super();
@@ -41,22 +41,22 @@ export class ChatGptTransport extends AnsweringTransport {
   }
 
   protected begin(): void {
-    this.#tell();
+    this.#deliverCall();
     addEventListener("openai:set_globals", () => {
-      this.#tell();
+      this.#deliverCall();
       this.push("ui/notifications/host-context-changed", this.context());
     });
   }
 
   /** What the tool was called with, and its result, each once for every value. */
-  #tell(): void {
+  #deliverCall(): void {
     const { toolInput, toolOutput, toolResponseMetadata } = this.host as Params;
-    if (toolInput && toolInput !== this.#told.toolInput) {
-      this.#told.toolInput = toolInput;
+    if (toolInput && toolInput !== this.#delivered.toolInput) {
+      this.#delivered.toolInput = toolInput;
       this.push("ui/notifications/tool-input", { arguments: toolInput });
     }
-    if (toolOutput && toolOutput !== this.#told.toolOutput) {
-      this.#told.toolOutput = toolOutput;
+    if (toolOutput && toolOutput !== this.#delivered.toolOutput) {
+      this.#delivered.toolOutput = toolOutput;
       const meta = toolResponseMetadata ? { _meta: toolResponseMetadata } : {};
       this.push("ui/notifications/tool-result", { ...toolResult(toolOutput), ...meta });
     }

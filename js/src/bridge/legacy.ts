@@ -8,13 +8,13 @@ import { App, anyMade, whenMade } from "./app";
 
 type Json = Record<string, unknown>;
 
-const STATE = "mcp-app-widget-state";
+const STATE_KEY = "mcp-app-widget-state";
 const MODES = ["inline", "fullscreen", "pip"] as const;
 
 /** A sandboxed document may have no storage; then it remembers as long as it lives. */
 function remembered(): unknown {
   try {
-    return JSON.parse(localStorage.getItem(STATE) ?? "null");
+    return JSON.parse(localStorage.getItem(STATE_KEY) ?? "null");
   } catch {
     return null;
   }
@@ -22,7 +22,7 @@ function remembered(): unknown {
 
 function remember(state: unknown): void {
   try {
-    localStorage.setItem(STATE, JSON.stringify(state));
+    localStorage.setItem(STATE_KEY, JSON.stringify(state));
   } catch (error) {
     console.warn("The widget's state can't be kept here:", error);
   }
@@ -38,7 +38,7 @@ function data(result: Json): unknown {
   }
 }
 
-function told(result: Json): Json {
+function flattened(result: Json): Json {
   const inner = data(result);
   const fields = typeof inner === "object" && !Array.isArray(inner) ? inner : {};
   const failure = typeof inner === "string" ? inner : "the tool failed";
@@ -102,7 +102,7 @@ export function session(): Promise<App> {
 export function installLegacy(): void {
   const use = async <T>(then: (app: App) => T | Promise<T>): Promise<T> => then(await session());
   const callTool = (name: string, args?: Json) =>
-    use((app) => app.callServerTool({ name, arguments: args ?? {} })).then(told);
+    use((app) => app.callServerTool({ name, arguments: args ?? {} })).then(flattened);
   const text = (given: unknown) => ({ type: "text", text: String(given) });
   const message = (given: unknown) =>
     use((app) => app.sendMessage({ role: "user", content: [text(given)] }));

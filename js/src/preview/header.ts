@@ -89,7 +89,7 @@ export class Header {
     this.#show();
   }
 
-  told(status: Status): void {
+  showStatus(status: Status): void {
     if (status.text !== this.#status?.text) this.#pressed = false;
     this.#status = status;
     this.#show();

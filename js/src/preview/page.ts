@@ -89,7 +89,7 @@ export class Page {
   #receive(message: Message): void {
     switch (message.kind) {
       case "status":
-        this.#told(message as unknown as Status);
+        this.#showStatus(message as unknown as Status);
         break;
       case "catalogue":
         this.#list(message.tools as ToolInfo[], message.resources as ResourceInfo[]);
@@ -131,8 +131,8 @@ export class Page {
     return this.#app?.number === model ? this.#app : null;
   }
 
-  #told(status: Status): void {
-    this.#header.told(status);
+  #showStatus(status: Status): void {
+    this.#header.showStatus(status);
     this.#selected = status.selected;
     if (this.#profile !== null && this.#profile !== status.profile) {
       this.#notes.replaceChildren();

@@ -5,8 +5,8 @@ import { button, element, setText } from "../shared/dom";
 import { json } from "../shared/format";
 import type { CallResult, Outcome, ToolInfo } from "./state";
 
-const KEPT = 100;
-const SHOWN = 20_000;
+const MAX_RUNS = 100;
+const MAX_TEXT = 20_000;
 const IMAGE = /^image\/(png|jpeg|gif|webp)$/;
 
 class Run {
@@ -48,7 +48,8 @@ function failure(message: string, whole: unknown): HTMLElement[] {
 
 function raw(title: string, value: unknown): HTMLElement {
   const text = json(value);
-  const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}\n… ${text.length - SHOWN} more` : text;
+  const cut =
+    text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}\n… ${text.length - MAX_TEXT} more` : text;
   const pre = element("pre", "pv-json", cut);
   pre.tabIndex = 0;
   return element("details", "pv-raw", element("summary", "", title), pre);
@@ -60,7 +61,7 @@ function contents(result: CallResult): HTMLElement[] {
   const parts: HTMLElement[] = [];
   for (const block of blocks as Record<string, unknown>[]) {
     if (block?.type === "text") {
-      const text = element("pre", "pv-text", String(block.text).slice(0, SHOWN));
+      const text = element("pre", "pv-text", String(block.text).slice(0, MAX_TEXT));
       text.tabIndex = 0;
       if (result.isError) text.classList.add("pv-failure");
       parts.push(text);
@@ -101,7 +102,7 @@ export class Runs {
     run.node.open = tool.app === null;
     this.#runs.set(call, run);
     this.#list.prepend(run.node);
-    while (this.#list.children.length > KEPT) this.#list.lastElementChild?.remove();
+    while (this.#list.children.length > MAX_RUNS) this.#list.lastElementChild?.remove();
     this.#empty.hidden = true;
     this.#clear.hidden = false;
     return call;

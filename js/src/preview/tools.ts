@@ -3,7 +3,7 @@ import { type Content, Form, submitButton } from "../form/form";
 import { button, element, setText } from "../shared/dom";
 import type { ToolInfo } from "./state";
 
-const KEPT = "pmcp-lab-preview-arguments";
+const ARGUMENTS_KEY = "pmcp-lab-preview-arguments";
 
 function matching(tools: ToolInfo[], text: string): ToolInfo[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -132,12 +132,12 @@ export class ToolList {
 
 /** What was entered last survives a reload of the page. */
 function keep(tool: string, content: Content): void {
-  sessionStorage.setItem(`${KEPT} ${tool}`, JSON.stringify(content));
+  sessionStorage.setItem(`${ARGUMENTS_KEY} ${tool}`, JSON.stringify(content));
 }
 
 function recall(tool: string): Content {
   try {
-    return JSON.parse(sessionStorage.getItem(`${KEPT} ${tool}`) ?? "{}") as Content;
+    return JSON.parse(sessionStorage.getItem(`${ARGUMENTS_KEY} ${tool}`) ?? "{}") as Content;
   } catch {
     return {};
   }

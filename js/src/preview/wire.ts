@@ -9,7 +9,7 @@ export interface Message {
 /** Open: both ways work. Away: the server does not answer now. Refused: it is another one by now. */
 export type WireState = "open" | "away" | "refused" | "ended";
 
-const RETRY = 1000;
+const RETRY_DELAY_MS = 1000;
 
 export class Wire {
   state: WireState = "away";
@@ -65,10 +65,10 @@ export class Wire {
         else if (answer.status === 403) {
           this.#become("refused");
           break;
-        } else await pause(RETRY);
+        } else await pause(RETRY_DELAY_MS);
       } catch {
         // The server is away; the stream of events tells so.
-        await pause(RETRY);
+        await pause(RETRY_DELAY_MS);
       }
     }
     this.#sending = false;

@@ -27,7 +27,7 @@ interface ChannelOptions {
   receive: (message: Message) => void;
   linked: (link: Link) => void;
   /** Milliseconds until the first hello, for a view that has better to do first and waits for nothing. */
-  patience?: number;
+  helloDelay?: number;
 }
 
 /** One view's end of the comm: its id, its hello, and whether anybody answers. */
@@ -51,9 +51,9 @@ export class Channel {
       this.#liveness.dispose();
       this.send({ kind: "bye" });
     });
-    if (options.patience === undefined) this.hello();
+    if (options.helloDelay === undefined) this.hello();
     else {
-      const first = setTimeout(() => this.hello(), options.patience);
+      const first = setTimeout(() => this.hello(), options.helloDelay);
       signal.addEventListener("abort", () => clearTimeout(first));
     }
   }

@@ -1,7 +1,7 @@
 export type Link = "live" | "busy" | "static";
 
-const PATIENCE = 1000;
-const REPEAT = 2000;
+const ANSWER_TIMEOUT_MS = 1000;
+const PING_INTERVAL_MS = 2000;
 
 /**
  * Tells a kernel that answers slowly from one that does not read its messages at all.
@@ -24,7 +24,7 @@ export class Liveness {
   /** Something was sent that will be answered. */
   expect(): void {
     this.#awaited += 1;
-    if (this.#timer === undefined && !this.#pinged) this.#wait(PATIENCE);
+    if (this.#timer === undefined && !this.#pinged) this.#wait(ANSWER_TIMEOUT_MS);
   }
 
   /** One awaited answer came, or is no longer wanted. */
@@ -57,7 +57,7 @@ export class Liveness {
     this.#stop();
     this.#pinged = false;
     if (this.link === "busy") this.#become("live");
-    if (this.#awaited > 0) this.#wait(REPEAT);
+    if (this.#awaited > 0) this.#wait(PING_INTERVAL_MS);
   }
 
   #wait(delay: number): void {
@@ -76,7 +76,7 @@ export class Liveness {
     this.#pinged = true;
     this.#number += 1;
     this.ping(this.#number);
-    this.#wait(PATIENCE);
+    this.#wait(ANSWER_TIMEOUT_MS);
   }
 
   #stop(): void {

@@ -8,7 +8,7 @@ import type { Detail, TableRow } from "./rows";
 import { Tree } from "./tree";
 
 const MAX_LOG = 100;
-const NARROWEST = 1.5;
+const MIN_STRETCH_PERCENT = 1.5;
 
 /** What an expanded row may ask for. */
 export interface DetailWishes {
@@ -35,7 +35,7 @@ export class DetailView {
   readonly #given = new Tree();
   readonly #life_end = new AbortController();
   #asked = "";
-  #told = false;
+  #known = false;
   #history: Moment[] | null = null;
   #shownStatus = "";
   #rawVersion = -1;
@@ -87,7 +87,7 @@ export class DetailView {
     this.#showLife(row, detail?.history ?? [], now);
     this.#fill(this.#variables, this.#tree, detail?.variables ?? row.variables);
     this.#fill(this.#arguments, this.#given, detail?.arguments ?? {});
-    this.#told = detail !== undefined;
+    this.#known = detail !== undefined;
     this.#showOutcome(row, detail?.result ?? row.result);
     if (this.#raw.open && this.#rawVersion >= 0 && this.#rawVersion !== row.version) {
       this.#rawVersion = -1;
@@ -128,7 +128,7 @@ export class DetailView {
   #fill(into: Section, tree: Tree, value: Record<string, unknown>): void {
     const empty = Object.keys(value).length === 0;
     into.node.hidden = empty;
-    if (!empty) tree.show(value, this.#told);
+    if (!empty) tree.show(value, this.#known);
   }
 
   #showQuestions(row: TableRow): void {
@@ -188,7 +188,7 @@ export class DetailView {
         this.#track.append(part);
       }
       setAttribute(part, "data-status", status);
-      const width = `${Math.max(NARROWEST, (100 * length) / whole).toFixed(1)}%`;
+      const width = `${Math.max(MIN_STRETCH_PERCENT, (100 * length) / whole).toFixed(1)}%`;
       if (part.style.flexBasis !== width) part.style.flexBasis = width;
       setAttribute(part, "title", `${statusLabel(status)}: ${offset(length).slice(1)}`);
     }

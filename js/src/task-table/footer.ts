@@ -6,8 +6,8 @@ import type { Rows } from "./rows";
 import type { Settings } from "./settings";
 
 /** So many at once are cancelled only after a second click. */
-const MANY = 5;
-const SECOND_THOUGHT = 5000;
+const CONFIRM_ABOVE = 5;
+const CONFIRM_TIMEOUT_MS = 5000;
 
 interface Wishes {
   cancel(rows: number[]): void;
@@ -75,12 +75,12 @@ export class Footer {
   #press(): void {
     const live = this.#live();
     clearTimeout(this.#timer);
-    if (live.length > MANY && !this.#sure) {
+    if (live.length > CONFIRM_ABOVE && !this.#sure) {
       this.#sure = true;
       this.#timer = setTimeout(() => {
         this.#sure = false;
         this.show();
-      }, SECOND_THOUGHT);
+      }, CONFIRM_TIMEOUT_MS);
     } else {
       this.#sure = false;
       this.wishes.cancel(live);

@@ -22,7 +22,7 @@ export interface Group {
 }
 
 /** Milliseconds between two new orders while rows stream in: lines that jump about can't be read. */
-const CALM = 500;
+const REORDER_INTERVAL_MS = 500;
 
 /**
  * Which lines the table has: rows by number, and groups as -1, -2, …
@@ -102,7 +102,7 @@ export class Lines {
       else this.#merge();
     } else if (!this.#regroup) return null;
     this.#layOut();
-    this.#due = now + CALM;
+    this.#due = now + REORDER_INTERVAL_MS;
     return null;
   }
 

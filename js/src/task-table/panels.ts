@@ -4,7 +4,7 @@ import { DetailView } from "./detail-view";
 import type { Geometry, Panel, Span } from "./window";
 
 /** A panel's height before it was ever laid out. */
-const GUESS = 240;
+const ESTIMATED_HEIGHT = 240;
 
 interface Wishes {
   card(n: number): void;
@@ -44,7 +44,7 @@ export class Panels {
     const panels: Panel[] = [];
     for (const n of settings.expanded) {
       const line = lines.indexOf(n);
-      if (line >= 0) panels.push({ line, height: this.#heights.get(n) ?? GUESS });
+      if (line >= 0) panels.push({ line, height: this.#heights.get(n) ?? ESTIMATED_HEIGHT });
     }
     return panels.sort((a, b) => a.line - b.line);
   }

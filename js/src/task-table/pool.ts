@@ -5,7 +5,7 @@ import { GroupView } from "./group-view";
 import { RowView } from "./row-view";
 import type { Geometry, Span } from "./window";
 
-const LEAST = 12;
+const MIN_POOL = 12;
 
 /** The lines in the document: as many as are visible and a few more, used again and again. */
 export class Pool {
@@ -119,7 +119,7 @@ export class Pool {
   #grow(wanted: number): void {
     if (wanted <= this.#rows.length) return;
     // Growing changes which view a row takes, so it is done generously and rarely.
-    const size = Math.max(wanted, LEAST);
+    const size = Math.max(wanted, MIN_POOL);
     while (this.#rows.length < size) {
       const view = new RowView(this.#columns, this.onCancel);
       view.node.hidden = true;

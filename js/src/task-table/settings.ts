@@ -2,9 +2,9 @@ import { listen, type Model } from "../shared/anywidget";
 import type { GroupBy, Wish } from "./lines";
 import { Selection } from "./selection";
 
-const WISHES = ["filter", "sort", "group_by", "_folded"] as const;
+const WISH_TRAITS = ["filter", "sort", "group_by", "_folded"] as const;
 /** Milliseconds a selection rests before the kernel hears of it. */
-const REST = 120;
+const SELECTION_DELAY_MS = 120;
 
 /**
  * What a person does to the view. It lives in the model's traits, so every view of the model shows it, a
@@ -31,7 +31,7 @@ export class Settings {
         take();
         this.#tell();
       });
-    for (const name of WISHES) heed(name, () => wanted(this.wish));
+    for (const name of WISH_TRAITS) heed(name, () => wanted(this.wish));
     heed("columns", () => {
       this.layout += 1;
     });
@@ -94,7 +94,7 @@ export class Settings {
       this.model.set("_selected", this.selection.ranges);
       this.#silent = false;
       this.model.save_changes();
-    }, REST);
+    }, SELECTION_DELAY_MS);
     this.#tell();
   }
 

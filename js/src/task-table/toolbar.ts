@@ -8,7 +8,7 @@ import type { Rows } from "./rows";
 import type { Settings } from "./settings";
 
 /** Milliseconds between two letters that still belong to one search. */
-const TYPING = 120;
+const FILTER_DELAY_MS = 120;
 
 /** The line above the table: how many tasks are in which state (each figure is a filter), search, groups, columns. */
 export class Toolbar {
@@ -39,7 +39,7 @@ export class Toolbar {
       this.#typing = setTimeout(() => {
         this.#typing = undefined;
         settings.set("filter", this.#search.value);
-      }, TYPING);
+      }, FILTER_DELAY_MS);
     });
     this.#group.setAttribute("aria-label", "Group by");
     for (const [value, label] of [

@@ -1,8 +1,8 @@
 import { element, flash, setAttribute, setText } from "../shared/dom";
 import { compact } from "../shared/format";
 
-const MOST = 100;
-const TEXT = 2000;
+const MAX_ENTRIES = 100;
+const MAX_TEXT = 2000;
 
 /** A JSON value as nested lines that fold; what changes lights up, and what is open stays open. */
 export class Tree {
@@ -41,7 +41,9 @@ class Branch {
     }
     setAttribute(this.#value, "data-type", value === null ? "null" : typeof value);
     const text =
-      typeof value === "string" ? JSON.stringify(value.slice(0, TEXT)) : compact(value, TEXT);
+      typeof value === "string"
+        ? JSON.stringify(value.slice(0, MAX_TEXT))
+        : compact(value, MAX_TEXT);
     if (setText(this.#value, text) && lit) flash(this.#value);
   }
 
@@ -65,7 +67,7 @@ function update(
   value: Record<string, unknown>,
   lit: boolean,
 ): void {
-  const names = Object.keys(value).slice(0, MOST);
+  const names = Object.keys(value).slice(0, MAX_ENTRIES);
   const gone = new Set(branches.keys());
   for (const name of names) {
     gone.delete(name);

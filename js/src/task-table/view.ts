@@ -1,7 +1,7 @@
 import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
-import { linkText } from "../shared/liveness";
+import { type Link, linkText } from "../shared/liveness";
 import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
 import { type Column, columnOf, fitting, template } from "./columns";
@@ -16,10 +16,10 @@ import { Toolbar } from "./toolbar";
 import { Geometry, type Span } from "./window";
 
 const OVERSCAN = 6;
-const NARROW = 600;
+const NARROW_BELOW = 600;
 const NARROW_COLUMNS = ["status", "tool", "duration", "progress", "message"];
 /** Milliseconds of rest after which the kernel hears which rows are looked at. */
-const LOOKING = 250;
+const VISIBLE_DELAY_MS = 250;
 
 /** One mounted table: a window of pooled lines over the model's rows. */
 export class TableView {
@@ -90,25 +90,16 @@ export class TableView {
       seq: () => feed.seq,
       receive: (message) => this.#receive(message),
       linked: (link) => {
-        this.#toolbar.showLink(linkText(link));
-        this.#root.toggleAttribute("data-static", link === "static");
+        this.#showLink(link);
         this.#schedule();
       },
     });
-    this.#toolbar.showLink(linkText(this.#channel.link));
-    this.#root.toggleAttribute("data-static", this.#channel.link === "static");
+    this.#showLink(this.#channel.link);
     feed.attach(this.#channel, () => this.#schedule(), signal);
     settings.watch(() => this.#schedule(), signal);
-    const sizes = new ResizeObserver(() => {
-      this.#tall = 0;
-      this.#measure();
-      this.#schedule();
-    });
-    sizes.observe(this.#root);
-    sizes.observe(this.#scroller);
+    this.#watchSizes(signal);
     this.#watchVisibility(signal);
     signal.addEventListener("abort", () => {
-      sizes.disconnect();
       cancelAnimationFrame(this.#frame);
       clearTimeout(this.#later);
       clearTimeout(this.#looking);
@@ -136,6 +127,22 @@ export class TableView {
     this.#top = this.#scroller.scrollTop;
     this.#context.settings.scrollTop = this.#top;
     this.#schedule();
+  }
+
+  #showLink(link: Link): void {
+    this.#toolbar.showLink(linkText(link));
+    this.#root.toggleAttribute("data-static", link === "static");
+  }
+
+  #watchSizes(signal: AbortSignal): void {
+    const sizes = new ResizeObserver(() => {
+      this.#tall = 0;
+      this.#measure();
+      this.#schedule();
+    });
+    sizes.observe(this.#root);
+    sizes.observe(this.#scroller);
+    signal.addEventListener("abort", () => sizes.disconnect());
   }
 
   /** Nothing is sent to, or painted for, a table that nobody can see. */
@@ -176,7 +183,7 @@ export class TableView {
   /** The columns that fit, and everything that hangs on them. */
   #measure(): void {
     const width = this.#root.clientWidth;
-    const narrow = width > 0 && width < NARROW;
+    const narrow = width > 0 && width < NARROW_BELOW;
     const { settings } = this.#context;
     this.#columns = narrow
       ? NARROW_COLUMNS.map(columnOf).filter((column) => column !== null)
@@ -283,7 +290,7 @@ export class TableView {
       if (String(rows) === this.#looked) return;
       this.#looked = String(rows);
       this.#channel.send({ kind: "visible", rows });
-    }, LOOKING);
+    }, VISIBLE_DELAY_MS);
   }
 
   #tick(wanted: boolean): void {

@@ -87,12 +87,12 @@ export class ToolFormView {
   #hand(code: string): void {
     setText(this.#code, code);
     this.#code.hidden = false;
-    const told = (text: string) => setText(this.#said, text);
+    const announce = (text: string) => setText(this.#said, text);
     const writing =
       navigator.clipboard?.writeText(code) ?? Promise.reject(new Error("no clipboard"));
     writing.then(
-      () => told("Copied: paste it into a cell."),
-      () => told("Copy this into a cell:"),
+      () => announce("Copied: paste it into a cell."),
+      () => announce("Copy this into a cell:"),
     );
   }
 

@@ -18,7 +18,7 @@ DEPTH: dict[Opponent, int] = {"easy": 1, "medium": 2, "hard": 3}
 NOISE: dict[Opponent, int] = {"easy": 120, "medium": 25, "hard": 6}
 """How far it is mistaken about each move, in hundredths of a pawn."""
 
-NODES = 6000
+MAX_NODES = 6000
 """Positions looked at for one move at most: a second or two on a slow machine, far less as a rule."""
 
 MATE = 100_000
@@ -81,7 +81,7 @@ def choose(board: chess.Board, opponent: Opponent) -> chess.Move:
 class _Search:
     def __init__(self, board: chess.Board) -> None:
         self.board = board
-        self.left = NODES
+        self.left = MAX_NODES
 
     def after(self, move: chess.Move, depth: int) -> int:
         """What a move is worth to who plays it."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from pmcp_lab.demo.page import widget_page
 
-from .asking import MAX_ROWS, SECONDS, ask, tables
+from .asking import MAX_ROWS, QUERY_TIMEOUT, ask, tables
 from .bikes import EXAMPLES, Example, about
 from .charts import Answer, ChartKind, Wish, answer, in_words
 
@@ -35,7 +35,7 @@ _FIRST = EXAMPLES[0]
 
 _DESCRIPTION = (
     "Run one SQL query (SQLite, read only) on a year of a small town's bike sharing and show the answer as a table or "
-    f"a chart. At most {MAX_ROWS} rows and {SECONDS:g} seconds. {about()}"
+    f"a chart. At most {MAX_ROWS} rows and {QUERY_TIMEOUT:g} seconds. {about()}"
 )
 
 

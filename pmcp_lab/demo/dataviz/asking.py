@@ -18,7 +18,7 @@ from typing import Any
 
 from .bikes import database
 
-SECONDS = 2.0
+QUERY_TIMEOUT = 2.0
 """How long a query may take."""
 
 MAX_ROWS = 1000
@@ -27,10 +27,10 @@ MAX_ROWS = 1000
 MAX_CHARACTERS = 400_000
 """Text in all rows that are given back."""
 
-STEPS = 500
+STEPS_PER_CHECK = 500
 """Instructions of SQLite's machine between two looks at the clock."""
 
-LARGEST_INTEGER = 2**53
+MAX_EXACT_INTEGER = 2**53
 """Above it a number in JSON is not exact for everybody."""
 
 # Bytes of one value, of the statement, databases that can be attached, …
@@ -78,7 +78,7 @@ def ask(sql: str) -> Rows:
         raise ValueError("Only reading is possible here: write one statement that begins with SELECT, WITH or VALUES.")
     with _copy() as connection:
         began = time.monotonic()
-        connection.set_progress_handler(lambda: time.monotonic() - began > SECONDS, STEPS)
+        connection.set_progress_handler(lambda: time.monotonic() - began > QUERY_TIMEOUT, STEPS_PER_CHECK)
         try:
             cursor = connection.execute(sql)
             columns = [column[0] for column in cursor.description or ()]
@@ -154,7 +154,7 @@ def _fetch(cursor: sqlite3.Cursor) -> tuple[list[list[Value]], bool]:
 def _plain(value: Any) -> Value:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+    if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
         return str(value)
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else "−∞"
@@ -164,7 +164,7 @@ def _plain(value: Any) -> Value:
 def _why(error: Exception) -> str:
     said = str(error)
     if "interrupted" in said:
-        return f"The query took longer than {SECONDS:g} seconds and was stopped. Ask for less, or add a LIMIT."
+        return f"The query took longer than {QUERY_TIMEOUT:g} seconds and was stopped. Ask for less, or add a LIMIT."
     if "one statement at a time" in said:
         return "Only one statement can be run at a time: leave out what follows the first semicolon."
     if refused := re.search(r"to use function: (\w+)", said):

@@ -14,8 +14,8 @@ ChartKind = Literal["auto", "table", "bar", "line", "scatter"]
 Drawn = Literal["table", "bar", "line", "scatter"]
 
 ROWS_IN_WORDS = 20
-MOST_BARS = 60
-MOST_COLORS = 8
+MAX_BARS = 60
+MAX_COLORS = 8
 
 _IN_TIME = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _PARTS_OF_TIME = {"hour", "day", "week", "month", "year", "date", "weekday", "quarter", "minute"}
@@ -144,7 +144,7 @@ def _fitting(found: Rows, x: str, color: str | None, x_is_number: bool) -> Drawn
     if x.lower() in _PARTS_OF_TIME or all(isinstance(v, str) and _IN_TIME.fullmatch(v) for v in across):
         return "line" if once else "table"
     if not x_is_number:
-        return "bar" if once and len(across) <= MOST_BARS else "table"
+        return "bar" if once and len(across) <= MAX_BARS else "table"
     return "line" if once else "scatter"
 
 
@@ -156,4 +156,4 @@ def _column(found: Rows, name: str) -> list[Value]:
 def _few(found: Rows, name: str) -> bool:
     """Whether its values come back, and are few enough to be told apart by colour."""
     values = _column(found, name)
-    return 1 < len(set(values)) <= MOST_COLORS and len(set(values)) < len(values)
+    return 1 < len(set(values)) <= MAX_COLORS and len(set(values)) < len(values)

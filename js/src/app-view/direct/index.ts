@@ -9,8 +9,8 @@ const INVALID_PARAMS = -32602;
 const MISSING_CAPABILITY = -32021;
 const URL_FIRST = -32042;
 const UNAVAILABLE = -32000;
-const ROUNDS = 10;
-const STATE_ONLY_PAUSE = 250;
+const MAX_ROUNDS = 10;
+const STATE_ONLY_DELAY_MS = 250;
 
 type Params = Record<string, unknown>;
 
@@ -124,6 +124,16 @@ class Direct implements Transport {
     if (!visible(tool)) return refused(`Tool "${name}" is not visible to apps.`);
     if (!this.#server.modern && tool.execution?.taskSupport === "required") return null;
     this.#latest = name;
+    return this.#rounds(name, params, tool.inputSchema, signal);
+  }
+
+  /** The call, again and again while the server asks something before it answers; null where the kernel has to. */
+  async #rounds(
+    name: string,
+    params: Params,
+    schema: Tool["inputSchema"],
+    signal?: AbortSignal,
+  ): Promise<Answer | null> {
     const token = (params._meta as Params | undefined)?.progressToken;
     const args = (params.arguments ?? {}) as Params;
     const call = {
@@ -132,21 +142,18 @@ class Direct implements Transport {
       ...(token === undefined ? {} : { _meta: { progressToken: token } }),
     };
     const ask = (asked: Omit<Asked, "tool">) => this.host.ask({ tool: name, ...asked }, signal);
+    const options = {
+      signal,
+      schema,
+      serve: (method: string, params: Params) => ask({ method, params }),
+      heard: (method: string, params: Params) => {
+        if (method === "notifications/progress" && params.progressToken === token)
+          this.host.notify(method, params);
+      },
+    };
     let more: Params = {};
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const answer = await this.#ask(
-        "tools/call",
-        { ...call, ...more },
-        {
-          signal,
-          schema: tool.inputSchema,
-          serve: (method: string, params: Params) => ask({ method, params }),
-          heard: (method: string, told: Params) => {
-            if (method === "notifications/progress" && told.progressToken === token)
-              this.host.notify(method, told);
-          },
-        },
-      );
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const answer = await this.#ask("tools/call", { ...call, ...more }, options);
       const result = answer.result as Params | undefined;
       if (answer.error?.code === MISSING_CAPABILITY) return null;
       if (answer.error?.code === URL_FIRST) {
@@ -158,7 +165,7 @@ class Direct implements Transport {
         more = inputs;
       } else return answer;
     }
-    return refused(`Tool "${name}" asked ${ROUNDS} times; it was given up.`);
+    return refused(`Tool "${name}" asked ${MAX_ROUNDS} times; it was given up.`);
   }
 
   /** What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip). */
@@ -173,7 +180,7 @@ class Direct implements Transport {
       if (error) return { error };
       inputResponses[key] = said;
     }
-    if (requests.length === 0) await new Promise((next) => setTimeout(next, STATE_ONLY_PAUSE));
+    if (requests.length === 0) await new Promise((next) => setTimeout(next, STATE_ONLY_DELAY_MS));
     const { requestState } = result;
     return {
       ...(requests.length > 0 ? { inputResponses } : {}),

@@ -5,7 +5,7 @@ import { exchange, HttpError, type Message } from "./http";
 const MODERN = "2026-07-28";
 const META = "io.modelcontextprotocol/";
 const CLOSED = -32000;
-const RETRY = 2000;
+const STREAM_RETRY_MS = 2000;
 
 type Params = Record<string, unknown>;
 
@@ -95,7 +95,7 @@ export class Server {
       } catch (error) {
         if (!(error instanceof TypeError)) return;
       }
-      await new Promise((next) => setTimeout(next, RETRY));
+      await new Promise((next) => setTimeout(next, STREAM_RETRY_MS));
     }
   }
 
@@ -133,8 +133,8 @@ export class Server {
       body: JSON.stringify({ jsonrpc: "2.0", ...message }),
       ...(signal ? { signal } : {}),
     };
-    const told = await exchange(this.target.url, init, receive);
-    this.#session ??= told.get("mcp-session-id");
+    const answered = await exchange(this.target.url, init, receive);
+    this.#session ??= answered.get("mcp-session-id");
   }
 
   async #receive({ id, method, params }: Message, options: RequestOptions): Promise<void> {

@@ -46,42 +46,52 @@ export class Reader {
       partner: null,
     };
     if (parsed.type === "response") {
-      const asker = entry.from === "app" ? "host" : "app";
-      const key = `${asker} ${typeof id} ${String(id)}`;
-      const asked = this.#open.get(key);
-      this.#open.delete(key);
-      if (asked) {
-        record.partner = asked;
-        record.method = asked.method;
-        asked.partner = record;
-        if (error === undefined) this.#judge(record, checkResult(asked.method, result));
-      } else {
-        record.method = "(unknown request)";
-        record.problems.push({
-          level: "error",
-          text: `It answers no request that is open: id ${id}.`,
-        });
-      }
+      this.#pair(record, id);
+      if (record.partner && error === undefined)
+        this.#judge(record, checkResult(record.method, result));
       return record;
     }
     if (parsed.type === "request") {
       this.#open.set(`${entry.from} ${typeof id} ${String(id)}`, record);
     }
-    const meant = entry.from === "app" ? standard(record.method, params) : null;
+    this.#comment(record);
+    return record;
+  }
+
+  /** A response, with the request that it answers. */
+  #pair(record: Exchange, id: unknown): void {
+    const asker = record.entry.from === "app" ? "host" : "app";
+    const key = `${asker} ${typeof id} ${String(id)}`;
+    const asked = this.#open.get(key);
+    this.#open.delete(key);
+    if (asked) {
+      record.partner = asked;
+      record.method = asked.method;
+      asked.partner = record;
+    } else {
+      record.method = "(unknown request)";
+      const text = `It answers no request that is open: id ${id}.`;
+      record.problems.push({ level: "error", text });
+    }
+  }
+
+  /** What there is to say of a request or a notification. */
+  #comment(record: Exchange): void {
+    const { entry, method, params } = record;
+    const meant = entry.from === "app" ? standard(method, params) : null;
     if (meant) {
-      const text = `${record.method} is an old form; the standard’s is ${meant.method}.`;
+      const text = `${method} is an old form; the standard’s is ${meant.method}.`;
       record.problems.push({ level: "note", text });
     }
-    if (record.method === VIOLATION) {
+    if (method === VIOLATION) {
       const { directive, blocked } = (params ?? {}) as Record<string, unknown>;
       // Most libraries only try whether they may.
       const level = blocked === "eval" ? "note" : "error";
       record.problems.push({ level, text: `${directive} blocked ${blocked}; see “Document”.` });
-    } else if (!record.method.startsWith(OWN)) {
-      const { method: known, params: given } = meant ?? { method: record.method, params };
+    } else if (!method.startsWith(OWN)) {
+      const { method: known, params: given } = meant ?? { method, params };
       this.#judge(record, checkMessage(known, given));
     }
-    return record;
   }
 
   #judge(record: Exchange, found: ReturnType<typeof checkMessage>): void {

@@ -47,7 +47,7 @@ export function install(state: unknown, method: string, missing: string | null):
       return text;
     }
   };
-  const told = (result: Json): Json => {
+  const flattened = (result: Json): Json => {
     if (missing) {
       const text = (result.content as Json[] | undefined)?.find((each) => each.type === "text");
       return { ...result, meta: result._meta, result: text?.text ?? "" };
@@ -78,7 +78,7 @@ export function install(state: unknown, method: string, missing: string | null):
     say({ method, params: { state: value } });
   };
   const callTool = async (name: string, args?: object) =>
-    told(await ask("tools/call", { name, arguments: args ?? {} }));
+    flattened(await ask("tools/call", { name, arguments: args ?? {} }));
   const message = (text: unknown) =>
     ask("ui/message", { role: "user", content: [{ type: "text", text: String(text) }] });
   const link = (target: unknown) =>

@@ -34,31 +34,31 @@ Request = ServerRequestContext[Any, Any]
 
 SUBSCRIBE = "resources/subscribe"
 UNSUBSCRIBE = "resources/unsubscribe"
-PATIENCE = 5.0
+SEND_TIMEOUT = 5.0
 """Seconds a session has to take a notification before it is given up."""
-MOST = 256
-"""Sessions that are told; of more the oldest are forgotten, because nobody says when one of HTTP has ended."""
+MAX_SESSIONS = 256
+"""Sessions that are sent news; of more the oldest are forgotten, because nobody says when one of HTTP has ended."""
 
 
 @dataclass(eq=False)
-class _Listener:
-    """Somebody who is told.
+class _Subscriber:
+    """Somebody who wants to hear of what was saved.
 
     Args:
-        tell: Sends one event.
+        send: Sends one event.
         identity: Of a 2025-11-25 connection: its handshake's params, the one object that all its requests share.
         uris: The widgets it wants to hear of, with their addresses as it knows them.
         lists: Whether it wants to hear that the list changed.
     """
 
-    tell: Callable[[ServerEvent], Awaitable[None]]
+    send: Callable[[ServerEvent], Awaitable[None]]
     identity: object = None
     uris: dict[str, str] = field(default_factory=dict)
     lists: bool = False
 
 
-class Listeners:
-    """Who is told what, and the watching of the files, which goes on only while somebody listens.
+class Subscribers:
+    """Who wants to hear of which widgets, and the watching of the files, which goes on only while somebody does.
 
     Args:
         sources: By app; may grow.
@@ -66,7 +66,7 @@ class Listeners:
 
     def __init__(self, sources: Mapping[str, Widgets]) -> None:
         self._sources = sources
-        self._listeners: list[_Listener] = []
+        self._subscribers: list[_Subscriber] = []
         self._watching: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -99,33 +99,33 @@ class Listeners:
             modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
             if error.code != METHOD_NOT_FOUND or modern or not self._watched or ctx.session.client_params is None:
                 raise
-        listener = self._session(ctx)
+        subscriber = self._session(ctx)
         uri = str((ctx.params or {}).get("uri"))
         if ctx.method == SUBSCRIBE:
-            listener.uris[_canonical(uri)] = uri
+            subscriber.uris[_canonical(uri)] = uri
         else:
-            listener.uris.pop(_canonical(uri), None)
+            subscriber.uris.pop(_canonical(uri), None)
         return result
 
-    def _session(self, ctx: Request) -> _Listener:
+    def _session(self, ctx: Request) -> _Subscriber:
         identity = ctx.session.client_params
-        for listener in self._listeners:
-            if listener.identity is not None and listener.identity is identity:
-                return listener
+        for subscriber in self._subscribers:
+            if subscriber.identity is not None and subscriber.identity is identity:
+                return subscriber
         session = ctx.session
 
-        async def tell(event: ServerEvent) -> None:
+        async def deliver(event: ServerEvent) -> None:
             if isinstance(event, ResourceUpdated):
                 await session.send_resource_updated(event.uri)
             else:
                 await session.send_notification(ResourceListChangedNotification())
 
-        listener = _Listener(tell, identity)
-        self._add(listener)
-        sessions = [each for each in self._listeners if each.identity is not None]
-        for oldest in sessions[:-MOST]:
+        subscriber = _Subscriber(deliver, identity)
+        self._add(subscriber)
+        sessions = [each for each in self._subscribers if each.identity is not None]
+        for oldest in sessions[:-MAX_SESSIONS]:
             self._remove(oldest)
-        return listener
+        return subscriber
 
     # --- 2026-07-28 ---
 
@@ -140,13 +140,13 @@ class Listeners:
             return await call_next(ctx)
         send, receive = anyio.create_memory_object_stream[ServerEvent](1024)
 
-        async def tell(event: ServerEvent) -> None:
+        async def deliver(event: ServerEvent) -> None:
             await send.send(event)
 
-        listener = _Listener(tell, None, uris, lists)
+        subscriber = _Subscriber(deliver, None, uris, lists)
         session = _Acknowledging(ctx.session)
         meta = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
-        self._add(listener)
+        self._add(subscriber)
         result: HandlerResult = None
         try:
             async with anyio.create_task_group() as feeds, send, receive:
@@ -160,13 +160,13 @@ class Listeners:
                 result = await call_next(replace(ctx, session=session))  # type: ignore[arg-type]
                 feeds.cancel_scope.cancel()
         finally:
-            self._remove(listener)
+            self._remove(subscriber)
         return result
 
     # --- what was saved ---
 
-    def _add(self, listener: _Listener) -> None:
-        self._listeners.append(listener)
+    def _add(self, subscriber: _Subscriber) -> None:
+        self._subscribers.append(subscriber)
         for app, source in self._sources.items():
             if source.watched and (app not in self._watching or self._watching[app].done()):
                 # In an empty context: this goes on after the request, and is nobody's.
@@ -174,10 +174,10 @@ class Listeners:
                     self._watch(source), name=f"widgets of {app}", context=Context()
                 )
 
-    def _remove(self, listener: _Listener) -> None:
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-        if not self._listeners:
+    def _remove(self, subscriber: _Subscriber) -> None:
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+        if not self._subscribers:
             for watching in self._watching.values():
                 watching.cancel()
             self._watching.clear()
@@ -185,21 +185,23 @@ class Listeners:
     async def _watch(self, source: Widgets) -> None:
         try:
             async for names in source.changes():
-                await self._tell([f"ui://{source.app}/{name}" for name in sorted(names)])
+                await self._notify([f"ui://{source.app}/{name}" for name in sorted(names)])
         except OSError as error:
             logger.warning("the widgets of %r can't be watched any more: %s", source.app, error)
 
-    async def _tell(self, uris: list[str]) -> None:
-        for listener in list(self._listeners):
-            events: list[ServerEvent] = [ResourceUpdated(listener.uris[uri]) for uri in uris if uri in listener.uris]
+    async def _notify(self, uris: list[str]) -> None:
+        for subscriber in list(self._subscribers):
+            events: list[ServerEvent] = [
+                ResourceUpdated(subscriber.uris[uri]) for uri in uris if uri in subscriber.uris
+            ]
             # Hosts that subscribe to nothing hear of a save as well: they have no other way.
-            events += [ResourcesListChanged()] if listener.lists else []
+            events += [ResourcesListChanged()] if subscriber.lists else []
             try:
-                with anyio.fail_after(PATIENCE):
+                with anyio.fail_after(SEND_TIMEOUT):
                     for event in events:
-                        await listener.tell(event)
+                        await subscriber.send(event)
             except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self._remove(listener)
+                self._remove(subscriber)
 
 
 class _Acknowledging:
