@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.workflow import WorkflowRun
 from pmcp_lab.errors import LabError
-from pmcp_lab.protocol.handoff import PauseReason, StepState, WorkflowState, read_task
+from pmcp_lab.protocol.workflow_wire import PauseReason, StepState, WorkflowState, read_task
 
 if TYPE_CHECKING:
     from pmcp_lab.client.server import Server
