@@ -14,8 +14,8 @@ from pmcp_lab.client import Task, WorkflowRun, client_of, runtime, status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget
-from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState, ending_text
 from pmcp_lab.protocol.task import from_timestamp
+from pmcp_lab.protocol.workflow_wire import NextCall, StepResult, StepState, ending_text
 
 TEXT_LIMIT = 20_000
 """Characters of a result, or of what the prompt said, that are sent to a view; more is cut."""

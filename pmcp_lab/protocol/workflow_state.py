@@ -1,4 +1,4 @@
-"""What a workflow looks like at one moment, and the names it has on the wire. How it is written and read: `handoff`."""
+"""What a workflow looks like at one moment, and its names on the wire. How it is written and read: `workflow_wire`."""
 
 from __future__ import annotations
 

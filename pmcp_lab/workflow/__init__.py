@@ -19,7 +19,7 @@ workflows.attach(server)  # when the tools are declared: checks every workflow a
 ```
 
 Each is a prompt. `prompts/get` makes a task, runs the steps that can be run, and answers with messages that anybody
-can follow and with `_meta` that a program can (`pmcp_lab.protocol.handoff`). What comes next:
+can follow and with `_meta` that a program can (`pmcp_lab.protocol.workflow_wire`). What comes next:
 
 * `tools/call` or `resources/read` with `_meta._task_id` does the step it is for and goes on from there;
 * an answer to the task's question, or a variable that a step waits for, does so too; a client that can't be asked
@@ -37,7 +37,7 @@ values come from. Without I/O: `progress` is how far one is, `plan` what comes n
 asked and what an answer means, `matching` which step a client's call is for, `acting` what a person wants done. With
 it: `run` leads, `led`, `moving` and `persistence` are what is kept in the task, `performing` and `calling` do what
 steps do, `continuing` takes the calls of clients. `wording` has the words, `offering`, `answers` and `extension` are
-the server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.handoff`.
+the server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.workflow_wire`.
 """
 
 from pmcp_lab.workflow.definition import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmcp_lab.errors import INVALID_PARAMS, LabError, nearest
-from pmcp_lab.protocol.handoff import Action, Ending, StepStatus
+from pmcp_lab.protocol.workflow_wire import Action, Ending, StepStatus
 from pmcp_lab.workflow.plan import skipped
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.wording import ended

@@ -11,7 +11,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field, WithJsonSchema
 
 from pmcp_lab.errors import INVALID_PARAMS, LabError
-from pmcp_lab.protocol.handoff import StepStatus
+from pmcp_lab.protocol.workflow_wire import StepStatus
 from pmcp_lab.server.request import Request, is_modern, questions_of, takes_tasks
 from pmcp_lab.tasks.questions import FORM
 from pmcp_lab.workflow.asking import open_question

@@ -23,8 +23,8 @@ from mcp_types import (
 )
 from pydantic import BaseModel
 
-from pmcp_lab.protocol.handoff import STEP, TASK_ID
 from pmcp_lab.protocol.meta import RELATED_TASK, TASKS_EXTENSION, fraction
+from pmcp_lab.protocol.workflow_wire import STEP, TASK_ID
 from pmcp_lab.server import Support, Tasks
 from pmcp_lab.server.request import Request, is_legacy
 from pmcp_lab.tasks import NO_RESULT, Job, TaskRecord

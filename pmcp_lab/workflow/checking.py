@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, SchemaError
 
 from pmcp_lab.errors import LabError, VariableError, WorkflowInvalid, nearest
-from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.protocol.meta import check_variable_name
 from pmcp_lab.workflow.checking_decisions import Problem, of_decision
@@ -117,7 +117,7 @@ def _of_step(workflow: SequentialWorkflow, step: Step) -> Iterator[Problem]:
                     check_variable_name(name)
                 except VariableError as error:
                     yield place, error.message
-                if name.startswith(handoff.VARIABLES):
+                if name.startswith(workflow_wire.VARIABLES):
                     yield place, f"{name!r} is the workflow's own; use the output of a step"
             case _:
                 pass
@@ -138,7 +138,7 @@ def _of_step(workflow: SequentialWorkflow, step: Step) -> Iterator[Problem]:
 
 def _of_kind(step: Step) -> Iterator[Problem]:
     """What belongs to which kind of step."""
-    if len((handoff.RESULT + step.name).encode("utf-8", errors="surrogatepass")) > 256:
+    if len((workflow_wire.RESULT + step.name).encode("utf-8", errors="surrogatepass")) > 256:
         yield "name", "is too long"
     for uri in step.resources:
         if "://" not in uri:

@@ -13,9 +13,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Attempt, Recorded, StepStatus, WorkflowState, read_pause
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.task import to_timestamp
+from pmcp_lab.protocol.workflow_wire import Attempt, Recorded, StepStatus, WorkflowState, read_pause
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.request import Request
 from pmcp_lab.tasks import TaskRecord
@@ -202,7 +202,7 @@ def _with_workflow(error: MCPError, state: WorkflowState) -> MCPError:
 
 
 def _with(result: dict[str, Any], state: WorkflowState) -> dict[str, Any]:
-    return {**result, "_meta": {**(result.get("_meta") or {}), **handoff.call_meta(state)}}
+    return {**result, "_meta": {**(result.get("_meta") or {}), **workflow_wire.call_meta(state)}}
 
 
 def _with_read(found: Progress, step: str, uri: str, result: Mapping[str, Any]) -> Progress:

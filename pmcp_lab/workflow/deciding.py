@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, SchemaError
 
-from pmcp_lab.protocol.handoff import WORKFLOW
+from pmcp_lab.protocol.workflow_wire import WORKFLOW
 from pmcp_lab.workflow.definition import Step
 
 CLOSED: Final[dict[str, Any]] = {"action": "cancel", "_meta": {WORKFLOW: {"closed": True}}}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pmcp_lab.errors import WorkflowInvalid
 from pmcp_lab.protocol.durations import Duration, as_duration, seconds
-from pmcp_lab.protocol.handoff import Execution
+from pmcp_lab.protocol.workflow_wire import Execution
 
 ArgumentType = Literal["string", "number", "integer", "boolean"]
 

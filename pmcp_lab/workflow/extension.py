@@ -26,9 +26,9 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.execution import TaskKey
-from pmcp_lab.protocol import handoff, meta
-from pmcp_lab.protocol.handoff import WorkflowState
+from pmcp_lab.protocol import meta, workflow_wire
 from pmcp_lab.protocol.task import from_timestamp
+from pmcp_lab.protocol.workflow_wire import WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.callers import ACTING_FOR
 from pmcp_lab.server.methods import as_mcp_error
@@ -161,12 +161,12 @@ class Workflows:
         try:
             with self._tasks.kept_open():
                 async with Client(self._server) as client:
-                    named: Any = handoff.continuation_meta(task_id)
+                    named: Any = workflow_wire.continuation_meta(task_id)
                     result = await client.get_prompt(workflow.name, meta=named)
         finally:
             ACTING_FOR.reset(acting)
             _AGAIN.reset(trying)
-        state = handoff.read_prompt(wire(result))
+        state = workflow_wire.read_prompt(wire(result))
         assert state is not None
         return state
 
@@ -182,7 +182,7 @@ class Workflows:
             case "tools/call" if params.get("name") in self._answering.values():
                 return await self._get(ctx, call_next)
             case "tools/call" | "resources/read":
-                named = handoff.read_continuation(params.get("_meta"))
+                named = workflow_wire.read_continuation(params.get("_meta"))
                 if named is not None:
                     return await self._continue(ctx, call_next, *named)
                 return await self._pass_on(ctx, call_next)
@@ -215,14 +215,14 @@ class Workflows:
         finally:
             _EXCHANGE.reset(token)
         if exchange.state is not None:
-            said = handoff.prompt_meta if ctx.method == "prompts/get" else handoff.call_meta
+            said = workflow_wire.prompt_meta if ctx.method == "prompts/get" else workflow_wire.call_meta
             result["_meta"] = {**(result.get("_meta") or {}), **said(exchange.state)}
         return result
 
     async def _set_variables(self, ctx: Request, call_next: CallNext, params: Mapping[str, Any]) -> HandlerResult:
         names = params.get("variables")
         for name in names if isinstance(names, Mapping) else ():
-            if name.startswith(handoff.VARIABLES):
+            if name.startswith(workflow_wire.VARIABLES):
                 raise as_mcp_error(VariableError(f"task variable {name!r} is the workflow's own; choose another name"))
         result = await call_next(ctx)
         self._wake(ctx, call_next, str(params.get("taskId")))
@@ -264,9 +264,9 @@ class Workflows:
         self, workflow: SequentialWorkflow, arguments: Mapping[str, str], exchange: _Exchange
     ) -> list[Message]:
         ctx, meta = exchange.ctx, (exchange.ctx.params or {}).get("_meta")
-        named = handoff.read_continuation(meta)
+        named = workflow_wire.read_continuation(meta)
         try:
-            action = handoff.read_action(meta)
+            action = workflow_wire.read_action(meta)
         except ValueError as error:
             raise LabError(str(error), code=INVALID_PARAMS) from None
         if action is not None and named is None:
@@ -358,7 +358,7 @@ class Workflows:
         self._before_answer(led, ctx)
         state = led.state(recorded=recorded)
         raw = wire(result)
-        return {**raw, "_meta": {**(raw.get("_meta") or {}), **handoff.call_meta(state)}}
+        return {**raw, "_meta": {**(raw.get("_meta") or {}), **workflow_wire.call_meta(state)}}
 
     @property
     def answer_tools(self) -> tuple[str, ...]:

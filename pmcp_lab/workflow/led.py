@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pmcp_lab.protocol.handoff import NextCall, WorkflowState
+from pmcp_lab.protocol.workflow_wire import NextCall, WorkflowState
 from pmcp_lab.tasks import TaskRecord
 from pmcp_lab.workflow import persistence
 from pmcp_lab.workflow.plan import Move

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pmcp_lab.protocol.handoff import StepStatus
+from pmcp_lab.protocol.workflow_wire import StepStatus
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.deciding import same
 from pmcp_lab.workflow.definition import Step

@@ -11,7 +11,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import INVALID_PARAMS
 
 from pmcp_lab.errors import LabError, WorkflowInvalid, nearest
-from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.tasks import Limits
 from pmcp_lab.workflow.checking import ToolSchemas, check
@@ -90,7 +90,7 @@ def description(workflow: SequentialWorkflow) -> dict[str, Any]:
         | ({} if one.type == "string" else {"argType": one.type})
         for one in workflow.arguments
     ]
-    return {"_meta": {handoff.WORKFLOW: {"steps": steps}}} | ({"arguments": arguments} if arguments else {})
+    return {"_meta": {workflow_wire.WORKFLOW: {"steps": steps}}} | ({"arguments": arguments} if arguments else {})
 
 
 async def tools_of(server: MCPServer[Any]) -> dict[str, ToolSchemas]:

@@ -11,8 +11,8 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from pmcp_lab.protocol.backoff import doubled
-from pmcp_lab.protocol.handoff import Attempt, text_of
 from pmcp_lab.protocol.task import to_timestamp
+from pmcp_lab.protocol.workflow_wire import Attempt, text_of
 from pmcp_lab.workflow.calling import Caller
 from pmcp_lab.workflow.plan import Run, TakeBack, failed, unreadable
 from pmcp_lab.workflow.progress import Progress

@@ -15,8 +15,8 @@ from typing import Any
 from msgspec import structs
 
 from pmcp_lab.errors import LimitExceeded, TaskError, VariableError
-from pmcp_lab.protocol import TaskStatus, handoff
-from pmcp_lab.protocol.handoff import NextCall, StepResult, StepState, StepStatus, WorkflowState, read_result
+from pmcp_lab.protocol import TaskStatus, workflow_wire
+from pmcp_lab.protocol.workflow_wire import NextCall, StepResult, StepState, StepStatus, WorkflowState, read_result
 from pmcp_lab.server.compat import CLIENT_RESULT
 from pmcp_lab.tasks import Job, Limits, TaskRecord
 from pmcp_lab.tasks.json_value import compact_json, plain_json
@@ -52,7 +52,7 @@ def load(
     Raises:
         TaskError: It was begun with other steps than the workflow has now, or is no task of this workflow.
     """
-    found = handoff.read_task(record.task_id, record.status, record.variables)
+    found = workflow_wire.read_task(record.task_id, record.status, record.variables)
     if found is None or record.method != workflow.name:
         raise TaskError(f"task {record.task_id} is none of workflow {workflow.name!r}", record.task_id)
     states = {state.name: state for state in found.steps}
@@ -81,7 +81,9 @@ def load(
         results=results,
         pause=found.pause,
         arguments={} if record.job is None else {name: str(given) for name, given in record.job.arguments.items()},
-        variables={name: held for name, held in record.variables.items() if not name.startswith(handoff.VARIABLES)},
+        variables={
+            name: held for name, held in record.variables.items() if not name.startswith(workflow_wire.VARIABLES)
+        },
         questions=frozenset(record.questions),
         answers=record.answers,
         ending=found.ending,
@@ -99,17 +101,17 @@ def variables_of(progress: Progress, calls: tuple[NextCall, ...], steps: list[An
     workflow = progress.workflow
     goal = f"{workflow.name}: {workflow.description}" if workflow.description else workflow.name
     found: dict[str, Any] = {
-        handoff.PROGRESS: {
+        workflow_wire.PROGRESS: {
             "goal": goal,
             "name": workflow.name,
-            "steps": steps or [handoff.encode_step(shown(state)) for state in progress.states],
-            "schemaVersion": handoff.SCHEMA_VERSION,
-            **({} if progress.ending is None else {"ending": handoff.encode_ending(progress.ending)}),
+            "steps": steps or [workflow_wire.encode_step(shown(state)) for state in progress.states],
+            "schemaVersion": workflow_wire.SCHEMA_VERSION,
+            **({} if progress.ending is None else {"ending": workflow_wire.encode_ending(progress.ending)}),
         }
     }
     if progress.pause is not None:
-        found[handoff.PAUSE] = dict(progress.pause.raw)
-        found[handoff.CALLS] = [handoff.encode_call(call) for call in calls]
+        found[workflow_wire.PAUSE] = dict(progress.pause.raw)
+        found[workflow_wire.CALLS] = [workflow_wire.encode_call(call) for call in calls]
     return found
 
 
@@ -128,13 +130,13 @@ def written(
     Raises:
         LimitExceeded: A result is too big to be kept at all.
     """
-    said = record.variables[handoff.PROGRESS]["steps"]
+    said = record.variables[workflow_wire.PROGRESS]["steps"]
     steps = [
-        one if state is old else handoff.encode_step(shown(state))
+        one if state is old else workflow_wire.encode_step(shown(state))
         for one, old, state in zip(said, before.states, after.states, strict=True)
     ]
     variables = {
-        name: held for name, held in record.variables.items() if name not in (handoff.PAUSE, handoff.CALLS)
+        name: held for name, held in record.variables.items() if name not in (workflow_wire.PAUSE, workflow_wire.CALLS)
     } | variables_of(after, calls, steps)
     kept = {} if record.job is None else dict(record.job.context.get(KEPT) or {})
     for name, result in after.results.items():
@@ -142,13 +144,13 @@ def written(
             continue
         kept.pop(name, None)
         if _small(result.raw, limits):
-            variables[handoff.RESULT + name] = result.raw
+            variables[workflow_wire.RESULT + name] = result.raw
             continue
         try:
-            variables = merge(variables, {handoff.RESULT + name: result.raw}, limits)
+            variables = merge(variables, {workflow_wire.RESULT + name: result.raw}, limits)
         except VariableError:
             kept[name] = dict(result.raw)
-            variables[handoff.RESULT + name] = _omitted(result)
+            variables[workflow_wire.RESULT + name] = _omitted(result)
     job = record.job
     if job is None or (kept == (job.context.get(KEPT) or {}) and after.arguments == job.arguments):
         return {"variables": variables}
@@ -163,7 +165,7 @@ def with_extra(record: TaskRecord, tool: str, raw: Mapping[str, Any], limits: Li
     Raises:
         VariableError: It does not fit.
     """
-    return structs.replace(record, variables=merge(record.variables, {handoff.EXTRA + tool: dict(raw)}, limits))
+    return structs.replace(record, variables=merge(record.variables, {workflow_wire.EXTRA + tool: dict(raw)}, limits))
 
 
 def finished(progress: Progress, limits: Limits) -> dict[str, Any]:
@@ -174,7 +176,7 @@ def finished(progress: Progress, limits: Limits) -> dict[str, Any]:
     line = f"Workflow {progress.workflow.name} is complete: {done} of {len(progress.states)} steps."
     if (ending := progress.ending) is not None:
         line = ended(progress)
-        about = handoff.encode_ending(ending)
+        about = workflow_wire.encode_ending(ending)
         facts |= {"completed": ending.kind == "skipped", about.pop("kind"): about}
         for name, what in (("taken_back", "undone"), ("not_taken_back", "failed")):
             steps = [state.name for state in reversed(progress.states) if state.undone == what]
@@ -223,5 +225,5 @@ def _small(raw: Mapping[str, Any], limits: Limits) -> bool:
 def _omitted(result: StepResult) -> dict[str, Any]:
     size = len(json.dumps(result.raw))
     line = f"({size} characters, which is more than a variable holds; the server keeps it)"
-    meta = {handoff.WORKFLOW: {"omitted": True}}
+    meta = {workflow_wire.WORKFLOW: {"omitted": True}}
     return {"content": [{"type": "text", "text": line}], "isError": result.is_error, "_meta": meta}

@@ -15,7 +15,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from pmcp_lab.protocol.durations import seconds
-from pmcp_lab.protocol.handoff import WORKFLOW, Ending, EndingKind, StepResult, StepState, StepStatus, read_pause
+from pmcp_lab.protocol.workflow_wire import WORKFLOW, Ending, EndingKind, StepResult, StepState, StepStatus, read_pause
 from pmcp_lab.workflow.asking import Dismissed, asking, open_question, question, response_to
 from pmcp_lab.workflow.checking import ToolSchemas, takes
 from pmcp_lab.workflow.deciding import content_of, objection

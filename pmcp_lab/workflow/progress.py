@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from pmcp_lab.protocol.handoff import (
+from pmcp_lab.protocol.task import to_timestamp
+from pmcp_lab.protocol.workflow_wire import (
     Attempt,
     Ending,
     PauseReason,
@@ -19,7 +20,6 @@ from pmcp_lab.protocol.handoff import (
     read_result,
     wall,
 )
-from pmcp_lab.protocol.task import to_timestamp
 from pmcp_lab.workflow.definition import SequentialWorkflow, Step
 from pmcp_lab.workflow.resolving import Scope
 

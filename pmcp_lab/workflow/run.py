@@ -29,7 +29,7 @@ from pmcp_lab.errors import (
 )
 from pmcp_lab.execution import Heartbeat, TaskKey
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.protocol.handoff import Action, Attempt, StepStatus
+from pmcp_lab.protocol.workflow_wire import Action, Attempt, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.server.loop_state import process_name
 from pmcp_lab.tasks import Lease, TaskRecord

@@ -11,7 +11,7 @@ from typing import Final
 from mcp.server.mcpserver.prompts.base import AssistantMessage, Message, UserMessage
 
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.protocol.handoff import TO_CONTINUE, NextCall, StepStatus, ending_text, text_of
+from pmcp_lab.protocol.workflow_wire import TO_CONTINUE, NextCall, StepStatus, ending_text, text_of
 from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.definition import SequentialWorkflow, Step

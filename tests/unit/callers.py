@@ -13,7 +13,7 @@ import httpx2
 from mcp.server.mcpserver import MCPServer
 from pydantic import BaseModel
 
-from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.server import TaskContext, Tasks
 from pmcp_lab.workflow import SequentialWorkflow, Workflows
 from tests.unit.jsonrpc import TASKS, Json, Peer, RpcError, calling_from, legacy, serve
@@ -109,22 +109,22 @@ class Caller:
             return dict((await self.peer.until(task_id, "completed"))["result"])
         return await self.peer.call("tasks/result", {"taskId": task_id})
 
-    async def prompt(self, task_id: str | None = None) -> handoff.WorkflowState:
-        meta = {} if task_id is None else handoff.continuation_meta(task_id)
-        return await self._state("prompts/get", {"name": "flow"}, meta, handoff.read_prompt)
+    async def prompt(self, task_id: str | None = None) -> workflow_wire.WorkflowState:
+        meta = {} if task_id is None else workflow_wire.continuation_meta(task_id)
+        return await self._state("prompts/get", {"name": "flow"}, meta, workflow_wire.read_prompt)
 
-    async def weigh(self, task_id: str) -> handoff.WorkflowState:
+    async def weigh(self, task_id: str) -> workflow_wire.WorkflowState:
         call = {"name": "weigh", "arguments": {"kilos": 1}}
-        return await self._state("tools/call", call, handoff.continuation_meta(task_id), handoff.read_call)
+        return await self._state("tools/call", call, workflow_wire.continuation_meta(task_id), workflow_wire.read_call)
 
-    async def _state(self, method: str, params: Json, meta: Json, read: Any) -> handoff.WorkflowState:
+    async def _state(self, method: str, params: Json, meta: Json, read: Any) -> workflow_wire.WorkflowState:
         if isinstance(self.peer, Modern):
             self.peer.envelope = {**self.peer.envelope, **meta}
             result = rpc(await self.peer.post(method, params["name"], **params))["result"]
         else:
             result = await self.peer.call(method, {**params, "_meta": meta})
         state = read(result)
-        assert isinstance(state, handoff.WorkflowState)
+        assert isinstance(state, workflow_wire.WorkflowState)
         return state
 
 

@@ -12,8 +12,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolRequest, CallToolRequestParams, ElicitResult
 
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Action, WorkflowState
+from pmcp_lab.protocol import workflow_wire
+from pmcp_lab.protocol.workflow_wire import Action, WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, TaskRecord
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, template
@@ -68,13 +68,13 @@ class Visitor:
         self, arguments: dict[str, str] | None = None, *, task: str | None = None, action: Action | None = None
     ) -> WorkflowState:
         """The prompt: begins a workflow, or resumes one."""
-        meta: Any = {} if task is None else handoff.continuation_meta(task)
+        meta: Any = {} if task is None else workflow_wire.continuation_meta(task)
         if task is not None and action is not None:
-            meta = handoff.action_meta(task, action)
+            meta = workflow_wire.action_meta(task, action)
         meta["progress_token"] = "p"
         result = await self.client.get_prompt(self.name, arguments or {}, meta=meta)
         self.texts = [message.content.text for message in result.messages]
-        state = handoff.read_prompt(plain(result))
+        state = workflow_wire.read_prompt(plain(result))
         assert state is not None
         return state
 
@@ -82,9 +82,9 @@ class Visitor:
         self, tool: str, arguments: dict[str, Any] | None = None, *, task: str, step: str | None = None
     ) -> WorkflowState:
         """A continuation by a tool call."""
-        meta: Any = handoff.continuation_meta(task, step)
+        meta: Any = workflow_wire.continuation_meta(task, step)
         result = await self.client.call_tool(tool, arguments or {}, meta=meta, progress_callback=self._tell)
-        state = handoff.read_call(plain(result))
+        state = workflow_wire.read_call(plain(result))
         assert state is not None
         return state
 
@@ -92,8 +92,8 @@ class Visitor:
         self.progress.append((progress, total, message))
 
     async def read(self, uri: str, *, task: str) -> WorkflowState:
-        result = await self.client.read_resource(uri, meta=handoff.continuation_meta(task))  # type: ignore[arg-type]
-        state = handoff.read_call(plain(result))
+        result = await self.client.read_resource(uri, meta=workflow_wire.continuation_meta(task))  # type: ignore[arg-type]
+        state = workflow_wire.read_call(plain(result))
         assert state is not None
         return state
 
@@ -115,7 +115,7 @@ async def over(visitor: Visitor, task: str) -> WorkflowState:
     with anyio.fail_after(10):
         while True:
             raw = await visitor.task(task)
-            state = handoff.read_task(task, raw["status"], raw["_meta"])
+            state = workflow_wire.read_task(task, raw["status"], raw["_meta"])
             if state is not None and state.status in ("completed", "failed", "cancelled"):
                 return state
             await anyio.sleep(0.005)
@@ -177,12 +177,12 @@ def release(**upload: Any) -> SequentialWorkflow:
     )
 
 
-async def until(visitor: Visitor, task: str, kind: str) -> handoff.WorkflowState:
+async def until(visitor: Visitor, task: str, kind: str) -> workflow_wire.WorkflowState:
     """Once the task pauses for this reason."""
     with anyio.fail_after(5):
         while True:
             raw = await visitor.task(task)
-            state = handoff.read_task(task, raw["status"], raw["_meta"])
+            state = workflow_wire.read_task(task, raw["status"], raw["_meta"])
             if state is not None and (state.status == kind or (state.pause and state.pause.kind == kind)):
                 return state
             await anyio.sleep(0.005)

@@ -20,8 +20,8 @@ import pmcp_lab as lab
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook import WorkflowView
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Action, WorkflowState
+from pmcp_lab.protocol import workflow_wire
+from pmcp_lab.protocol.workflow_wire import Action, WorkflowState
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, constant, from_step, prompt_arg, task_variable, template
 from tests.unit.flow import Flow, Visitor
@@ -193,7 +193,7 @@ async def _plain_step(visitor: Visitor, state: WorkflowState, folder: Path, name
     if call.target.startswith("answer_"):
         given = {**call.arguments, "action": "accept", "content": ANSWERS[str(call.step)]}
         result = await visitor.client.call_tool(call.target, given)
-        found = handoff.read_call(result.model_dump(by_alias=True, mode="json"))
+        found = workflow_wire.read_call(result.model_dump(by_alias=True, mode="json"))
         assert found is not None
         return found
     arguments = {**call.arguments, **{missing: VALUES[missing] for missing in call.missing}}

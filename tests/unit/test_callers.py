@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from mcp.server.mcpserver import MCPServer
 
-from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, open_store
 from pmcp_lab.tasks.owner import owner_named
@@ -118,7 +118,7 @@ async def test_a_workflow_of_somebody_with_credentials_does_not_go_on_for_a_stra
         begun = await Caller(Modern(http, url, "ada")).prompt()
     async with serve(built()[1]) as url, caller(url, "2026-07-28") as stranger:
         assert isinstance(stranger.peer, Modern)
-        stranger.peer.envelope = {**stranger.peer.envelope, **handoff.continuation_meta(begun.task_id)}
+        stranger.peer.envelope = {**stranger.peer.envelope, **workflow_wire.continuation_meta(begun.task_id)}
         named = {"name": "flow"} if how == "prompts/get" else {"name": "weigh", "arguments": {"kilos": 1}}
         answer = rpc(await stranger.peer.post(how, named["name"], **named))
         assert answer["error"]["code"] == -32602

@@ -11,7 +11,7 @@ import pytest
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
 
-from pmcp_lab.protocol.handoff import Action, StepStatus
+from pmcp_lab.protocol.workflow_wire import Action, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL
 from pmcp_lab.tasks.leases import leased

@@ -10,8 +10,8 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from pmcp_lab.errors import LabError, TaskNotFound
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Action, Recorded, StepStatus
+from pmcp_lab.protocol import workflow_wire
+from pmcp_lab.protocol.workflow_wire import Action, Recorded, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, resolve_owner
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg
@@ -44,7 +44,7 @@ async def test_a_failure_is_recorded_and_so_is_the_success_after_it(shop: Shop, 
     assert (state.status, state.ran, shop.ran[-1]) == ("completed", ("announce",), "announce")
     variables = (await flow.record(begun)).variables
     assert "_workflow.pause_reason" not in variables
-    assert handoff.read_result(variables["_workflow.result.upload"]).value == "b/1.zip"
+    assert workflow_wire.read_result(variables["_workflow.result.upload"]).value == "b/1.zip"
     assert {step["name"]: step.get("by") for step in variables["_workflow.progress"]["steps"]} == {
         "build": "server",
         "upload": "client",
@@ -63,7 +63,7 @@ async def test_a_call_that_is_refused_as_a_request_is_recorded_too(shop: Shop) -
             await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
     assert refused.value.code == -32050
     assert refused.value.data["bucket"] == "b"
-    state = handoff.read_error(refused.value.data)
+    state = workflow_wire.read_error(refused.value.data)
     assert state is not None
     assert state.recorded == Recorded(step="upload", status=StepStatus.FAILED)
     assert (await flow.record(begun)).variables["_workflow.pause_reason"]["error"] == "no such bucket"
@@ -133,7 +133,7 @@ async def test_resources_are_read_by_the_client_one_by_one(shop: Shop) -> None:
         assert [call.target for call in state.calls if call.kind == "read"] == ["docs://x/a"]
         state = await visitor.read("docs://x/a", task=begun.task_id)
     assert (state.status, state.ran) == ("completed", ("tell",))
-    kept = handoff.read_result((await flow.record(begun)).variables["_workflow.result.read"])
+    kept = workflow_wire.read_result((await flow.record(begun)).variables["_workflow.result.read"])
     assert kept.text == "x b\nx a"
 
 
@@ -250,10 +250,10 @@ async def test_of_racing_continuations_no_result_is_lost() -> None:
             group.start_soon(do, 9, "s0")
     record = await flow.record(begun)
     assert record.status == "completed"
-    found = handoff.read_task(begun.task_id, record.status, record.variables)
+    found = workflow_wire.read_task(begun.task_id, record.status, record.variables)
     assert found is not None
     values = [step.result.value for step in found.steps if step.result]
-    extra = [handoff.read_result(record.variables[name]).value for name in record.variables if ".extra." in name]
+    extra = [workflow_wire.read_result(record.variables[name]).value for name in record.variables if ".extra." in name]
     refused = [state.recorded for state in states if state.recorded and state.recorded.refused]
     assert values[1:] == [1, 2, 3, 4]
     assert sorted([values[0], *extra]) in ([0], [9], [0, 9])

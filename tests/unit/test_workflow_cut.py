@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pmcp_lab.protocol import handoff
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.tasks import LOCAL, TaskRecord
 from tests.unit.flows_cut import CLIENTS, WORKFLOWS, Cut, flow, killed
 
@@ -27,7 +27,7 @@ ENDS = {"release": "completed", "report": "completed", "move": "stopped"}
 def ended(record: TaskRecord, name: str, log: list[str]) -> None:
     """That it ended as it would have."""
     assert record.status == "completed", record.message
-    state = handoff.read_task(record.task_id, record.status, record.variables)
+    state = workflow_wire.read_task(record.task_id, record.status, record.variables)
     assert state is not None
     done = Counter(log)
     assert all(done[what] == 1 for what in ONCE[name]), log

@@ -10,9 +10,9 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
 
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import StepStatus
+from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.task import from_timestamp
+from pmcp_lab.protocol.workflow_wire import StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, Limits, open_store
 from pmcp_lab.workflow import SequentialWorkflow, from_step, prompt_arg
@@ -144,7 +144,7 @@ async def test_what_was_dismissed_is_asked_again_when_somebody_wants_it(shop: Sh
         with anyio.fail_after(5):
             while True:
                 raw = await visitor.task(begun.task_id)
-                state = handoff.read_task(begun.task_id, raw["status"], raw["_meta"])
+                state = workflow_wire.read_task(begun.task_id, raw["status"], raw["_meta"])
                 assert state is not None
                 if state.pause is not None and "dismissed" in state.pause.message:
                     break
@@ -207,7 +207,7 @@ async def test_a_step_behind_a_question_is_not_to_be_had(shop: Shop, mode: str, 
         with pytest.raises(MCPError, match="step 'approve' comes first: a person has to agree to it") as refused:
             await visitor.call("upload", UPLOAD, task=begun.task_id, step=step)
         assert refused.value.code == -32602
-        said = handoff.read_error(refused.value.data)
+        said = workflow_wire.read_error(refused.value.data)
         assert said is not None
         assert said.recorded is not None
         assert said.recorded.refused == refused.value.message
@@ -316,7 +316,7 @@ async def test_a_guarded_tool_runs_in_its_turn_or_not_at_all(shop: Shop, mode: s
             assert refused.value.code == -32602
         begun = await visitor.get({"version": "1"})
         for more in outside:
-            meta = handoff.continuation_meta(begun.task_id, "upload")
+            meta = workflow_wire.continuation_meta(begun.task_id, "upload")
             with pytest.raises(MCPError, match="a person has to agree"):
                 await visitor.raw_call("upload", UPLOAD, _meta=meta, **more)
     assert "upload" not in shop.ran
@@ -342,7 +342,7 @@ async def test_a_guarded_tool_is_called_for_its_step_with_its_arguments(shop: Sh
         assert shop.ran == ["announce"]
         shop.broken["upload"] = 1
         state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
-        assert state.recorded == handoff.Recorded(step="put", status=StepStatus.FAILED)
+        assert state.recorded == workflow_wire.Recorded(step="put", status=StepStatus.FAILED)
         state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
     assert (state.status, shop.ran) == ("completed", ["announce", "upload", "upload"])
     assert [(one.outcome, one.by) for one in state.steps[1].attempts] == [("failed", "client"), ("completed", "client")]

@@ -27,8 +27,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
 from msgspec.structs import replace
 
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Action, NextCall, StepStatus, WorkflowState, wall
+from pmcp_lab.protocol import workflow_wire
+from pmcp_lab.protocol.workflow_wire import Action, NextCall, StepStatus, WorkflowState, wall
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, Limits, TaskStore
 from pmcp_lab.tasks.backends.memory import MemoryBackend
@@ -190,7 +190,7 @@ class WorkflowMachine(RuleBasedStateMachine):
             task_id = (await self.flow.tasks.store.list(LOCAL)).records[0].task_id
             await self._quiet()
             raw = await self.visitor.task(task_id)
-            found = handoff.read_task(task_id, raw["status"], raw["_meta"])
+            found = workflow_wire.read_task(task_id, raw["status"], raw["_meta"])
             assert found is not None
             return found
 

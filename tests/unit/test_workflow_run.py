@@ -15,8 +15,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
 
 from pmcp_lab.demo import build
-from pmcp_lab.protocol import handoff
-from pmcp_lab.protocol.handoff import Action, StepStatus
+from pmcp_lab.protocol import workflow_wire
+from pmcp_lab.protocol.workflow_wire import Action, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, from_step, task_variable, template
 from tests.unit.flow import MODES, Flow, Shop, Visitor, accepts, release, statuses, until
@@ -37,7 +37,7 @@ async def test_what_the_server_can_do_it_does(shop: Shop, mode: str) -> None:
         assert shop.ran == ["build", "upload", "announce"]
         task = await visitor.task(state.task_id)
     assert task["status"] == "completed"
-    kept = handoff.read_task(state.task_id, "completed", task["_meta"])
+    kept = workflow_wire.read_task(state.task_id, "completed", task["_meta"])
     assert kept is not None
     assert [step.result.value for step in kept.steps if step.result] == [
         {"file": {"path": "1.0.zip"}, "size": 3},
@@ -81,7 +81,7 @@ async def test_a_client_that_knows_nothing_can_follow_the_text(shop: Shop) -> No
     assert places == sorted(places)
     assert state.task_id not in text
     # The same calls are read from the text alone, as of a server of PMCP.
-    bare = handoff.read_prompt(
+    bare = workflow_wire.read_prompt(
         {
             "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
             "_meta": {
@@ -100,7 +100,7 @@ async def test_a_client_that_knows_nothing_can_follow_the_text(shop: Shop) -> No
 # --- every reason to pause, and that its own calls lead on from it ---
 
 
-async def _follow(visitor: Visitor, task: str, values: dict[str, Any]) -> handoff.WorkflowState:
+async def _follow(visitor: Visitor, task: str, values: dict[str, Any]) -> workflow_wire.WorkflowState:
     """Do what the handoff says, one call after the other, until the workflow is done."""
     state = await visitor.get(task=task)
     for _ in range(10):
@@ -389,7 +389,7 @@ async def test_no_result_is_too_big_to_be_kept(shop: Shop) -> None:
     async with flow.visitor() as visitor:
         state = await visitor.get()
         assert statuses(state) == ["completed", "completed", "pending", "pending"]
-        shown = handoff.read_task(state.task_id, "working", (await visitor.task(state.task_id))["_meta"])
+        shown = workflow_wire.read_task(state.task_id, "working", (await visitor.task(state.task_id))["_meta"])
         assert shown is not None
         assert shown.steps[0].result is not None
         assert shown.steps[0].result.omitted
@@ -403,7 +403,7 @@ async def test_a_listed_workflow_says_what_it_takes(shop: Shop) -> None:
     async with flow.visitor() as visitor:
         listed = (await visitor.client.list_prompts()).prompts[0].model_dump(by_alias=True, exclude_none=True)
     assert [(one["name"], one["required"]) for one in listed["arguments"]] == [("version", True), ("count", False)]
-    steps = handoff.read_listed(listed)
+    steps = workflow_wire.read_listed(listed)
     assert steps is not None
     assert [(step.name, step.tool, step.status) for step in steps] == [
         (name, name, StepStatus.PENDING) for name in ("build", "upload", "announce")

@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmcp_lab.protocol import handoff as wire
-from pmcp_lab.protocol.handoff import Action, Attempt, Ending, NextCall, Recorded, StepState, StepStatus, WorkflowState
+from pmcp_lab.protocol import workflow_wire as wire
+from pmcp_lab.protocol.workflow_wire import (
+    Action,
+    Attempt,
+    Ending,
+    NextCall,
+    Recorded,
+    StepState,
+    StepStatus,
+    WorkflowState,
+)
 from tests.unit.test_protocol_wire import JSON
 
 NAMES = st.text(min_size=1, max_size=12)

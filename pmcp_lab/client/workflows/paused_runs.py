@@ -10,7 +10,7 @@ from pmcp_lab.client.client import Client
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.workflows.workflow_run import WorkflowRun
 from pmcp_lab.errors import LabError
-from pmcp_lab.protocol.handoff import PauseReason, StepState, WorkflowState, read_task
+from pmcp_lab.protocol.workflow_wire import PauseReason, StepState, WorkflowState, read_task
 
 if TYPE_CHECKING:
     import pandas as pd

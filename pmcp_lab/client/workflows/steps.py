@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pmcp_lab.protocol.handoff import StepState, StepStatus
+from pmcp_lab.protocol.workflow_wire import StepState, StepStatus
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """A workflow that a server leads, as a cell holds it: how far it is, and the calls that carry it on.
 
-Everything here is read off the wire (`pmcp_lab.protocol.handoff`), so PMCP's servers are led as well as ours.
+Everything here is read off the wire (`pmcp_lab.protocol.workflow_wire`), so PMCP's servers are led as well as ours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pmcp_lab.errors import (
     ToolError,
     nearest,
 )
-from pmcp_lab.protocol.handoff import (
+from pmcp_lab.protocol.workflow_wire import (
     CALLS,
     Action,
     Ending,

@@ -18,7 +18,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
-from pmcp_lab.protocol.handoff_text import calls_in_text
 from pmcp_lab.protocol.loose import as_list, as_mapping, as_text
 from pmcp_lab.protocol.workflow_state import (
     ACTION,
@@ -51,6 +50,7 @@ from pmcp_lab.protocol.workflow_state import (
     text_of,
     wall,
 )
+from pmcp_lab.protocol.workflow_text import calls_in_text
 
 __all__ = [
     "ACTION",
