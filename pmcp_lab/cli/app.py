@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pmcp_lab.cli.connecting import Patience, Target, Token
 from pmcp_lab.cli.ending import FAULTS, stop
-from pmcp_lab.cli.opening import Patience, Target, Token
 from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def check(
     """
     from pmcp_lab.apps.check import check as findings_of
     from pmcp_lab.apps.finding import Finding
-    from pmcp_lab.cli.opening import call_each, look_at_apps, opened
+    from pmcp_lab.cli.connecting import call_each, look_at_apps, opened
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
@@ -256,8 +256,8 @@ def build(
     from pmcp_lab.apps.landing import landing_page
     from pmcp_lab.apps.manifest import Publication, manifests
     from pmcp_lab.apps.writing import write_files
+    from pmcp_lab.cli.connecting import look_at_apps, opened
     from pmcp_lab.cli.discovery import authorization
-    from pmcp_lab.cli.opening import look_at_apps, opened
 
     where = url or (target if target.startswith(("http://", "https://")) else None)
     with opened(target, token=token, timeout=timeout) as server:
@@ -290,7 +290,7 @@ def _recording(server: Server, chosen: Path | None) -> Recording:
         AppError: The recorded calls do not fit its tools.
     """
     from pmcp_lab.apps import Recording
-    from pmcp_lab.cli.opening import call_each
+    from pmcp_lab.cli.connecting import call_each
     from pmcp_lab.client import record
 
     usual = Path("mock-data") / f"{server.name}.json"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmcp_lab.cli.opening import Patience, Target, Token, server_object
+from pmcp_lab.cli.connecting import Patience, Target, Token, server_object
 
 if TYPE_CHECKING:
     from pmcp_lab.client import OAuth, Recorder

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pmcp_lab.cli.app import group, read_examples
-from pmcp_lab.cli.opening import Patience, Target, Token, call_each, opened
+from pmcp_lab.cli.connecting import Patience, Target, Token, call_each, opened
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]

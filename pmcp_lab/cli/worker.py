@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmcp_lab.cli.opening import duration, load
+from pmcp_lab.cli.connecting import duration, load
 
 if TYPE_CHECKING:
     from pmcp_lab.execution.docket import DocketExecutor
