@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.calling import GENERATIONS, Generation
+from tests.unit.execution.test_clocks import CLOCKS, home, runs_and_is_lost
 from tests.unit.farm import fresh
 from tests.unit.pauses import How, paused
 from tests.unit.redelivery import redelivered
+from tests.unit.server.test_restarted_processes import outlives
 from tests.unit.siege import besieged, redis_is_killed
 from tests.unit.storage_servers import RedisServer, shared_redis
-from tests.unit.test_clocks import CLOCKS, home, runs_and_is_lost
-from tests.unit.test_restarted_processes import outlives
 
 
 @pytest.fixture

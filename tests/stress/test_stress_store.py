@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.crash import crash
 from tests.unit.sqlite_writers import kill
-from tests.unit.test_sqlite_log import MOST, check
+from tests.unit.tasks.backends.test_sqlite_log import MOST, check
 
 
 def test_two_hundred_crashes_lose_nothing(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def rows(revision: str) -> list[Row]:
 
 @cache
 def names_in(file: str) -> frozenset[str]:
-    path = TESTS / file if "/" in file else TESTS / "unit" / file
+    path = TESTS / file if "/" in file else next((TESTS / "unit").rglob(file), TESTS / "unit" / file)
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return frozenset(node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions))
 
