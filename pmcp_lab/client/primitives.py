@@ -151,8 +151,9 @@ class Primitives:
             NotOffered: The server completes nothing.
             UnknownPrompt: There is neither a prompt nor a template of that name.
         """
+        none = f"Server {self.name!r} offers no completion of arguments."
         if self._peer.capabilities.completions is None:
-            raise NotOffered(f"Server {self.name!r} offers no completion of arguments.")
+            raise NotOffered(none)
         if of in self.resources:
             ref = {"type": "ref/resource", "uri": of}
         else:
@@ -160,5 +161,5 @@ class Primitives:
         params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
         if known:
             params["context"] = {"arguments": {k: str(v) for k, v in known.items()}}
-        answer = self._ask(lambda peer: peer.request("completion/complete", params))
+        answer = self._ask(lambda peer: peer.optional("completion/complete", params, otherwise=none))
         return [str(each) for each in (answer.get("completion") or {}).get("values") or ()]

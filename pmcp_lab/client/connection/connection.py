@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 import mcp_types as types
+from mcp import MCPError
 from mcp.client import Client, IncomingMessage
 
 from pmcp_lab._version import __version__
@@ -79,6 +81,8 @@ class Connection:
         self._ever = False
         """Whether there ever was a connection."""
         self._since: float | None = None
+        self._noise = ""
+        """The first line of this connection that was no message."""
         self._closing = False
         self._wanted = asyncio.Event()
         self.on_status: set[Callable[[], object]] = set()
@@ -283,9 +287,25 @@ class Connection:
                 _verdicts.pop(self.target, None)
             else:
                 return
-        await self._serve(self.mode)
+        try:
+            await self._serve(self.mode)
+        except Exception as error:
+            if not self._ended_on_probe(error):
+                raise
+            if self.stderr is not None:
+                self.stderr.close()
+            self.stderr = StderrLog()
+            await self._serve("legacy")
+
+    def _ended_on_probe(self, error: Exception) -> bool:
+        """Whether a command ended when it was asked what it speaks, as servers do that know `initialize` alone."""
+        if self.mode != "auto" or not isinstance(self.target, Command) or self._since is not None or self._closing:
+            return False
+        cause = innermost(error)
+        return isinstance(cause, MCPError) and cause.code == types.CONNECTION_CLOSED
 
     async def _serve(self, mode: str) -> None:
+        self._noise = ""
         streams = Streams()
         client = Client(
             self._transport(streams),
@@ -338,7 +358,13 @@ class Connection:
                 inner = http_transport(self.target, self._on_loss)
             case _:
                 inner = local_transport(self.target.server)
-        return TaskTransport(inner, self._on_end, self._on_task, streams)
+        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._on_noise)
+
+    def _on_noise(self, line: str) -> None:
+        """A stdio server printed what is no message."""
+        self._noise = self._noise or line
+        if self.stderr is not None:
+            self.stderr.add(f"(on stdout, where only MCP belongs) {line}")
 
     def _on_end(self) -> None:
         if isinstance(self.target, Url):
@@ -371,7 +397,14 @@ class Connection:
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
         what = "Can't connect to" if self._since is None else "Lost the connection to"
         message = f"{what} {self.name!r} ({self.target}): {reason}"
-        if self.stderr is not None and (tail := self.stderr.tail()):
+        asked = self._since is None and self.mode == "auto" and not self._noise
+        if asked and isinstance(innermost(error), TimeoutError | MCPError):
+            message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
+        if self._noise and self._since is None:
+            message += f"\nIt printed text that is no MCP on stdout: {self._noise!r}"
+            if (found := re.search(r"https?://[^\s'\"<>]+", self._noise)) is not None:
+                message += f"\nIs it a server over HTTP? Then connect to {found[0]!r}, perhaps with /mcp behind it."
+        elif self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
         return message
 

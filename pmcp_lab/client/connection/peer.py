@@ -168,15 +168,28 @@ class Peer:
         return await self._all_pages("list_tools", "tools") if self.capabilities.tools is not None else []
 
     async def list_resources(self) -> list[dict[str, Any]]:
-        return await self._all_pages("list_resources", "resources") if self.capabilities.resources is not None else []
+        if self.capabilities.resources is None:
+            return []
+        return await self._pages_if_known("list_resources", "resources")
 
     async def list_resource_templates(self) -> list[dict[str, Any]]:
         if self.capabilities.resources is None:
             return []
-        return await self._all_pages("list_resource_templates", "resource_templates")
+        return await self._pages_if_known("list_resource_templates", "resource_templates")
 
     async def list_prompts(self) -> list[dict[str, Any]]:
-        return await self._all_pages("list_prompts", "prompts") if self.capabilities.prompts is not None else []
+        if self.capabilities.prompts is None:
+            return []
+        return await self._pages_if_known("list_prompts", "prompts")
+
+    async def _pages_if_known(self, verb: str, field: str) -> list[dict[str, Any]]:
+        """A whole list; an empty one where the server does not know the request, whatever it declared."""
+        try:
+            return await self._all_pages(verb, field)
+        except PeerError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
+            return []
 
     async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
@@ -237,7 +250,11 @@ class Peer:
         elif self.capabilities.logging is None:
             raise NotOffered(f"Server {self._name!r} takes no log level; what it sends by itself is in .log")
         else:
-            await self.request("logging/setLevel", {"level": level})
+            await self.optional(
+                "logging/setLevel",
+                {"level": level},
+                otherwise=f"Server {self._name!r} declares logging, but takes no level; what it sends is in .log",
+            )
 
     async def tell_roots_changed(self) -> None:
         """Legacy only: a modern server asks for the roots whenever it wants them."""
@@ -269,6 +286,22 @@ class Peer:
             self._client.session.send_request(request, RAW, progress_callback=reporting)
         )
         return raw
+
+    async def optional(self, method: str, params: dict[str, Any], *, otherwise: str) -> dict[str, Any]:
+        """A request that a server may not know, whatever it declared.
+
+        Args:
+            otherwise: What to say then.
+
+        Raises:
+            NotOffered: It does not know it.
+        """
+        try:
+            return await self.request(method, params)
+        except PeerError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
+            raise NotOffered(otherwise) from None
 
     # --- calling ---
 

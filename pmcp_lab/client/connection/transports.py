@@ -4,6 +4,7 @@ on the way past the SDK."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
 
 from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.targets import Command, Url
@@ -33,6 +35,19 @@ CREATED = "run.pmcp/created-task"
 
 ON_TASK: ContextVar[Callable[[str], None] | None] = ContextVar("on_task", default=None)
 """Called with the task that a request has become, as soon as its progress names one: long before its answer."""
+
+NOISE_SHOWN = 200
+"""Characters of a line that is no message."""
+
+
+class _NotOfNoise(logging.Filter):
+    """The SDK logs twenty lines for each one that is no message; here it becomes one, in `server.stderr`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Failed to parse JSONRPC message")
+
+
+logging.getLogger("mcp.client.stdio").addFilter(_NotOfNoise())
 
 # Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
 # The page of an app is one line of half a megabyte: through a pipe of 64 KB server and kernel take eight turns at it.
@@ -54,6 +69,13 @@ class StderrLog:
         self._last = ""
         # Read from any thread, closed from the connection's.
         self._lock = threading.Lock()
+
+    def add(self, text: str) -> None:
+        """Put a line of ours between the server's."""
+        with self._lock:
+            if not self.file.closed:
+                # Past the file's buffer: the server writes to the same descriptor.
+                os.write(self.file.fileno(), f"{text}\n".encode())
 
     def text(self, limit: int = 64_000) -> str:
         """The last `limit` bytes, without terminal colours."""
@@ -116,15 +138,23 @@ class TaskTransport:
         inner: The transport to wrap.
         on_end: Called once when the server's side of the stream ends.
         on_task: Called with every Task the server volunteers, in either generation.
+        on_noise: Called with every line that is no message.
         streams: Told of the `subscriptions/listen` requests and their acknowledgements.
     """
 
     def __init__(
-        self, inner: Transport, on_end: Callable[[], None], on_task: Callable[[TaskState], None], streams: Streams
+        self,
+        inner: Transport,
+        streams: Streams,
+        *,
+        on_end: Callable[[], None],
+        on_task: Callable[[TaskState], None],
+        on_noise: Callable[[str], None],
     ) -> None:
         self._inner = inner
         self._on_end = on_end
         self._on_task = on_task
+        self._on_noise = on_noise
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
@@ -154,6 +184,8 @@ class TaskTransport:
 
     def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, Exception):
+            if isinstance(item, ValidationError):
+                self._on_noise(_shown_line(item))
             return item
         message = item.message
         if isinstance(message, types.JSONRPCNotification):
@@ -183,6 +215,15 @@ class TaskTransport:
         task_id = related.get("taskId") if isinstance(related, Mapping) else None
         if isinstance(task_id, str) and isinstance(token, str | int) and token in self._on_begun:
             self._on_begun.pop(token)(task_id)
+
+
+def _shown_line(error: ValidationError) -> str:
+    """The line that could not be read as a message, as much of it as fits one of a text."""
+    given = error.errors(include_url=False, include_context=False)[0]["input"]
+    text = given if isinstance(given, str) else str(given)
+    # What is not UTF-8 has become replacement characters on the way.
+    line = "".join(char if char.isprintable() else " " for char in text).strip()
+    return line if len(line) <= NOISE_SHOWN else line[: NOISE_SHOWN - 1] + "…"
 
 
 class _Stream:

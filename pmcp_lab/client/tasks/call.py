@@ -86,6 +86,7 @@ class Call:
         attached: It was made elsewhere, and times are the server's.
         set_name: The `TaskSet` it belongs to.
         meta: What it carries in its `_meta`.
+        partial: What it had when it failed, where the server says so.
         making: What waits for the answer to the call.
         created: Done when the server has named the task, ended it at once, or asks something first.
         asked: Done when something was asked for the first time, or it ended.
@@ -114,6 +115,7 @@ class Call:
         self.message: str | None = None
         self.history = History()
         self.questions: dict[str, Question] = {}
+        self.partial: ToolResult | None = None
         self.result: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
         self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.asked: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -271,6 +273,11 @@ class Call:
             return
         reason = result.text or self.message or "no reason given"
         self.fail(ToolError(f"{self.server}.{self.tool} failed: {reason}", result.raw))
+
+    def fail_with_body(self, raw: Mapping[str, Any]) -> None:
+        """The server says that it failed, and gives a result that says nothing of that."""
+        self.partial = ToolResult(raw, f"{self.server}.{self.tool}")
+        self.fail_with(None)
 
     def fail(self, error: BaseException) -> None:
         """Set what waiting for the result raises."""

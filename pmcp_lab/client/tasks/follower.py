@@ -148,6 +148,8 @@ class Follower(Attendant):
         match state.status:
             case TaskStatus.CANCELLED:
                 call.cancelled()
+            case TaskStatus.FAILED if state.result is not None and not state.result.get("isError"):
+                call.fail_with_body(state.result)
             case TaskStatus.COMPLETED | TaskStatus.FAILED if state.result is not None:
                 call.finish(state.result)
             case TaskStatus.FAILED if state.error is not None:
@@ -307,8 +309,16 @@ class Follower(Attendant):
                 call.trouble = "the final state could not be read"
         else:
             call.trouble = None
-        if call.reported is TaskStatus.CANCELLED:
+        if failure is not None and not ended and call.reported is not TaskStatus.CANCELLED:
+            # It was not over when it was asked: whoever is refused then hears nothing of how it ends.
+            call.trouble = failure["message"]
+            call.touch()
+            if call.reported is not None and call.reported.terminal:
+                self.poller.ask(task_id)
+        elif call.reported is TaskStatus.CANCELLED:
             call.cancelled()
+        elif call.reported is TaskStatus.FAILED and "content" in raw and not raw.get("isError"):
+            call.fail_with_body(raw)
         elif "content" in raw:
             call.finish(raw)
         elif failure is None and call.reported is TaskStatus.COMPLETED:

@@ -147,6 +147,11 @@ class Task:
         """The result, once there is one; never waits."""
         return self._call.outcome
 
+    @property
+    def partial(self) -> ToolResult | None:
+        """What a failed task had come to, where its server hands that out; never waits."""
+        return self._call.partial
+
     def done(self) -> bool:
         """Whether it ended, in whatever way."""
         return self._call.done()

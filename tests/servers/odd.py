@@ -1,0 +1,80 @@
+"""A stdio server of 2025-11-25 that is odd in one way, as others' servers are: `odd.py WAY [FILE]`.
+
+* `ends-on-probe`: ends when its first message is not `initialize` (PMCP 2.23, rmcp 0.16); notes its starts in FILE
+* `generous`: declares resources, prompts, completions and logging, and knows `resources/list` alone
+* `chatters`: prints lines that are no messages before and between its answers, one of them in no UTF-8
+* `banner`: prints where it would be reached over HTTP, and answers nothing
+* `failed-with-result`: says that its task failed, and gives a result that says nothing of that (PMCP's task server)
+* `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+WAY = sys.argv[1]
+TASK = {
+    "taskId": "t1",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "lastUpdatedAt": "2026-01-01T00:00:00Z",
+    "ttl": 60_000,
+    "pollInterval": 100,
+}
+TOOL = {"name": "work", "inputSchema": {"type": "object"}, "execution": {"taskSupport": "required"}}
+TASKS = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+GENEROUS = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "logging": {}}
+asked = 0
+
+
+def result(method: str) -> dict[str, Any] | None:
+    """None for a method that it does not know."""
+    global asked
+    match method:
+        case "initialize":
+            capabilities = GENEROUS if WAY == "generous" else {"tools": {}, "tasks": TASKS}
+            info = {"name": WAY, "version": "1"}
+            return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
+        case "tools/list":
+            return {"tools": [TOOL]}
+        case "resources/list" if WAY == "generous":
+            return {"resources": [{"uri": "memo://a", "name": "a"}]}
+        case "tools/call":
+            return {"task": {**TASK, "status": "working"}}
+        case "tasks/get" if WAY == "refuses-while-it-asks":
+            asked += 1
+            return {**TASK, "status": "input_required" if asked < 4 else "completed"}
+        case "tasks/result" if WAY == "refuses-while-it-asks":
+            return None if asked < 4 else {"content": [{"type": "text", "text": "done"}]}
+        case "tasks/get":
+            return {**TASK, "status": "failed", "statusMessage": "it broke"}
+        case "tasks/result":
+            return {"content": [{"type": "text", "text": "so far"}]}
+    return None
+
+
+def main() -> None:
+    if len(sys.argv) > 2:
+        with Path(sys.argv[2]).open("a") as starts:
+            starts.write("started\n")
+    first = True
+    if WAY == "banner":
+        print("Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)", flush=True)
+    if WAY == "chatters":
+        sys.stdout.buffer.write(b"Hello, I am caf\xe9\n{broken\n")
+        sys.stdout.flush()
+    for line in sys.stdin:
+        message = json.loads(line)
+        if first and WAY == "ends-on-probe" and message["method"] != "initialize":
+            sys.exit(1)
+        first = False
+        if "id" not in message or WAY == "banner":
+            continue
+        found = result(message["method"])
+        answer = {"error": {"code": -32601, "message": "Method not found"}} if found is None else {"result": found}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+
+
+main()
