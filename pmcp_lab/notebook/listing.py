@@ -28,7 +28,8 @@ class ServerList(dict[str, Server]):
         rows = []
         for name, server in self.items():
             live = sum(not task.done() for task in server.tasks)
-            rows.append((name, server.version, str(client_of(server).target), f"{live} live of {len(server.tasks)}"))
+            client = client_of(server)
+            rows.append((name, client.connection.summary, str(client.target), f"{live} live of {len(server.tasks)}"))
         return rows
 
     def __repr__(self) -> str:

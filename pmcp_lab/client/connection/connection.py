@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -81,6 +82,8 @@ class Connection:
         self._ever = False
         """Whether there ever was a connection."""
         self._since: float | None = None
+        self._next = 0.0
+        """When the next attempt is made (`time.monotonic()`)."""
         self._noise = ""
         """The first line of this connection that was no message."""
         self._closing = False
@@ -137,6 +140,17 @@ class Connection:
     def brief_loss(self) -> str:
         """`loss` as a sentence on one line."""
         return one_line(self.loss).rstrip(".") + "."
+
+    @property
+    def summary(self) -> str:
+        """Which protocol version it speaks, or else how it is doing, in a few words; never waits."""
+        if self._peer is not None and self.open:
+            return str(self._peer.version)
+        if self.status != "reconnecting":
+            return self.status
+        left = self._next - time.monotonic()
+        soon = f"next in {left:.0f} s" if left >= 1 else "trying now"
+        return f"away, attempt {max(1, self.attempt)}, {soon}"
 
     def trouble(self) -> str:
         """What the rows of its tasks say, in one line."""
@@ -247,7 +261,9 @@ class Connection:
             self._wanted.clear()
             self._tell()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), jittered(steps, SHORTEST, LONGEST))
+                pause = jittered(steps, SHORTEST, LONGEST)
+                self._next = time.monotonic() + pause
+                await asyncio.wait_for(self._wanted.wait(), pause)
 
     def hurry(self) -> None:
         """Somebody waits: make the next attempt to connect again at once."""

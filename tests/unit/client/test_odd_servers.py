@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client import call_of
+from pmcp_lab.client import call_of, client_of
 from pmcp_lab.errors import ConnectionFailed, NotOffered, TaskFailed
 
 SERVER = Path(__file__).parents[2] / "servers" / "odd.py"
@@ -107,3 +107,11 @@ def test_a_task_whose_result_is_refused_while_it_asks_is_not_over(odd: Odd) -> N
     run = odd("refuses-while-it-asks").task("work")
     assert run.result(20).text == "done"
     assert call_of(run).trouble is None
+
+
+def test_a_server_that_is_away_is_told_of_at_once(odd: Odd) -> None:
+    server = odd("generous")
+    connection = client_of(server).connection
+    assert connection.summary == "2025-11-25"
+    server.close()
+    assert connection.summary == "closed"
