@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pmcp_lab.protocol.validation import Comparison, UnusableSchema
+
 SIMPLE = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 FORMATS = {"email": "email", "uri": "uri", "date": "date", "date-time": "date-time"}
 BOUNDS = (
@@ -131,15 +133,9 @@ def _options(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def problems(schema: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with an answer, by field; "" is for what belongs to none. Slow at its first use."""
-    import jsonschema
-    from jsonschema.exceptions import SchemaError, UndefinedTypeCheck
-    from referencing.exceptions import Unresolvable
-
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     found: dict[str, str] = {}
     try:
-        kind.check_schema(dict(schema))
-        for error in kind(schema, format_checker=jsonschema.FormatChecker()).iter_errors(dict(content)):
+        for error in Comparison(schema).errors(dict(content)):
             if error.validator == "required" and not error.absolute_path:
                 for name in schema.get("required") or ():
                     if name not in content:
@@ -147,6 +143,6 @@ def problems(schema: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str,
             else:
                 where = str(error.absolute_path[0]) if error.absolute_path else ""
                 found.setdefault(where, error.message[:300])
-    except (SchemaError, UndefinedTypeCheck, Unresolvable):
-        return {}  # a schema that can't be read is the server's to enforce
+    except UnusableSchema:
+        return {}  # it is the server's to enforce
     return found

@@ -6,14 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pmcp_lab.client.catalogue.listing import Listing, first_line
 from pmcp_lab.errors import InvalidArguments, UnknownTool, nearest
 from pmcp_lab.protocol.ui import ToolUi, tool_ui
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+from pmcp_lab.protocol.validation import Comparison, UnusableSchema
 
 
 @dataclass(frozen=True)
@@ -75,24 +73,17 @@ class Tool:
         return {str(k): v if isinstance(v, dict) else {} for k, v in properties.items()}
 
     @cached_property
-    def _validator(self) -> Validator:
-        import jsonschema
-
-        kind = jsonschema.validators.validator_for(self.input_schema, default=jsonschema.Draft202012Validator)
-        kind.check_schema(self.input_schema)
-        return kind(self.input_schema, format_checker=jsonschema.FormatChecker())
+    def _comparison(self) -> Comparison:
+        return Comparison(self.input_schema)
 
     def problems(self, arguments: Mapping[str, Any]) -> list[str]:
         """Where arguments don't fit the input schema, each with the path and what the schema wants there."""
         if not arguments and not self.input_schema.get("required"):
             return []  # nothing to compare; the first import of jsonschema takes over a second
-        from jsonschema.exceptions import SchemaError, UndefinedTypeCheck
-        from referencing.exceptions import Unresolvable
-
         try:
-            errors = sorted(self._validator.iter_errors(dict(arguments)), key=lambda e: list(map(str, e.absolute_path)))
-        except (SchemaError, UndefinedTypeCheck, Unresolvable):
-            return []  # a schema that can't be read is the server's to enforce
+            errors = self._comparison.errors(dict(arguments))
+        except UnusableSchema:
+            return []  # it is the server's to enforce
         problems = [_problem(error) for error in errors]
         known = self.arguments
         # Few servers say additionalProperties: false, and those that don't drop a misspelt argument in silence.
