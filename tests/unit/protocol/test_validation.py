@@ -71,7 +71,7 @@ def test_a_pattern_may_be_ecmas_alone() -> None:
         ({"$ref": "#/nowhere"}, "'/nowhere', which is not in it"),
         ({"type": "moon"}, "no JSON Schema"),
         (
-            {"properties": {"a": {"pattern": "(a+)+$"}}, "allOf": [{"properties": {"a": {"pattern": "(a+)+$"}}}] * 9},
+            {"properties": {"a": {"pattern": "(a+)+$"}}, "allOf": [{"properties": {"a": {"pattern": "^(a|a)*$"}}}] * 9},
             "0.3",
         ),
     ],
