@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import anyio
 import httpx2
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
@@ -22,6 +23,8 @@ from pmcp_lab.protocol import address
 
 UNDELIVERED = "run.pmcp/undelivered"
 """In `error.data`: the server certainly did not take the request up."""
+BROKE = "run.pmcp/broke"
+"""In `error.data`: it happened to this request alone."""
 BUSY = "run.pmcp/busy"
 """In `error.data`: the HTTP status of a server that wants to be left alone …"""
 RETRY_AFTER = "run.pmcp/retry-after"
@@ -31,7 +34,10 @@ _SESSION = "mcp-session-id"
 _BUSY = {429, 502, 503, 504}
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 # A question of a legacy task keeps its request open until it is answered, and there may be many.
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+# And uvicorn and Node close an idle connection after 5 s: one that is kept as long is at times used just then.
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
+_REACH_TIMEOUT = 2.0
+"""Seconds for a server to accept a connection."""
 
 
 class _Addresses(logging.Filter):
@@ -73,9 +79,13 @@ class HttpClient(AuthorizedClient):
             return _error(request, REQUEST_TIMEOUT, f"no answer within {_TIMEOUT.read:g} s")
         except httpx2.TransportError as error:
             reason = str(error) or type(error).__name__
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            if not unsent and request.method == "POST" and await _reachable(request.url):
+                # One connection of several broke, and with it this request alone.
+                text = f"the connection broke before the answer came ({reason}): nobody knows whether it was done"
+                return _error(request, CONNECTION_CLOSED, text, {UNDELIVERED: False, BROKE: True})
             if not self._lose(reason):
                 raise
-            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             return _error(request, CONNECTION_CLOSED, reason, {UNDELIVERED: unsent})
         if response.status_code in _BUSY:
             await response.aclose()
@@ -89,6 +99,18 @@ class HttpClient(AuthorizedClient):
     def _lose(self, reason: str) -> bool:
         self._lost = self._on_loss(reason)
         return self._lost
+
+
+async def _reachable(url: httpx2.URL) -> bool:
+    """Whether somebody accepts connections there."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        with anyio.fail_after(_REACH_TIMEOUT):
+            stream = await anyio.connect_tcp(url.host, port)
+    except (OSError, TimeoutError):
+        return False
+    await stream.aclose()
+    return True
 
 
 async def _ended(response: httpx2.Response) -> bool:

@@ -21,7 +21,7 @@ from mcp.client import (
 from mcp.shared.dispatcher import ProgressFnT
 from pydantic import ConfigDict, TypeAdapter
 
-from pmcp_lab.client.connection.http import BUSY, RETRY_AFTER, UNDELIVERED
+from pmcp_lab.client.connection.http import BROKE, BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
 from pmcp_lab.client.connection.transports import CREATED, ON_TASK
 from pmcp_lab.errors import (
@@ -462,9 +462,8 @@ class Peer:
         except MCPError as error:
             data = error.data if isinstance(error.data, Mapping) else {}
             if error.code == types.CONNECTION_CLOSED:
-                raise ConnectionClosed(
-                    f"Server {self._name!r} closed the connection.", delivered=not data.get(UNDELIVERED)
-                ) from None
+                what = f": {error.message}" if BROKE in data else " closed the connection."
+                raise ConnectionClosed(f"Server {self._name!r}{what}", delivered=not data.get(UNDELIVERED)) from None
             if BUSY in data:
                 wish = data.get(RETRY_AFTER)
                 when = "again later" if wish is None else f"again in {wish:g} s"

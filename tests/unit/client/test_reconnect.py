@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,11 +116,22 @@ class TestSession:
         server = lab.connect(scripted.url, name="hung-up")
         server.call("dig")
         scripted.hang_up_on = "tools/call"
-        with pytest.raises(ConnectionClosed, match="Lost the connection to 'hung-up'"):
+        with pytest.raises(ConnectionClosed, match="'hung-up': the connection broke before the answer came"):
             server.call("dig")
         scripted.hang_up_on = None
         assert scripted.count()["tools/call"] == 2
-        assert server.call("dig").text == "dug", "the connection is there again"
+        assert server.call("dig").text == "dug"
+        assert scripted.count()["initialize"] == 1, "it happened to that call alone"
+
+    def test_what_only_reads_is_asked_again_where_its_connection_broke(self, scripted: ScriptedHttp) -> None:
+        server = lab.connect(scripted.url, name="broke")
+        runs = [server.task("dig") for _ in range(3)]
+        scripted.hang_up_on = "tasks/list"
+        threading.Timer(0.3, lambda: setattr(scripted, "hang_up_on", None)).start()
+        server.tasks.refresh()
+        assert not any(run.trouble for run in runs)
+        assert scripted.count()["tasks/list"] >= 2
+        assert scripted.count()["initialize"] == 1
 
     def test_what_only_reads_is_asked_again(self, scripted: ScriptedHttp) -> None:
         server = lab.connect(scripted.url, name="reading")
