@@ -84,6 +84,8 @@ class Connection:
         self._since: float | None = None
         self._next = 0.0
         """When the next attempt is made (`time.monotonic()`)."""
+        self._stranger = ""
+        """What answered instead of an MCP server."""
         self._noise = ""
         """The first line of this connection that was no message."""
         self._closing = False
@@ -321,7 +323,7 @@ class Connection:
         return isinstance(cause, MCPError) and cause.code == types.CONNECTION_CLOSED
 
     async def _serve(self, mode: str) -> None:
-        self._noise = ""
+        self._noise = self._stranger = ""
         streams = Streams()
         client = Client(
             self._transport(streams),
@@ -371,10 +373,13 @@ class Connection:
                 assert self.stderr is not None
                 inner = stdio_transport(self.target, self.stderr)
             case Url():
-                inner = http_transport(self.target, self._on_loss)
+                inner = http_transport(self.target, self._on_loss, self._on_stranger)
             case _:
                 inner = local_transport(self.target.server)
         return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._on_noise)
+
+    def _on_stranger(self, said: str) -> None:
+        self._stranger = self._scrubbed(said)
 
     def _on_noise(self, line: str) -> None:
         """A stdio server printed what is no message."""
@@ -409,11 +414,11 @@ class Connection:
             case asyncio.CancelledError():
                 reason = "it was closed while connecting"
             case _:
-                text = self._scrubbed(str(error)) or type(error).__name__
+                text = (self._since is None and self._stranger) or self._scrubbed(str(error)) or type(error).__name__
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
         what = "Can't connect to" if self._since is None else "Lost the connection to"
         message = f"{what} {self.name!r} ({self.target}): {reason}"
-        asked = self._since is None and self.mode == "auto" and not self._noise
+        asked = self._since is None and self.mode == "auto" and not self._noise and not self._stranger
         if asked and isinstance(innermost(error), TimeoutError | MCPError):
             message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
         if self._noise and self._since is None:

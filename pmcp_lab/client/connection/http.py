@@ -6,8 +6,10 @@ each becomes a JSON-RPC error of the one request it happened to, which `peer` re
 
 from __future__ import annotations
 
+import html
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,6 +32,11 @@ BUSY = "run.pmcp/busy"
 RETRY_AFTER = "run.pmcp/retry-after"
 """… and for how many seconds, or null."""
 
+_READ, _SHOWN = 65_536, 200
+"""Of what answers instead of a server: bytes that are looked at, characters that are quoted."""
+_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_SIGN_IN = re.compile(r"log[-_]?in|sign[-_]?in|auth|sso", re.IGNORECASE)
+
 _SESSION = "mcp-session-id"
 _BUSY = {429, 502, 503, 504}
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
@@ -45,7 +52,8 @@ class _Addresses(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = address.within(record.getMessage()), None
-        return True
+        # What answers instead of a server is told where the connection fails, and once.
+        return not record.msg.startswith(("Unexpected content type", "Redirect to"))
 
 
 for _name in ("httpx2", "mcp.client.streamable_http"):
@@ -59,11 +67,13 @@ class HttpClient(AuthorizedClient):
         target: What is sent with every request, and how to be let in.
         on_loss: Called with the reason when the server or the session is gone. Returns False before the
             connection stands: what goes wrong then is the handshake's to tell.
+        on_stranger: Called with what it is instead when an answer is none of an MCP server's.
     """
 
-    def __init__(self, target: Url, on_loss: Callable[[str], bool]) -> None:
+    def __init__(self, target: Url, on_loss: Callable[[str], bool], on_stranger: Callable[[str], None]) -> None:
         super().__init__(target, timeout=_TIMEOUT, limits=_LIMITS)
         self._on_loss = on_loss
+        self._on_stranger = on_stranger
         self._lost = False
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -87,6 +97,8 @@ class HttpClient(AuthorizedClient):
             if not self._lose(reason):
                 raise
             return _error(request, CONNECTION_CLOSED, reason, {UNDELIVERED: unsent})
+        if request.method == "POST" and (said := await stranger(response)):
+            self._on_stranger(said)
         if response.status_code in _BUSY:
             await response.aclose()
             data = {BUSY: response.status_code, RETRY_AFTER: seconds(response.headers.get("retry-after"))}
@@ -99,6 +111,47 @@ class HttpClient(AuthorizedClient):
     def _lose(self, reason: str) -> bool:
         self._lost = self._on_loss(reason)
         return self._lost
+
+
+async def stranger(response: httpx2.Response) -> str | None:
+    """What answers there, if that is no MCP server: in words, with what to do."""
+    status, kind = response.status_code, response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    place = response.request.url.copy_with(query=None, fragment=None)
+    if status in (301, 302, 303, 307, 308):
+        return _redirected(place, response.headers.get("location", ""))
+    page = kind in ("text/html", "application/xhtml+xml")
+    if not page and (status < 400 or status == 401):
+        return None
+    try:
+        with anyio.fail_after(_REACH_TIMEOUT):
+            text = (await response.aread())[:_READ].decode("utf-8", "replace")
+    except (TimeoutError, httpx2.HTTPError):
+        text = ""
+    if kind == "application/json" and '"jsonrpc"' in text:
+        return None
+    line = _title(text) if page else next((line.strip() for line in text.splitlines() if line.strip()), "")
+    said = f": {line[:_SHOWN]!r}" if line else ""
+    what = f"it answers with a page of HTML{said}" if page and status < 400 else f"HTTP {status}"
+    if status >= 400:
+        what += f" {response.reason_phrase}".rstrip() + said
+    if (status in (404, 405) or page) and not place.path.rstrip("/").endswith("/mcp"):
+        what += f". MCP servers are often at {place.copy_with(path=place.path.rstrip('/') + '/mcp')}"
+    return what
+
+
+def _redirected(place: httpx2.URL, location: str) -> str:
+    try:
+        to = place.join(location).copy_with(query=None, fragment=None)
+    except (httpx2.InvalidURL, ValueError):
+        return "it redirects to an address that is none"
+    if _SIGN_IN.search(to.path):
+        return f'it sends you to {to} to sign in: connect with auth="oauth", or with token=…'
+    return f"it redirects to {to}: connect to that, if it is what you want"
+
+
+def _title(page: str) -> str:
+    found = _TITLE.search(page)
+    return " ".join(html.unescape(found[1]).split()) if found else ""
 
 
 async def _reachable(url: httpx2.URL) -> bool:

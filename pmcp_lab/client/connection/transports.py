@@ -281,13 +281,15 @@ class _Writer(_Stream):
 
 
 @asynccontextmanager
-async def http_transport(target: Url, on_loss: Callable[[str], bool]) -> AsyncIterator[Any]:
+async def http_transport(
+    target: Url, on_loss: Callable[[str], bool], on_stranger: Callable[[str], None]
+) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
     from pmcp_lab.client.connection.http import HttpClient
 
     async with (
-        HttpClient(target, on_loss) as http,
+        HttpClient(target, on_loss, on_stranger) as http,
         streamable_http_client(target.url, http_client=http) as streams,
     ):
         yield streams

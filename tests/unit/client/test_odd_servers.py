@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,3 +117,60 @@ def test_a_server_that_is_away_is_told_of_at_once(odd: Odd) -> None:
     assert connection.summary == "2025-11-25"
     server.close()
     assert connection.summary == "closed"
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers what is no MCP, by the path."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        status, kind, body, headers = {
+            "/": (200, "text/html; charset=utf-8", "<!doctype html><title>Caf\u00e9 &amp; more</title>", {}),
+            "/api": (404, "application/json", '{"detail": "Not Found"}', {}),
+            "/mcp": (404, "text/html", "<title>404</title>", {}),
+            "/broken": (500, "text/plain", "\n  database is locked\nTraceback", {}),
+            "/private": (302, "text/plain", "", {"location": "/users/sign_in?next=secret-token"}),
+            "/moved": (307, "text/plain", "", {"location": "https://elsewhere.test/mcp?key=secret-token"}),
+        }[self.path]
+        self.send_response(status)
+        data = body.encode()
+        for name, value in {"content-type": kind, "content-length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/", "it answers with a page of HTML: 'Caf\u00e9 & more'. MCP servers are often at {url}/mcp"),
+        ("/api", 'HTTP 404 Not Found: \'{{"detail": "Not Found"}}\'. MCP servers are often at {url}/api/mcp'),
+        ("/mcp", "HTTP 404 Not Found: '404'"),
+        ("/broken", "HTTP 500 Internal Server Error: 'database is locked'"),
+        ("/private", 'it sends you to {url}/users/sign_in to sign in: connect with auth="oauth", or with token=\u2026'),
+        ("/moved", "it redirects to https://elsewhere.test/mcp: connect to that, if it is what you want"),
+    ],
+)
+def test_what_is_no_server_says_what_it_is(
+    stranger: str, path: str, said: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConnectionFailed) as failed:
+        lab.connect(stranger + path, timeout=10)
+    assert failed.value.message.endswith(f"): {said.format(url=stranger)}")
+    assert "secret-token" not in failed.value.message + caplog.text
+    assert "Unexpected" not in caplog.text + capsys.readouterr().err
