@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from pmcp_lab.host.ahead import QUIET
 
 import pmcp_lab as lab
+from pmcp_lab.client import client_of
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import LabError, PeerError
 from pmcp_lab.host import read_ahead
+from pmcp_lab.host.prefetch import QUIET
 from pmcp_lab.notebook import AppView
 from tests.servers import slow_app
 
@@ -39,7 +40,7 @@ def asked(server: lab.Server) -> dict[str, int]:
 
 def test_what_was_read_ahead_is_shown_without_waiting(slow: Connect) -> None:
     server = slow()
-    runtime().run(read_ahead(server))
+    runtime().run(read_ahead(client_of(server)))
     assert asked(server)["reads"] == 1
     began = time.monotonic()
     view = server.app("show")
@@ -51,7 +52,7 @@ def test_what_was_read_ahead_is_shown_without_waiting(slow: Connect) -> None:
 
 def test_an_app_that_is_opened_while_it_is_read_waits_for_that(slow: Connect) -> None:
     server = slow()
-    ahead = runtime().start(read_ahead(server))
+    ahead = runtime().start(read_ahead(client_of(server)))
     time.sleep(QUIET + slow_app.SECONDS / 2)
     assert server.app("show")._source.html == slow_app.PAGE
     assert asked(server)["reads"] == 1
@@ -60,7 +61,7 @@ def test_an_app_that_is_opened_while_it_is_read_waits_for_that(slow: Connect) ->
 
 def test_an_app_that_was_opened_at_once_is_not_read_ahead(slow: Connect) -> None:
     server = slow()
-    ahead = runtime().start(read_ahead(server))
+    ahead = runtime().start(read_ahead(client_of(server)))
     server.app("show")
     runtime().wait(ahead)
     assert asked(server)["reads"] == 1
@@ -90,7 +91,7 @@ def test_a_list_that_fails_is_told_rather_than_a_policy_guessed(slow: Connect) -
 
 def test_a_server_that_fails_is_told_of_when_its_app_is_opened() -> None:
     server = lab.connect([sys.executable, "-m", "tests.servers.slow_app"], name="slow")
-    ahead = runtime().start(read_ahead(server))
+    ahead = runtime().start(read_ahead(client_of(server)))
     server.close()
     assert runtime().wait(ahead, timeout=10) is None
     with pytest.raises(LabError):
