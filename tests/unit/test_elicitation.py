@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -316,3 +317,45 @@ class TestSampling:
     def test_it_can_not_be_offered_later(self, legacy: lab.Server) -> None:
         with pytest.raises(LabError, match=r"Close it and connect with lab.connect\(…, on_sampling=callback\)"):
             legacy.on_sampling(lambda messages, params: "x")
+
+
+class TestWhoAsks:
+    """Over 2025-11-25 a question need not say which call it belongs to."""
+
+    @pytest.fixture
+    def nameless(self) -> Iterator[lab.Server]:
+        with lab.connect([sys.executable, "-m", "tests.servers.nameless"], name="nameless", mode="legacy") as server:
+            yield server
+
+    def test_the_task_that_is_named(self) -> None:
+        with lab.connect(build(), name="naming", mode="legacy") as demo:
+            runs = [demo.task("publish", model=name) for name in ("m", "n", "o")]
+            until(lambda: all(run.questions for run in runs))
+            assert [question_of(run).message for run in runs] == ["Publish m?", "Publish n?", "Publish o?"]
+            for run in runs:
+                run.decline()
+                run.result(10)
+
+    def test_the_only_task_that_waits_for_input(self, nameless: lab.Server) -> None:
+        asking = nameless.task("ask", name="a", status="input_required")
+        working = nameless.task("ask", name="b", status="working")
+        plain = nameless.task("hold", name="c", asks=False)
+        until(lambda: call_of(asking).reported == "input_required" and working.id and plain.message == "c")
+        nameless.call("go")
+        assert question_of(asking).message == "a?"
+        assert not working.questions
+        assert not plain.questions
+        asking.decline()
+        assert asking.result(10).text == "decline"
+
+    def test_the_latest_call_that_is_no_task(self, nameless: lab.Server) -> None:
+        earlier = nameless.task("hold", name="a", asks=False)
+        asking = nameless.task("hold", name="b", asks=True)
+        working = nameless.task("ask", name="c", status="working")
+        until(lambda: working.id and earlier.message == "a" and asking.message == "b")
+        nameless.call("go")
+        assert question_of(asking).message == "b?"
+        assert not earlier.questions
+        assert not working.questions
+        asking.decline()
+        assert asking.result(10).text == "decline"

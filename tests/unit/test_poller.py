@@ -14,6 +14,7 @@ import pytest
 from pmcp_lab.client.tasks.poller import (
     BURST,
     DEFAULT,
+    FAIRNESS,
     FLOOR,
     IN_FLIGHT,
     JITTER,
@@ -211,6 +212,35 @@ class TestOneByOne:
         assert min(seen[name] for name in others) >= 1
         second = [detail for _, _, detail in server.asked[IN_FLIGHT : 2 * IN_FLIGHT]]
         assert len(set(second) & set(watched)) >= IN_FLIGHT // 2
+
+    @pytest.mark.parametrize("seen", [names(100)[50:], names(100)[::-1]], ids=["half of them", "all, from the last"])
+    def test_of_four_polls_one_goes_to_whoever_waits_longest_seen_or_not(self, seen: list[str]) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watcher.prefer(seen)
+                server.watch(*names(100), every=0.0)
+                await asyncio.sleep(0.5)
+
+        run(main())
+        asked = [detail for _, _, detail in server.asked]
+        assert len(asked) == IN_FLIGHT
+        assert asked[::FAIRNESS] == names(100)[: IN_FLIGHT // FAIRNESS]
+        others = [name for place, name in enumerate(asked) if place % FAIRNESS]
+        assert others == seen[: len(others)]
+
+    def test_nobody_starves_while_more_are_looked_at_than_can_be_asked_for(self) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watcher.prefer(names(200)[-4 * IN_FLIGHT :])
+                server.watch(*names(200), every=FLOOR)
+                await asyncio.sleep(100)
+
+        run(main())
+        assert {detail for _, _, detail in server.asked} == set(names(200))
 
     def test_asked_for_at_once(self) -> None:
         async def main() -> Server:
