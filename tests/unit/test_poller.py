@@ -180,6 +180,20 @@ class TestOneByOne:
         run(main())
         assert len(server.times("get", "a")) <= 5
 
+    def test_what_is_forgotten_while_it_is_asked_for_is_not_asked_for_again(self) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watch("a", "b")
+                await asyncio.sleep(2)
+                server.watcher.forget("a")
+                await asyncio.sleep(20)
+
+        run(main())
+        assert len(server.times("get", "a")) == 1
+        assert len(server.times("get", "b")) >= 8
+
     def test_a_bounded_number_at_a_time(self) -> None:
         server = follow(Server(latency=2.0), names(300), 60)
         assert server.most == IN_FLIGHT
@@ -312,6 +326,16 @@ class TestBusy:
             return server
 
         run(main())
+
+    def test_of_two_wishes_the_longer_one_counts(self) -> None:
+        class Wishing(Server):
+            async def get(self, task_id: str) -> float | None:
+                self.asked.append((now(), "get", task_id))
+                await asyncio.sleep(1.0 if task_id == "long" else 2.0)
+                raise ServerBusy("busy", 30.0 if task_id == "long" else 5.0)
+
+        times = follow(Wishing(), ["long", "short"], 25, every=FLOOR).times("get")
+        assert len(times) == 2
 
     def test_without_a_wish_ever_longer(self) -> None:
         async def main() -> list[float]:
