@@ -21,7 +21,7 @@ from mcp.server.mcpserver.resolve import (
     Resolve,
     Sample,
 )
-from mcp.shared.exceptions import UrlElicitationRequiredError
+from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from pydantic import BaseModel
 
 import pmcp_lab as lab
@@ -185,6 +185,29 @@ class TestAPersonAnswers:
             first.join(10)
             assert run.result(10).value == 1
 
+    def test_what_the_server_does_not_take_can_be_answered_again(self) -> None:
+        tasks, refusals = Tasks(), ["not now"]
+
+        @tasks.tool()
+        async def confirm(task: TaskContext) -> int:
+            answer = await task.elicit("Which size?", Choice)
+            return answer.content.size if answer.content else 0
+
+        async def picky(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+            if ctx.method == "tasks/update" and refusals:
+                raise MCPError(-32050, refusals.pop())
+            return await call_next(ctx)
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[picky, tasks])
+        with lab.connect(shop, name="picky", mode="2026-07-28") as server:
+            run = server.task("confirm")
+            question_of(run)
+            with pytest.raises(PeerError, match="not now"):
+                run.answer({"size": 1})
+            question_of(run)
+            run.answer({"size": 2})
+            assert run.result(10).value == 2
+
     def test_a_cancelled_call_takes_its_question_along(self, server: lab.Server) -> None:
         run = server.task("shirt")
         question_of(run)
@@ -238,6 +261,34 @@ class TestACallbackAnswers:
         question_of(run)
         run.decline()
         assert run.result(10).value["published"] is False
+
+    def test_it_is_asked_once_however_often_the_task_changes_meanwhile(self) -> None:
+        tasks, asked = Tasks(), list[str]()
+
+        @tasks.tool(poll_interval="20ms")
+        async def confirm(task: TaskContext) -> int:
+            async def tell() -> None:
+                for number in range(100):
+                    await asyncio.sleep(0.02)
+                    await task.update(variables={"n": number})
+
+            telling = asyncio.create_task(tell())
+            answer = await task.elicit("Which size?", Choice)
+            telling.cancel()
+            return answer.content.size if answer.content else 0
+
+        def leave(question: Question) -> None:
+            asked.append(question.message)
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[tasks])
+        with lab.connect(shop, name="changing", mode="2026-07-28") as server:
+            server.on_input(leave)
+            run = server.task("confirm")
+            question_of(run)
+            until(lambda: run.variables.get("n", 0) >= 5)
+            run.answer({"size": 3})
+            assert run.result(10).value == 3
+        assert asked == ["Which size?"]
 
     def test_what_it_gets_wrong_a_person_answers(self, demo: lab.Server) -> None:
         demo.on_input(lambda question: {"publish": "maybe"})
