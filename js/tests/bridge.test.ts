@@ -175,6 +175,19 @@ describe("the handshake", () => {
     ]);
   });
 
+  it("is over once: a second initialized is not heard", () => {
+    const { bridge, handshake, methods, events, note, posted } = setup();
+    bridge.setCall({ ...CALL, result: null });
+    handshake();
+    bridge.notify("notifications/tools/list_changed", {});
+    const before = posted.length;
+    note("ui/notifications/initialized");
+    expect(posted.length).toBe(before);
+    expect(events.filter(([name]) => name === "initialized")).toHaveLength(1);
+    bridge.setCall(CALL);
+    expect(methods().at(-1)).toBe("ui/notifications/tool-result");
+  });
+
   it("reports an app that never initialises, and one that does so late", () => {
     const { handshake, phases, events } = setup();
     vi.advanceTimersByTime(4999);
@@ -240,6 +253,19 @@ describe("requests of the app", () => {
     const { request, rpcs } = setup({}, { capabilities: { message: { text: {} } } });
     request(2, "ui/message", { role: "user", content: [] });
     expect(rpcs[0]?.method).toBe("ui/message");
+  });
+
+  it("are refused where the host that is played has another way to ask", async () => {
+    const { request, posted, events, rpcs, answer } = setup({}, { only: "ChatGPT" });
+    for (const method of ["ui/initialize", "ping", "tools/call", "ui/open-link"]) {
+      request(method, method, { name: "x" });
+      expect(posted.at(-1)).toMatchObject({ id: method, error: { code: -32601 } });
+      expect(events.at(-1)).toEqual(["not-offered", method]);
+    }
+    expect(rpcs).toEqual([]);
+    request("legacy-1", "tools/call", { name: "x" });
+    await answer(1, { result: { content: [] } });
+    expect(posted.at(-1)).toMatchObject({ id: "legacy-1", result: { content: [] } });
   });
 
   it("are answered here: ping, display mode", () => {

@@ -23,6 +23,7 @@ from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import AnyHttpUrl
+from starlette.responses import Response
 
 
 class Guard:
@@ -39,6 +40,10 @@ class Guard:
         self.authorized = 0
         self.renewed = 0
         self.refuse = False
+        self.forbidden = False
+        """Everything is refused with 403, whoever asks, and not for want of a scope."""
+        self.turned_away: list[str] = []
+        """The methods of those."""
         self.entered = threading.Event()
         """The tool `hold` was called, which ends with `leave`."""
         self.leave = threading.Event()
@@ -113,6 +118,10 @@ class Guard:
         """No access token counts any more, whatever was said of its life."""
         self.access.clear()
 
+    def narrow(self) -> None:
+        """What was given so far is not enough any more: 403, `insufficient_scope`."""
+        self.access = {name: token.model_copy(update={"scopes": []}) for name, token in self.access.items()}
+
 
 @contextmanager
 def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str]:
@@ -145,7 +154,15 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
         return "held"
 
     app = server.streamable_http_app(json_response=json_response)
-    uvi = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if guard.forbidden and scope.get("path") == "/mcp":
+            guard.turned_away.append(dict(scope["headers"]).get(b"mcp-method", b"").decode())
+            await Response("not here", 403, {"www-authenticate": 'Bearer error="access_denied"'})(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    uvi = uvicorn.Server(uvicorn.Config(guarded, log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
     thread = threading.Thread(target=uvi.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

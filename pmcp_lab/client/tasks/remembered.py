@@ -104,6 +104,8 @@ class Session:
         try:
             with self._lock:
                 file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if how == os.O_APPEND and _cut_off(file):
+                    text = "\n" + text
                 descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | how, 0o600)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
                     opened.write(text)
@@ -114,6 +116,15 @@ class Session:
         if self.file is None:
             return "<Session: started tasks are not remembered>"
         return f"<Session: {self.trouble or f'started tasks are remembered in {self.file}'}>"
+
+
+def _cut_off(file: Path) -> bool:
+    """Whether a crash left its last line without an end, where the next would be lost with it."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
+        return opened.read() not in (b"", b"\n")
 
 
 def fingerprint(target: Target) -> str:

@@ -240,6 +240,39 @@ def test_a_sign_in_that_ended_asks_nobody_who_is_not_there(url: str, guard: Guar
     assert guard.authorized == 2
 
 
+def test_a_scope_that_is_missing_is_asked_for_at_the_next_connecting(url: str, guard: Guard) -> None:
+    server = lab.connect(url, auth=lab.OAuth(open=browse))
+    guard.narrow()
+    with pytest.raises(PeerError, match="wants you to sign in again, .*: close the connection and connect again"):
+        server.call("add", a=1, b=2)
+    assert guard.authorized == 1, "nobody is asked in the middle of a call"
+    server.close()
+    assert lab.connect(url, auth=lab.OAuth(open=browse)).call("add", a=1, b=2).value == 3
+    assert guard.authorized == 2
+
+
+def test_a_scope_that_another_kernel_got_is_taken(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = lab.connect(url, auth=lab.OAuth(open=browse))
+    guard.narrow()
+    monkeypatch.setattr(auth, "_providers", {})
+    lab.connect(url, auth=lab.OAuth(open=browse), name="second")
+    assert guard.authorized == 2
+    assert first.call("add", a=1, b=2).value == 3
+    assert guard.authorized == 2
+
+
+def test_what_is_forbidden_for_good_makes_nobody_sign_in(url: str, guard: Guard) -> None:
+    server = lab.connect(url, auth=lab.OAuth(open=browse))
+    guard.forbidden = True
+    with pytest.raises(PeerError, match="does not let you do this"):
+        server.call("add", a=1, b=2)
+    assert guard.turned_away.count("tools/list") == 1, guard.turned_away
+    server.close()
+    with pytest.raises(ConnectionFailed):
+        lab.connect(url, auth=lab.OAuth(open=browse))
+    assert (guard.authorized, guard.renewed) == (1, 0)
+
+
 def test_sign_out(url: str, guard: Guard, state: Path) -> None:
     lab.connect(url, auth=lab.OAuth(open=browse)).close()
     lab.sign_out(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import mcp_types as types
 import pytest
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.resolve import (
     AcceptedElicitation,
@@ -19,13 +21,15 @@ from mcp.server.mcpserver.resolve import (
     Resolve,
     Sample,
 )
+from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from pydantic import BaseModel
 
 import pmcp_lab as lab
 from pmcp_lab.client import Question, call_of, client_of
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.demo import build
-from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
+from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, PeerError, TaskError
+from pmcp_lab.server import TaskContext, Tasks
 
 MODES = ["legacy", "2026-07-28"]
 
@@ -154,6 +158,56 @@ class TestAPersonAnswers:
             run.answer({"size": 3})
         run.result(10)
 
+    def test_at_once_from_two_places_one_is_told_that_it_is_late(self) -> None:
+        tasks, entered, gate = Tasks(), threading.Event(), asyncio.Event()
+
+        @tasks.tool()
+        async def confirm(task: TaskContext) -> int:
+            answer = await task.elicit("Which size?", Choice)
+            return answer.content.size if answer.content else 0
+
+        async def slow(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+            if ctx.method == "tasks/update":
+                entered.set()
+                await gate.wait()
+            return await call_next(ctx)
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[slow, tasks])
+        with lab.connect(shop, name="two-places", mode="2026-07-28") as server:
+            run = server.task("confirm")
+            question_of(run)
+            first = threading.Thread(target=run.answer, args=({"size": 1},))
+            first.start()
+            assert entered.wait(10)
+            with pytest.raises(TaskError, match="answered already"):
+                run.answer({"size": 2})
+            runtime().call_soon(gate.set)
+            first.join(10)
+            assert run.result(10).value == 1
+
+    def test_what_the_server_does_not_take_can_be_answered_again(self) -> None:
+        tasks, refusals = Tasks(), ["not now"]
+
+        @tasks.tool()
+        async def confirm(task: TaskContext) -> int:
+            answer = await task.elicit("Which size?", Choice)
+            return answer.content.size if answer.content else 0
+
+        async def picky(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+            if ctx.method == "tasks/update" and refusals:
+                raise MCPError(-32050, refusals.pop())
+            return await call_next(ctx)
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[picky, tasks])
+        with lab.connect(shop, name="picky", mode="2026-07-28") as server:
+            run = server.task("confirm")
+            question_of(run)
+            with pytest.raises(PeerError, match="not now"):
+                run.answer({"size": 1})
+            question_of(run)
+            run.answer({"size": 2})
+            assert run.result(10).value == 2
+
     def test_a_cancelled_call_takes_its_question_along(self, server: lab.Server) -> None:
         run = server.task("shirt")
         question_of(run)
@@ -208,6 +262,34 @@ class TestACallbackAnswers:
         run.decline()
         assert run.result(10).value["published"] is False
 
+    def test_it_is_asked_once_however_often_the_task_changes_meanwhile(self) -> None:
+        tasks, asked = Tasks(), list[str]()
+
+        @tasks.tool(poll_interval="20ms")
+        async def confirm(task: TaskContext) -> int:
+            async def tell() -> None:
+                for number in range(100):
+                    await asyncio.sleep(0.02)
+                    await task.update(variables={"n": number})
+
+            telling = asyncio.create_task(tell())
+            answer = await task.elicit("Which size?", Choice)
+            telling.cancel()
+            return answer.content.size if answer.content else 0
+
+        def leave(question: Question) -> None:
+            asked.append(question.message)
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[tasks])
+        with lab.connect(shop, name="changing", mode="2026-07-28") as server:
+            server.on_input(leave)
+            run = server.task("confirm")
+            question_of(run)
+            until(lambda: run.variables.get("n", 0) >= 5)
+            run.answer({"size": 3})
+            assert run.result(10).value == 3
+        assert asked == ["Which size?"]
+
     def test_what_it_gets_wrong_a_person_answers(self, demo: lab.Server) -> None:
         demo.on_input(lambda question: {"publish": "maybe"})
         run = demo.task("publish", model="m")
@@ -259,7 +341,18 @@ class TestUrls:
         assert "pay.example" in seen
         assert call_of(run).visiting is None
 
-    @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "https://", "data:text/html,x"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "javascript:alert(1)",
+            "javascript://pay.example/%0aalert(1)",
+            "file:///etc/passwd",
+            "file://pay.example/etc/passwd",
+            "ftp://pay.example/x",
+            "https://",
+            "data:text/html,x",
+        ],
+    )
     def test_only_web_addresses_are_accepted(self, url: str) -> None:
         question = Question("q", "Look", url=url, server="s", tool="t")
         with pytest.raises(InvalidArguments, match="no web address"):
@@ -273,6 +366,93 @@ class TestUrls:
             run.answer()
         run.decline()
         assert run.result(10).text == "decline"
+
+
+class TestRefusedOverUrls:
+    """A 2025-11-25 server refuses a call until the person has been at some URLs (-32042)."""
+
+    @pytest.fixture
+    def calls(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def shop(self, calls: list[str]) -> Iterator[lab.Server]:
+        server: MCPServer[Any] = MCPServer("shop", log_level="CRITICAL")
+        missing = {"a", "b"}
+
+        def refusal(*names: str) -> UrlElicitationRequiredError:
+            about = [("url", f"Pay {name}", f"https://{name}.example/", name) for name in names]
+            return UrlElicitationRequiredError(
+                [
+                    types.ElicitRequestURLParams(mode=mode, message=message, url=url, elicitation_id=name)
+                    for mode, message, url, name in about
+                ]
+            )
+
+        @server.tool()
+        async def order() -> str:
+            calls.append("order")
+            if missing:
+                raise refusal(*sorted(missing))
+            return "ordered"
+
+        @server.tool()
+        async def paid(name: str, ctx: Context[Any, Any]) -> None:
+            missing.discard(name)
+            await ctx.session.send_elicit_complete(name)
+
+        @server.tool()
+        async def never() -> str:
+            calls.append("never")
+            raise refusal("c")
+
+        with lab.connect(server, name="shop", mode="legacy") as connected:
+            yield connected
+
+    def test_the_server_says_that_all_is_settled(self, shop: lab.Server, calls: list[str]) -> None:
+        run = shop.task("order")
+        for name in ("a", "b"):
+            until(lambda name=name: [each.url for each in run.questions] == [f"https://{name}.example/"])
+            run.answer()
+        until(lambda: [each.message for each in run.questions] == ["Go on when you are done at b.example."])
+        shop.call("paid", name="a")
+        time.sleep(0.1)
+        assert len(run.questions) == 1, "one is still to be paid"
+        assert calls == ["order"]
+        shop.call("paid", name="b")
+        assert run.result(10).text == "ordered"
+        assert calls == ["order", "order"]
+        assert call_of(run).visiting is None
+
+    def test_the_person_says_so(self, shop: lab.Server, calls: list[str]) -> None:
+        run = shop.task("order")
+        for name in ("a", "b"):
+            until(lambda name=name: [each.url for each in run.questions] == [f"https://{name}.example/"])
+            run.answer()
+        until(lambda: [each.key for each in run.questions] == ["go-on"])
+        run.answer()
+        # It was not paid: refused again, and asked again.
+        until(lambda: [each.url for each in run.questions] == ["https://a.example/"])
+        assert calls == ["order", "order"]
+        run.cancel()
+
+    def test_one_no_is_enough(self, shop: lab.Server, calls: list[str]) -> None:
+        asked: list[str | None] = []
+        run = shop.task("order")
+        run.subscribe(lambda task: asked.extend(each.url for each in task.questions))
+        until(lambda: run.questions)
+        run.decline()
+        with pytest.raises(PeerError) as refused:
+            run.result(10)
+        assert refused.value.code == -32042
+        assert set(asked) <= {"https://a.example/"}
+        assert calls == ["order"]
+
+    def test_a_server_that_never_stops_refusing_is_given_up(self, shop: lab.Server, calls: list[str]) -> None:
+        shop.on_input(lambda question: "accept")
+        with pytest.raises(PeerError, match="-32042"):
+            shop.call("never", timeout=10)
+        assert calls == ["never"] * 10
 
 
 @pytest.mark.filterwarnings("ignore:The sampling capability is deprecated")
@@ -316,3 +496,45 @@ class TestSampling:
     def test_it_can_not_be_offered_later(self, legacy: lab.Server) -> None:
         with pytest.raises(LabError, match=r"Close it and connect with lab.connect\(…, on_sampling=callback\)"):
             legacy.on_sampling(lambda messages, params: "x")
+
+
+class TestWhoAsks:
+    """Over 2025-11-25 a question need not say which call it belongs to."""
+
+    @pytest.fixture
+    def nameless(self) -> Iterator[lab.Server]:
+        with lab.connect([sys.executable, "-m", "tests.servers.nameless"], name="nameless", mode="legacy") as server:
+            yield server
+
+    def test_the_task_that_is_named(self) -> None:
+        with lab.connect(build(), name="naming", mode="legacy") as demo:
+            runs = [demo.task("publish", model=name) for name in ("m", "n", "o")]
+            until(lambda: all(run.questions for run in runs))
+            assert [question_of(run).message for run in runs] == ["Publish m?", "Publish n?", "Publish o?"]
+            for run in runs:
+                run.decline()
+                run.result(10)
+
+    def test_the_only_task_that_waits_for_input(self, nameless: lab.Server) -> None:
+        asking = nameless.task("ask", name="a", status="input_required")
+        working = nameless.task("ask", name="b", status="working")
+        plain = nameless.task("hold", name="c", asks=False)
+        until(lambda: call_of(asking).reported == "input_required" and working.id and plain.message == "c")
+        nameless.call("go")
+        assert question_of(asking).message == "a?"
+        assert not working.questions
+        assert not plain.questions
+        asking.decline()
+        assert asking.result(10).text == "decline"
+
+    def test_the_latest_call_that_is_no_task(self, nameless: lab.Server) -> None:
+        earlier = nameless.task("hold", name="a", asks=False)
+        asking = nameless.task("hold", name="b", asks=True)
+        working = nameless.task("ask", name="c", status="working")
+        until(lambda: working.id and earlier.message == "a" and asking.message == "b")
+        nameless.call("go")
+        assert question_of(asking).message == "b?"
+        assert not earlier.questions
+        assert not working.questions
+        asking.decline()
+        assert asking.result(10).text == "decline"

@@ -14,6 +14,7 @@ import pytest
 from pmcp_lab.client.tasks.poller import (
     BURST,
     DEFAULT,
+    FAIRNESS,
     FLOOR,
     IN_FLIGHT,
     JITTER,
@@ -179,6 +180,20 @@ class TestOneByOne:
         run(main())
         assert len(server.times("get", "a")) <= 5
 
+    def test_what_is_forgotten_while_it_is_asked_for_is_not_asked_for_again(self) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watch("a", "b")
+                await asyncio.sleep(2)
+                server.watcher.forget("a")
+                await asyncio.sleep(20)
+
+        run(main())
+        assert len(server.times("get", "a")) == 1
+        assert len(server.times("get", "b")) >= 8
+
     def test_a_bounded_number_at_a_time(self) -> None:
         server = follow(Server(latency=2.0), names(300), 60)
         assert server.most == IN_FLIGHT
@@ -211,6 +226,35 @@ class TestOneByOne:
         assert min(seen[name] for name in others) >= 1
         second = [detail for _, _, detail in server.asked[IN_FLIGHT : 2 * IN_FLIGHT]]
         assert len(set(second) & set(watched)) >= IN_FLIGHT // 2
+
+    @pytest.mark.parametrize("seen", [names(100)[50:], names(100)[::-1]], ids=["half of them", "all, from the last"])
+    def test_of_four_polls_one_goes_to_whoever_waits_longest_seen_or_not(self, seen: list[str]) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watcher.prefer(seen)
+                server.watch(*names(100), every=0.0)
+                await asyncio.sleep(0.5)
+
+        run(main())
+        asked = [detail for _, _, detail in server.asked]
+        assert len(asked) == IN_FLIGHT
+        assert asked[::FAIRNESS] == names(100)[: IN_FLIGHT // FAIRNESS]
+        others = [name for place, name in enumerate(asked) if place % FAIRNESS]
+        assert others == seen[: len(others)]
+
+    def test_nobody_starves_while_more_are_looked_at_than_can_be_asked_for(self) -> None:
+        server = Server(latency=1.0)
+
+        async def main() -> None:
+            async with connected(server):
+                server.watcher.prefer(names(200)[-4 * IN_FLIGHT :])
+                server.watch(*names(200), every=FLOOR)
+                await asyncio.sleep(100)
+
+        run(main())
+        assert {detail for _, _, detail in server.asked} == set(names(200))
 
     def test_asked_for_at_once(self) -> None:
         async def main() -> Server:
@@ -282,6 +326,16 @@ class TestBusy:
             return server
 
         run(main())
+
+    def test_of_two_wishes_the_longer_one_counts(self) -> None:
+        class Wishing(Server):
+            async def get(self, task_id: str) -> float | None:
+                self.asked.append((now(), "get", task_id))
+                await asyncio.sleep(1.0 if task_id == "long" else 2.0)
+                raise ServerBusy("busy", 30.0 if task_id == "long" else 5.0)
+
+        times = follow(Wishing(), ["long", "short"], 25, every=FLOOR).times("get")
+        assert len(times) == 2
 
     def test_without_a_wish_ever_longer(self) -> None:
         async def main() -> list[float]:

@@ -7,6 +7,7 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from mcp.server.mcpserver import MCPServer
 import pmcp_lab as lab
 from pmcp_lab.client import Task, call_of, client_of
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.targets import Url
+from pmcp_lab.client.tasks import Session
 from pmcp_lab.errors import NotOffered, PeerError, TaskCancelled, TaskError, TaskNotFound
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
@@ -294,6 +297,29 @@ class TestSession:
         (file,) = notebook.iterdir()
         assert file.read_text()
 
+    def test_one_servers_tasks_are_forgotten_and_the_others_kept(self, notebook: Path) -> None:
+        one, other, session = Url("http://one/mcp"), Url("http://other/mcp"), Session()
+        for target in (one, other):
+            for task in ("a", "b"):
+                session.note(target, task, "tool", None)
+        session.forget(one, ["a"])
+        assert [each.task for each in session.started(one)] == ["b"]
+        assert [each.task for each in session.started(other)] == ["a", "b"]
+
+    def test_the_oldest_are_forgotten_where_there_are_too_many(self, notebook: Path) -> None:
+        target, session = Url("http://one/mcp"), Session()
+        for number in range(2_003):
+            session.note(target, str(number), "tool", None)
+        session.forget(target, ["2001"])
+        kept = [each.task for each in session.started(target)]
+        assert (len(kept), kept[0], kept[-1]) == (2_000, "2", "2002")
+
+    def test_what_the_server_has_dropped_by_now_is_not_looked_for(self, notebook: Path) -> None:
+        target, session = Url("http://one/mcp"), Session()
+        session.note(target, "gone", "tool", int(time.time() * 1000) - 1)
+        session.note(target, "there", "tool", int(time.time() * 1000) + 60_000)
+        assert [each.task for each in session.started(target)] == ["there"]
+
     def test_it_can_be_turned_off(self, server: lab.Server, notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lab.session, "remember", False)
         server.task("double", n=1)
@@ -313,8 +339,6 @@ class TestSession:
     def test_a_folder_that_cant_be_written_is_no_reason_to_fail(
         self, server: lab.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        from pmcp_lab.client.tasks.remembered import Session
-
         (tmp_path / "file").touch()
         monkeypatch.setenv("JPY_SESSION_NAME", "x")
         monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file"))
@@ -323,9 +347,6 @@ class TestSession:
         assert "can't be written" in repr(session)
 
     def test_a_line_cut_off_by_a_crash_loses_only_itself(self, notebook: Path) -> None:
-        from pmcp_lab.client.targets.target import Url
-        from pmcp_lab.client.tasks.remembered import Session
-
         target, session = Url("http://localhost/mcp"), Session()
         session.note(target, "one", "tool", None)
         session.note(target, "gone", "tool", 1)
@@ -333,5 +354,7 @@ class TestSession:
         with file.open("a") as opened:
             opened.write('{"target": "ab')
         assert [each.task for each in session.started(target)] == ["one"]
+        session.note(target, "two", "tool", None)
+        assert [each.task for each in session.started(target)] == ["one", "two"]
         session.clear()
         assert session.started(target) == []

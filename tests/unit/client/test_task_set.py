@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
 import time
@@ -259,11 +260,19 @@ class TestLooks:
         assert repr(done).startswith("<TaskSet shop.double: 2/2 done, 1 failed, ")
 
     def test_speed_and_rest(self, modern: lab.Server, workshop: Workshop) -> None:
+        earliest = time.monotonic()
         many = modern.map("hold", [{"n": n} for n in range(4)], concurrency=1)
+        latest = time.monotonic()
         until(lambda: workshop.running == 1)
         many[0].cancel()
         until(lambda: "/s, " in many.summary())
-        assert many.summary().endswith(" left")
+        time.sleep(max(0.0, earliest + 2.0 - time.monotonic()))
+        before = time.monotonic()
+        said = re.fullmatch(r"1/4 done, 1 cancelled, ([\d.]+)/s, (\d+) s left", many.summary())
+        after = time.monotonic()
+        assert said is not None, many.summary()
+        assert 1 / (after - earliest) - 0.06 <= float(said[1]) <= 1 / (before - latest) + 0.06
+        assert 3 * (before - latest) - 1 <= int(said[2]) <= 3 * (after - earliest) + 1
         many.cancel()
 
     def test_without_a_front_end_it_is_a_text_table(

@@ -191,6 +191,25 @@ def test_an_app_that_goes_away_or_says_nothing(view: AppView, page: FrontEnd) ->
         view.ask("tools/list", {}, timeout=1)
 
 
+def test_an_app_that_starts_over_in_its_view(view: AppView, page: FrontEnd) -> None:
+    def started(name: str, tools: dict[str, Any]) -> None:
+        page.send(kind="event", view=name, event="initialized", payload={"appCapabilities": tools})
+
+    started("v1", {"tools": {"first": True}})
+    started("v2", {"tools": {"other": True}})
+    until(lambda: view.app_capabilities == {"tools": {"other": True}})
+    again = threading.Timer(0.1, lambda: started("v2", {"tools": {"again": True}}))
+    again.start()
+    with pytest.raises(AppError, match="went away"):
+        view.app_tools.list()
+    assert view.app_capabilities == {"tools": {"again": True}}
+    started("v1", {"tools": {"last": True}})
+    until(lambda: view.app_capabilities == {"tools": {"last": True}})
+    with pytest.raises(TimeoutError):
+        view.app_tools.list(timeout=0.05)
+    assert page.of("ask")[-1]["to"] == "v1", "it started last"
+
+
 def test_the_display_is_chosen_from_python(view: AppView, page: FrontEnd) -> None:
     view.display("fullscreen")
     assert page.wait("display")[-1]["payload"] == {"mode": "fullscreen"}

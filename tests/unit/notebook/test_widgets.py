@@ -23,6 +23,7 @@ from pmcp_lab.notebook import AppView, TaskCard, TaskTable
 from pmcp_lab.notebook.row_patches import brief
 from pmcp_lab.notebook.tool_form import spelled
 from tests.unit.front_end import Comm, FrontEnd, until
+from tests.unit.workshop import Workshop
 
 
 @pytest.fixture(autouse=True)
@@ -270,6 +271,19 @@ class TestTable:
         (late,) = finished(demo)
         runs.tell(late)
         until(lambda: replay(page).get(1, {}).get("taskId") == late.id)
+
+    def test_a_variable_that_was_deleted_is_gone_from_its_row(self) -> None:
+        workshop = Workshop()
+        with lab.connect(workshop.server, name="deleting") as server:
+            run = server.task("hold", n=1)
+            until(lambda: run.variables.get("n") == 1)
+            run.set_variables({"keep": "x"})
+            page = FrontEnd(TaskTable([run]))
+            assert replay(page)[0]["vars"] == {"n": 1, "keep": "x"}
+            run.set_variables({"keep": None})
+            until(lambda: replay(page)[0].get("variables") == {"n": 1})
+            workshop.open()
+            run.result(10)
 
     def test_numbers_a_browser_cannot_hold_are_text(self) -> None:
         assert [brief(value) for value in (2**60, float("nan"), 1 / 3, True, None, [1, 2], "x" * 500)] == [
@@ -526,6 +540,32 @@ class TestApp:
         page.send(kind="event", view="v1", event="stored", payload={"state": {"page": 2}})
         until(lambda: "state" in view._storage)
         assert view._storage == {"local": {"zoom": "3"}, "state": {"page": 2}}
+
+    def test_an_app_keeps_two_megabytes_and_no_byte_more(self) -> None:
+        apps = Apps()
+        apps.add_html_resource("ui://keeper/page", "<p>")
+
+        @apps.tool(resource_uri="ui://keeper/page")
+        def show() -> str:
+            return "shown"
+
+        def stored(payload: dict[str, Any]) -> None:
+            page.send(kind="event", view="v1", event="stored", payload=payload)
+
+        with lab.connect(MCPServer("keeper", extensions=[apps])) as server:
+            view = server.app("show")
+            page = FrontEnd(view)
+            most = 2 * 1024 * 1024 - len(json.dumps({"state": "", "local": {"at": "1"}}))
+            stored({"local": {"at": "1"}})
+            stored({"state": "x" * most})
+            until(lambda: "state" in view._storage)
+            stored({"state": "x" * (most + 1)})
+            stored({"local": {"at": "12"}})  # too much with what is kept
+            stored({"local": {"at": "3"}})
+            until(lambda: view._storage["local"] != {"at": "1"})
+            assert view._storage["local"] == {"at": "3"}
+            assert len(view._storage["state"]) == most
+            assert server.app("show")._storage == view._storage
 
     def test_a_blob_is_read_too(self) -> None:
         server = MCPServer("blobs")

@@ -16,6 +16,8 @@ import pmcp_lab as lab
 from pmcp_lab.apps import Recording
 from pmcp_lab.client.oauth import flow as auth
 from pmcp_lab.errors import ConnectionFailed
+from pmcp_lab.host import PROFILES, open_app
+from pmcp_lab.notebook import AppView
 from pmcp_lab.preview import PreviewServer, PreviewSession
 from tests.unit.guarded import Guard, guarded_server
 from tests.unit.preview_page import FakePage
@@ -41,6 +43,18 @@ def shop() -> MCPServer[Any]:
     @server.tool(meta={"openai/outputTemplate": "ui://shop/old"})
     def pay() -> str:
         return "paid"
+
+    @server.tool(meta={"openai/outputTemplate": "ui://shop/old", "openai/widgetAccessible": False})
+    def refund() -> str:
+        return "refunded"
+
+    @server.tool(meta={"ui": {"resourceUri": "ui://shop/old"}, **OPENAI})
+    def both() -> str:
+        return "for either host"
+
+    @server.tool(meta={"openai/outputTemplate": "https://shop.example/widget"})
+    def elsewhere() -> str:
+        return "gone"
 
     @server.tool()
     def fail(how: str) -> str:
@@ -169,6 +183,7 @@ class TestChatGpt:
         tools = {tool["name"]: tool for tool in strict.wait("catalogue")["tools"]}
         assert tools["cart"]["app"] == "ui://shop/old"
         assert tools["browse"]["app"] is None
+        assert tools["elsewhere"]["app"] is None, "a widget is a resource of the server"
         assert not tools["stock"]["appOnly"]
 
     def test_its_own_type_csp_and_border(self, strict: FakePage) -> None:
@@ -197,6 +212,7 @@ class TestChatGpt:
 
         assert asked(1, "cart")["result"]["structuredContent"] == {"items": 2}
         assert "not visible to apps" in asked(2, "pay")["error"]["message"]
+        assert "not visible to apps" in asked(3, "refund")["error"]["message"]
 
 
 def test_the_host_is_changed_from_the_page(opened: Opened) -> None:
@@ -206,6 +222,13 @@ def test_the_host_is_changed_from_the_page(opened: Opened) -> None:
     assert page.wait("status", lambda status: status["profile"] == "chatgpt")
     page.wait("catalogue", lambda told: any(tool["app"] == "ui://shop/old" for tool in told["tools"]))
     assert trait(page, "_closed") is True
+
+
+def test_what_one_host_has_read_another_reads_for_itself() -> None:
+    with lab.connect(shop(), name="hosts") as server:
+        hosts = ("standard", "chatgpt", "standard")
+        shown = [open_app(AppView, server, "both", {}, PROFILES[host])._resource["legacy"] for host in hosts]
+    assert shown == [True, "ChatGPT", True]
 
 
 def test_a_stream_that_broke_goes_on_where_it_was(opened: Opened) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pmcp_lab.protocol import chatgpt
 from pmcp_lab.protocol.ui import Csp, content_security_policy, resource_ui, split_origins, tool_ui
 
 
@@ -100,3 +101,12 @@ def test_the_content_beats_the_listing() -> None:
     ui = resource_ui({"ui": {"prefersBorder": False}}, {"ui": {"prefersBorder": True}})
     assert ui.prefers_border is False
     assert resource_ui({}, {"ui": {"prefersBorder": True}}).prefers_border is True
+
+
+def test_of_what_chatgpt_reads_the_content_beats_the_listing_key_by_key() -> None:
+    border, csp = chatgpt.PREFERS_BORDER, chatgpt.WIDGET_CSP
+    listed = {border: True, csp: {"connect_domains": ["https://a.org"], "resource_domains": ["https://b.org"]}}
+    ui = chatgpt.resource_ui({border: False}, listed)
+    assert ui.prefers_border is False
+    assert (ui.csp.connect, ui.csp.resources, ui.csp.frames) == (("https://a.org",), ("https://b.org",), ())
+    assert chatgpt.resource_ui(None, {border: "yes"}).prefers_border is None

@@ -15,7 +15,7 @@ from pmcp_lab.protocol.workflow_wire import Action, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL
 from pmcp_lab.tasks.leases import leased
-from pmcp_lab.workflow import SequentialWorkflow, from_step
+from pmcp_lab.workflow import SequentialWorkflow, from_step, task_variable
 from tests.unit.flow import Flow, Shop, over, release, statuses
 
 
@@ -158,6 +158,24 @@ async def test_what_is_not_taken_back_is_said(times: int, undone: str) -> None:
         assert "b is locked" in str(state.steps[1].reason)
         assert "NOT taken back, look after it: b." in text
         assert (await flow.record(state)).result["structuredContent"]["not_taken_back"] == ["b"]
+
+
+async def test_what_has_no_value_to_be_taken_back_with_is_said_and_the_rest_is_taken_back() -> None:
+    places = Places()
+    workflow = (
+        SequentialWorkflow("w", "W")
+        .step("a", "put", {"at": "a"}, undo=("drop", {"at": "a"}))
+        .step("b", "put", {"at": "b"}, undo=("drop", {"at": task_variable("where")}))
+        .step("c", "put", {"at": "c"}, execution="client")
+    )
+    flow = Flow(workflow, places.put, places.drop)
+    async with flow.visitor() as visitor:
+        begun = await visitor.get()
+        state = await visitor.get(task=begun.task_id, action=Action(kind="undo"))
+    assert places.done == ["put a", "put b", "drop a"]
+    assert [step.undone for step in state.steps] == ["undone", "failed", None]
+    assert "it can't be taken back: " in str(state.steps[1].reason)
+    assert (await flow.record(state)).result["structuredContent"]["not_taken_back"] == ["b"]
 
 
 # --- by itself, as often as it may ---

@@ -14,7 +14,7 @@ from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.workflow_wire import Action, Recorded, StepStatus
 from pmcp_lab.server import Tasks
 from pmcp_lab.tasks import LOCAL, resolve_owner
-from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg
+from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_arg, task_variable
 from tests.unit.flow import MODES, Flow, Shop, release, statuses
 
 LATER = {"file": from_step("artifact", "file.path")}
@@ -98,6 +98,35 @@ async def test_steps_of_one_tool_are_told_apart_by_name(shop: Shop) -> None:
         assert statuses(state) == ["pending", "completed"]
         state = await visitor.call("announce", {"text": "1"}, task=begun.task_id)
         assert (state.status, statuses(state)) == ("completed", ["completed", "completed"])
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "fails"])
+async def test_an_optional_step_of_the_client_is_waited_for(shop: Shop, fails: bool) -> None:
+    flow = Flow(release(execution="client", optional=True), *shop.tools)
+    async with flow.visitor() as visitor:
+        begun = await visitor.get({"version": "1"})
+        assert begun.pause is not None
+        assert (begun.pause.kind, statuses(begun)) == ("clientStep", ["completed", "pending", "pending"])
+        shop.broken["upload"] = int(fails)
+        state = await visitor.call("upload", {"file": "1.zip", "bucket": "b"}, task=begun.task_id)
+    how = StepStatus.FAILED if fails else StepStatus.COMPLETED
+    assert state.recorded == Recorded(step="upload", status=how)
+    assert (state.status, statuses(state)) == ("completed", ["completed", how.value, "completed"])
+    assert shop.ran == ["build", "upload", "announce"]
+
+
+async def test_an_optional_step_that_was_skipped_may_still_be_done_by_a_client(shop: Shop) -> None:
+    workflow = release(optional=True, arguments={"bucket": task_variable("b"), "file": "f"})
+    last = workflow.steps[-1].model_copy(update={"execution": "client"})
+    flow = Flow(workflow.model_copy(update={"steps": (*workflow.steps[:-1], last)}), *shop.tools)
+    async with flow.visitor() as visitor:
+        begun = await visitor.get({"version": "1"})
+        assert statuses(begun) == ["completed", "skipped", "pending"]
+        state = await visitor.call("upload", {"file": "f", "bucket": "b"}, task=begun.task_id)
+        assert state.recorded == Recorded(step="upload", status=StepStatus.COMPLETED)
+        assert statuses(state) == ["completed", "completed", "pending"]
+        state = await visitor.call("announce", {"text": "1 is out"}, task=begun.task_id)
+        assert (state.status, shop.ran) == ("completed", ["build", "upload", "announce"])
 
 
 async def test_a_step_of_the_servers_own_is_not_done_by_a_client(shop: Shop) -> None:

@@ -291,6 +291,35 @@ async def test_a_variable_moves_the_workflow_by_itself(shop: Shop) -> None:
                 await visitor.about("run.pmcp/tasks/set_variables", state.task_id, variables={name: 1})
 
 
+async def test_a_resource_whose_name_has_no_value_yet_is_read_once_it_has(shop: Shop) -> None:
+    workflow = (
+        SequentialWorkflow("w", "W")
+        .step("read", resources=["docs://{page}"], values={"page": task_variable("page")})
+        .step("tell", "announce", {"text": "read"})
+    )
+
+    def about(page: str) -> str:
+        return f"page {page}"
+
+    flow = Flow(workflow, *shop.tools, resources={"docs://{page}": about})
+    async with flow.visitor() as visitor:
+        begun = await visitor.get()
+        assert begun.pause is not None
+        found = {name: begun.pause.raw.get(name) for name in ("type", "blockedStep", "missingParam", "variable")}
+        assert found == {
+            "type": "unresolvableParams",
+            "blockedStep": "read",
+            "missingParam": "page",
+            "variable": "page",
+        }
+        variables = {"page": "seven"}
+        await visitor.about("run.pmcp/tasks/set_variables", begun.task_id, variables=variables)
+        state = await until(visitor, begun.task_id, "completed")
+    assert state.steps[0].result is not None
+    assert "page seven" in str(state.steps[0].result.raw["content"])
+    assert shop.ran == ["announce"]
+
+
 # --- a step's call is a call like any other ---
 
 
