@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from mcp.client import Client, IncomingMessage
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures
+from pmcp_lab.client.connection.last_words import LastWords, innermost, one_line
 from pmcp_lab.client.connection.peer import Peer, TasksExtension, ui_extension
 from pmcp_lab.client.connection.streams import Streams
 from pmcp_lab.client.connection.transports import (
@@ -65,7 +65,7 @@ class Connection:
     def __init__(self, name: str, target: Target, mode: str, timeout: float) -> None:
         self.name = name
         self.target = target
-        self.stderr = StderrLog() if isinstance(target, Command) else None
+        self._words = LastWords(name, target)
         self.ready: concurrent.futures.Future[Peer] = concurrent.futures.Future()
         """The peer once there is one; a new future each time the connection is lost."""
         self.lost: str | None = None
@@ -84,10 +84,6 @@ class Connection:
         self._since: float | None = None
         self._next = 0.0
         """When the next attempt is made (`time.monotonic()`)."""
-        self._stranger = ""
-        """What answered instead of an MCP server."""
-        self._noise = ""
-        """The first line of this connection that was no message."""
         self._closing = False
         self._wanted = asyncio.Event()
         self.on_status: set[Callable[[], object]] = set()
@@ -106,6 +102,11 @@ class Connection:
         runtime().at_exit(self, self.close)
 
     # --- what it is ---
+
+    @property
+    def stderr(self) -> StderrLog | None:
+        """What a stdio server writes there."""
+        return self._words.stderr
 
     @property
     def open(self) -> bool:
@@ -225,8 +226,7 @@ class Connection:
                 self.ready.set_exception(ConnectionClosed(self.ending()))
             for each in self._attendants:
                 each.ended(self.ending(), self.trouble())
-            if self.stderr is not None:
-                self.stderr.close()
+            self._words.close()
             runtime().forget(self)
             self._tell()
 
@@ -310,9 +310,7 @@ class Connection:
         except Exception as error:
             if not self._ended_on_probe(error):
                 raise
-            if self.stderr is not None:
-                self.stderr.close()
-            self.stderr = StderrLog()
+            self._words.begin_anew()
             await self._serve("legacy")
 
     def _ended_on_probe(self, error: Exception) -> bool:
@@ -323,7 +321,7 @@ class Connection:
         return isinstance(cause, MCPError) and cause.code == types.CONNECTION_CLOSED
 
     async def _serve(self, mode: str) -> None:
-        self._noise = self._stranger = ""
+        self._words.begin()
         streams = Streams()
         client = Client(
             self._transport(streams),
@@ -370,36 +368,21 @@ class Connection:
     def _transport(self, streams: Streams) -> TaskTransport:
         match self.target:
             case Command():
-                assert self.stderr is not None
-                inner = stdio_transport(self.target, self.stderr)
+                assert self._words.stderr is not None
+                inner = stdio_transport(self.target, self._words.stderr)
             case Url():
-                inner = http_transport(self.target, self._on_loss, self._on_stranger)
+                inner = http_transport(self.target, self._on_loss, self._words.on_stranger)
             case _:
                 inner = local_transport(self.target.server)
-        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._on_noise)
-
-    def _on_stranger(self, said: str) -> None:
-        self._stranger = self._scrubbed(said)
-
-    def _on_noise(self, line: str) -> None:
-        """A stdio server printed what is no message."""
-        self._noise = self._noise or line
-        if self.stderr is not None:
-            self.stderr.add(f"(on stdout, where only MCP belongs) {line}")
+        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._words.on_noise)
 
     def _on_end(self) -> None:
         if isinstance(self.target, Url):
             return  # the transport fell, and says why when it is left
-        reason = f"Server {self.name!r} stopped."
-        if self.stderr is not None and (tail := self.stderr.tail()):
-            reason += f" Its last words on stderr:\n{tail}"
-        self._lose(reason)
+        self._lose(self._words.stopped())
 
     def _on_loss(self, reason: str) -> bool:
-        return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {self._scrubbed(reason)}")
-
-    def _scrubbed(self, text: str) -> str:
-        return self.target.scrubbed(text) if isinstance(self.target, Url) else text
+        return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {self._words.scrubbed(reason)}")
 
     def _refuse(self, error: LabError) -> None:
         if not self.ready.done():
@@ -408,26 +391,7 @@ class Connection:
             self.lost = str(error)
 
     def _why(self, error: BaseException) -> str:
-        match error := innermost(error):
-            case TimeoutError():
-                reason = f"it did not complete the handshake within {self._timeout:g} s"
-            case asyncio.CancelledError():
-                reason = "it was closed while connecting"
-            case _:
-                text = (self._since is None and self._stranger) or self._scrubbed(str(error)) or type(error).__name__
-                reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
-        what = "Can't connect to" if self._since is None else "Lost the connection to"
-        message = f"{what} {self.name!r} ({self.target}): {reason}"
-        asked = self._since is None and self.mode == "auto" and not self._noise and not self._stranger
-        if asked and isinstance(innermost(error), TimeoutError | MCPError):
-            message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
-        if self._noise and self._since is None:
-            message += f"\nIt printed text that is no MCP on stdout: {self._noise!r}"
-            if (found := re.search(r"https?://[^\s'\"<>]+", self._noise)) is not None:
-                message += f"\nIs it a server over HTTP? Then connect to {found[0]!r}, perhaps with /mcp behind it."
-        elif self.stderr is not None and (tail := self.stderr.tail()):
-            message += f"\nIts stderr says:\n{tail}"
-        return message
+        return self._words.why(error, stood=self._since is not None, asked=self.mode == "auto", timeout=self._timeout)
 
     async def close(self) -> None:
         """End the connection; returns when the server process is gone."""
@@ -439,16 +403,3 @@ class Connection:
         elif hasattr(self, "_stop"):
             self._stop.set()
         await asyncio.wait([asyncio.wrap_future(self._owner)])
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What happened, out of the groups it came in."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def one_line(ending: str) -> str:
-    """Why a connection ended, with the last of a server's last words."""
-    head, _, words = ending.partition(" Its last words on stderr:\n")
-    return f"{head} {words.splitlines()[-1]}" if words else head.partition("\n")[0]
