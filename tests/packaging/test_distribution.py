@@ -73,6 +73,7 @@ def test_metadata_names_the_extras(wheel: Path):
             "docket",
             "apps",
             "demo",
+            "keyring",
             "all",
         }
         assert [(script.name, script.value) for script in distribution.entry_points] == [
