@@ -48,7 +48,7 @@ from pmcp_lab.client.tasks import (
     on_task,
     session,
 )
-from pmcp_lab.client.workflows import PausedRuns, WorkflowRun, Workflows, status_of
+from pmcp_lab.client.workflows import PausedRuns, WorkflowRun, Workflows, driver_of, status_of
 
 __all__ = [
     "BUNDLED",
@@ -93,6 +93,7 @@ __all__ = [
     "configured",
     "connect",
     "connected",
+    "driver_of",
     "first_line",
     "on_task",
     "openable",

@@ -14,7 +14,7 @@ from pmcp_lab.client.questions import SAMPLING_HOW, InputCallback, SamplingCallb
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.targets import Command, Url
 from pmcp_lab.client.tasks import Task, TaskList, TaskSet, call_of, read_rows, wait_for
-from pmcp_lab.client.workflows import WorkflowRun, Workflows
+from pmcp_lab.client.workflows import Driver, WorkflowRun, Workflows
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError
 from pmcp_lab.protocol.durations import Duration, milliseconds
 from pmcp_lab.protocol.ui import AppGrants
@@ -192,8 +192,9 @@ class Server(Primitives):
         prompt = self.prompts[name]
         if task_id is None or given:
             prompt.check(given)
-        run = WorkflowRun(self._client, name, given)
-        run.start(task_id)
+        driver = Driver(self._client, name, given)
+        driver.start(task_id)
+        run = WorkflowRun(driver)
         self.workflows.note(run)
         return run
 

@@ -12,7 +12,7 @@ import traitlets as t
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Task, WorkflowRun, call_of
+from pmcp_lab.client import Task, WorkflowRun, call_of, driver_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import now
 from pmcp_lab.notebook.live import LiveWidget
@@ -29,7 +29,7 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
 
 def key_of(what: Task | WorkflowRun) -> str:
     """Unique over all connections."""
-    return what.key if isinstance(what, WorkflowRun) else call_of(what).key
+    return driver_of(what).key if isinstance(what, WorkflowRun) else call_of(what).key
 
 
 class TaskWidget(LiveWidget):

@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Task, WorkflowRun, client_of, runtime, status_of
+from pmcp_lab.client import Task, WorkflowRun, driver_of, runtime, status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
 from pmcp_lab.notebook.task_card import CardWidget
@@ -31,7 +31,7 @@ class WorkflowView(CardWidget):
     def __init__(self, run: WorkflowRun) -> None:
         self.run = run
         # Now, since a delta is made on the background thread, which can't wait for a list that the server changed.
-        listings = client_of(run).listings
+        listings = driver_of(run).client.listings
         self._schemas: dict[str, Mapping[str, Any]] = {
             name: tool.input_schema for name, tool in runtime().run(listings.tools()).items()
         }
@@ -44,7 +44,7 @@ class WorkflowView(CardWidget):
         return [self.run.task] if self.run.task is not None else []
 
     def asking(self) -> list[Task]:
-        return [task for task in (self.run.call, self.run.task) if task is not None]
+        return [task for task in (driver_of(self.run).call, self.run.task) if task is not None]
 
     def state(self) -> dict[str, Any]:
         questions = self.forms([question for task in self.asking() for question in task.questions])
@@ -150,8 +150,9 @@ class WorkflowView(CardWidget):
             filled = {name: _read(str(value)) for name, value in filled.items()}
         elif wrong := problems(self._schema(call), filled):
             return wrong
-        task = self.run.begin(call, filled)
-        self.run.land()
+        driver = driver_of(self.run)
+        task = driver.begin(call, filled)
+        driver.land()
         if task is not None and task.failure is not None:
             raise task.failure
         return {}

@@ -17,7 +17,7 @@ import comm
 from mcp.server.mcpserver.exceptions import ToolError
 
 import pmcp_lab as lab
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import driver_of, runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook import WorkflowView
 from pmcp_lab.protocol import workflow_wire
@@ -240,7 +240,7 @@ def _led_by(served: Flow, folder: Path, name: str, task: str | None, *, view: bo
             assert time.monotonic() < end, repr(run)
             with suppress(LabError):
                 # What was begun on what was seen then.
-                run.land(20)
+                driver_of(run).land(20)
             if run.calls or run.pause is not None or (run.task is not None and run.task.questions):
                 try:
                     step(run, folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pmcp_lab.client.client import Client
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.workflows.driver import Driver
 from pmcp_lab.client.workflows.workflow_run import WorkflowRun
 from pmcp_lab.errors import LabError
 from pmcp_lab.protocol.workflow_wire import PauseReason, StepState, WorkflowState, read_task
@@ -81,9 +82,9 @@ class PausedRuns(Sequence[WorkflowRun]):
             state = read_task(task.task_id, task.status, task.variables)
             if state is None or state.pause is None or state.name is None or state.task_id in known:
                 continue
-            run = WorkflowRun(self._client, state.name, {})
-            await run.take_up(state)
-            self._known.append(run)
+            driver = Driver(self._client, state.name, {})
+            await driver.take_up(state)
+            self._known.append(WorkflowRun(driver))
 
     @overload
     def __getitem__(self, which: int | str) -> WorkflowRun: ...

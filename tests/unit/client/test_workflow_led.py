@@ -17,7 +17,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError as Refused
 
 import pmcp_lab as lab
-from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client import driver_of, runtime
 from pmcp_lab.client.workflows.steps import status_of
 from pmcp_lab.errors import ConnectionClosed, InvalidArguments, NotAWorkflow, TaskError, ToolError, UnknownPrompt
 from pmcp_lab.notebook import WorkflowView
@@ -266,14 +266,14 @@ class TestView:
     def test_it_goes_on_when_the_server_has_changed_its_lists(self, server: lab.Server) -> None:
         run = server.workflow("ship", version="1.2")
         page = FrontEnd(WorkflowView(run))
-        run._state = dataclasses.replace(run._state, goal=None)
+        driver_of(run).state = dataclasses.replace(run.state, goal=None)
         server.refresh()
         runtime().run(self.touched(run))
         assert page.wait("delta")[-1]["workflow"]["goal"] == "Ship it"
 
     @staticmethod
     async def touched(run: lab.client.WorkflowRun) -> None:
-        run.touch()
+        driver_of(run).touch()
 
     def test_it_is_saved_as_it_is(self, server: lab.Server) -> None:
         data, _ = WorkflowView(server.workflow("ship", version="1.2"))._repr_mimebundle_()
