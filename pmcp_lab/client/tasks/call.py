@@ -169,6 +169,13 @@ class Call:
         return self.state.status if self.state else None
 
     @property
+    def nothing_asked(self) -> str:
+        """Why there is nothing to be answered here, for texts."""
+        if self.status == TaskStatus.INPUT_REQUIRED:
+            return "asks something, but not here: a 2025-11-25 server puts a question to one connection alone"
+        return f"asks nothing at the moment (it is {self.status})"
+
+    @property
     def variables(self) -> Mapping[str, Any]:
         """As they were last seen."""
         return self.state.variables if self.state else {}

@@ -261,7 +261,7 @@ class Task:
             return open_ones[key]
         where = self._call.where
         if not open_ones:
-            raise TaskError(f"{where} asks nothing at the moment (it is {self.status})", self.id or "")
+            raise TaskError(f"{where} {self._call.nothing_asked}", self.id or "")
         raise TaskError(f"{where} asks several things; give key= one of {list(open_ones)}", self.id or "")
 
     def add_done_callback(self, function: Callable[[Task], object]) -> None:

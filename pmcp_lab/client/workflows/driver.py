@@ -151,7 +151,7 @@ class Driver:
         try:
             runtime().run(self._until(lambda: self.held.questions or self.held.done()), QUESTION_TIMEOUT)
         except TimeoutError:
-            raise TaskError(f"{self.where} asks nothing at the moment (it is {self.status})", self.id or "") from None
+            raise TaskError(f"{self.where} {call_of(self.held).nothing_asked}", self.id or "") from None
         self._left = self.state
         self.held.answer(content, action=action)
 

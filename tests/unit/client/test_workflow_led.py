@@ -224,6 +224,8 @@ def test_the_paused_runs_of_others_are_listed_where_the_server_lists_tasks() -> 
         found.next(bucket="b2")
         assert found.wait(10).pause.kind == "inputRequired"
         until(lambda: begun.pause and begun.pause.kind == "inputRequired")
+        with pytest.raises(TaskError, match="asks something, but not here"):
+            begun.answer({"ok": True})
         found.answer({"ok": False})
         begun.result(10)
         until(lambda: not two.workflows.runs)
