@@ -9,7 +9,7 @@ from typing import Any
 
 import comm
 import pytest
-from mcp.server.apps import Apps
+from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
@@ -18,6 +18,7 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import AppError, InvalidArguments, ToolError
 from pmcp_lab.notebook import AppView
 from tests.unit.front_end import Comm, FrontEnd, until
+from tests.unit.workshop import Workshop
 
 TEXT = {"type": "text", "text": "hello"}
 
@@ -167,6 +168,28 @@ def test_what_a_view_asked_is_given_up_when_it_goes() -> None:
         until(lambda: view.calls[0].get("error") == {"message": "cancelled"})
 
 
+def test_a_call_that_became_a_task_is_cancelled_with_the_apps_request() -> None:
+    workshop = Workshop()
+
+    @workshop.server.resource("ui://workshop/page", mime_type=APP_MIME_TYPE)
+    def document() -> str:
+        return "<p>"
+
+    @workshop.server.tool(meta={"ui": {"resourceUri": "ui://workshop/page"}})
+    def window() -> str:
+        return "shown"
+
+    with lab.connect(workshop.server, name="cancelling") as server:
+        page = FrontEnd(server.app("window"))
+        params = {"name": "hold", "arguments": {"n": 1}}
+        page.send(kind="rpc", view="v1", call=99, payload={"method": "tools/call", "params": params})
+        until(lambda: workshop.running == 1 and len(server.tasks))
+        page.send(kind="rpc-cancel", view="v1", call=99)
+        until(lambda: workshop.running == 0)
+        until(lambda: server.tasks[0].status == "cancelled")
+        assert page.of("rpc-result") == []
+
+
 def test_of_two_calls_the_last_one_is_shown_whichever_is_over_first() -> None:
     gated = Gated()
     with lab.connect(gated.server, name="gated") as server:
@@ -181,6 +204,42 @@ def test_of_two_calls_the_last_one_is_shown_whichever_is_over_first() -> None:
         until(lambda: first.cancelled())
         shown = [call["result"]["structuredContent"] for call in page.updates("_call") if call["result"]]
         assert shown == [{"number": 2}]
+
+
+def test_an_app_that_changed_is_read_again_once_for_all_news_of_it() -> None:
+    html, reads = ["<p>saved first"], list[str]()
+    saving: MCPServer[Any] = MCPServer("saving", log_level="CRITICAL")
+
+    @saving.resource("ui://saving/page", mime_type=APP_MIME_TYPE)
+    def document() -> str:
+        reads.append(html[0])
+        if not html[0]:
+            raise ValueError("it is being written")
+        return html[0]
+
+    @saving.tool(meta={"ui": {"resourceUri": "ui://saving/page"}})
+    def show() -> str:
+        return "shown"
+
+    @saving.tool()
+    async def save(text: str, ctx: Context) -> None:
+        html[0] = text
+        for _ in range(5):
+            await ctx.session.send_resource_updated("ui://saving/page")
+
+    with lab.connect(saving, name="saving", mode="legacy") as server:
+        view = server.app("show")
+        page = FrontEnd(view)
+        server.call("save", text="<p>saved second")
+        until(lambda: [resource["html"] for resource in page.updates("_resource")][-1] == "<p>saved second")
+        assert view.events[-1]["event"] == "reloaded"
+        server.call("save", text="")
+        until(lambda: view.events[-1]["event"] == "reload-failed")
+        assert view._source.html == "<p>saved second"
+        server.call("save", text="<p>saved third")
+        until(lambda: view._source.html == "<p>saved third")
+        assert 1 <= reads.count("<p>saved second") <= 3
+        assert 1 <= reads.count("<p>saved third") <= 3
 
 
 def test_a_view_that_is_closed_hears_nothing_more(demo: lab.Server, view: AppView, page: FrontEnd) -> None:
