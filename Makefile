@@ -15,7 +15,7 @@ TOUR := notebooks/01-tour.ipynb
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test bench dev stress clean
+.PHONY: help lab test bench dev stress mutants clean
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -153,6 +153,13 @@ bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
 
 stress: $(VENV)/.dev front-end peers system ## The long versions of the tests
 	$(PYTEST) tests -m stress
+
+# One room after the other: make mutants ROOM=host N=50 SEED=7
+ROOM ?= client/tasks
+N ?= 20
+SEED ?= 1
+mutants: $(VENV)/.dev front-end ## Small faults of a room that its tests do not notice
+	$(BIN)/python -m tests.mutation $(ROOM) -n $(N) --seed $(SEED)
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .peers dist pmcp_lab/static js/node_modules tests/peers/node_modules test-results .*_cache .hypothesis

@@ -19,6 +19,7 @@ from mcp.client import ClientRequestContext, IncomingMessage
 from pmcp_lab.client import on_call
 from pmcp_lab.client.connection import ROUNDS, Attendant, Connection, OnProgress, Peer
 from pmcp_lab.client.questions import SAMPLING_HOW, SAMPLING_REFUSED, Elicitations, Sampling, read_question
+from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.tasks.call import Call
 from pmcp_lab.client.tasks.follower import Follower
 from pmcp_lab.errors import METHOD_NOT_FOUND, InputRequired, LabError, PeerError, ToolError
@@ -146,8 +147,11 @@ class Caller(Attendant):
             return answer
         became_task()
         self._follower.adopt(call, answer)
+        result = asyncio.wrap_future(call.result)
+        result.add_done_callback(seen)
         try:
-            return (await asyncio.wrap_future(call.result)).raw
+            # Who gives up waiting must not end the result of a task that others look at.
+            return (await asyncio.shield(result)).raw
         except ToolError as error:
             return error.result
         except asyncio.CancelledError:

@@ -11,8 +11,10 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 
 import pmcp_lab as lab
@@ -21,6 +23,7 @@ from pmcp_lab.errors import (
     ConnectionFailed,
     InputRequired,
     InvalidArguments,
+    NotOffered,
     TargetError,
     TaskCancelled,
     ToolError,
@@ -376,3 +379,26 @@ class TestNoOrphans:
         kernel.send_signal(signal.SIGKILL)
         kernel.communicate()
         until(lambda: not descendants(marker), 5)
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_a_log_level_is_asked_for_where_the_server_takes_one(offered: bool) -> None:
+    asked: list[str] = []
+
+    async def logging(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.method == "logging/setLevel":
+            asked.append((ctx.params or {})["level"])
+            return {}
+        result: Any = await call_next(ctx)
+        if ctx.method == "initialize" and offered:
+            return {**result, "capabilities": {**result["capabilities"], "logging": {}}}
+        return result
+
+    with lab.connect(MCPServer("logs", middleware=[logging]), name="logs", mode="legacy") as server:
+        if offered:
+            server.set_log_level("warning")
+            assert asked == ["warning"]
+        else:
+            with pytest.raises(NotOffered, match="takes no log level"):
+                server.set_log_level("warning")
+            assert asked == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import stat
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.exceptions import MCPError
 
 import pmcp_lab as lab
 from pmcp_lab.client import Task, call_of, client_of
@@ -21,6 +24,7 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.targets import Url
 from pmcp_lab.client.tasks import Session
 from pmcp_lab.errors import NotOffered, PeerError, TaskCancelled, TaskError, TaskNotFound
+from pmcp_lab.server import Tasks
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
 
@@ -79,6 +83,35 @@ class TestHandle:
         run.cancel()
         assert run.cancelled()
         until(lambda: workshop.running == 0)
+
+    @pytest.mark.parametrize("over", [True, False])
+    def test_a_cancellation_that_is_refused_matters_only_while_it_runs(self, over: bool) -> None:
+        tasks, gate = Tasks(), asyncio.Event()
+
+        @tasks.tool(poll_interval="60s")
+        async def quick() -> str:
+            await gate.wait()
+            return "done"
+
+        async def refusing(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+            if ctx.method != "tasks/cancel":
+                return await call_next(ctx)
+            if over:
+                gate.set()
+                await asyncio.sleep(0.2)
+            raise MCPError(-32602, "it can't be cancelled")
+
+        shop: MCPServer[Any] = MCPServer("shop", extensions=[tasks], middleware=[refusing, tasks])
+        with lab.connect(shop, name="refusing", mode="legacy") as server:
+            run = server.task("quick")
+            until(lambda: run.id)
+            if over:
+                run.cancel()
+            else:
+                with pytest.raises(PeerError, match="can't be cancelled"):
+                    run.cancel()
+                return
+            assert run.result(10).text == "done"
 
     def test_cancelled_while_it_is_being_created(self, server: lab.Server, workshop: Workshop) -> None:
         tool = server.tool("hold")

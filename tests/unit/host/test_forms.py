@@ -63,6 +63,13 @@ def test_kinds(schema: Any, field: dict[str, Any]) -> None:
     assert {key: found[key] for key in field} == field
 
 
+def test_null_is_offered_where_json_is_written_and_null_allowed() -> None:
+    assert only({"anyOf": [{"type": "object"}, {"type": "null"}]})["nullable"] is True
+    assert only({"type": ["array", "null"]})["nullable"] is True
+    for schema in ({"type": "object"}, {"type": ["integer", "null"]}, {}):
+        assert "nullable" not in only(schema)
+
+
 def test_titles_and_descriptions() -> None:
     assert only({"type": "string", "title": "T", "description": "D"}, required=False) == {
         "name": "x",

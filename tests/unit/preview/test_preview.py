@@ -64,6 +64,10 @@ def shop() -> MCPServer[Any]:
     def new() -> str:
         return "<p>new"
 
+    @server.resource("ui://shop/alone", mime_type="text/html;profile=mcp-app")
+    def alone() -> str:
+        return "<p>alone"
+
     csp = {"openai/widgetCSP": {"connect_domains": ["https://api.example"]}, "openai/widgetPrefersBorder": False}
 
     @server.resource("ui://shop/old", mime_type="text/html+skybridge", meta=csp)
@@ -135,7 +139,7 @@ def test_a_page_is_told_what_there_is(opened: Opened) -> None:
     }  # fmt: skip
     assert tools["stock"]["appOnly"]
     assert tools["cart"]["app"] is None, "another host's key"
-    assert [each["uri"] for each in catalogue["resources"]] == ["ui://shop/new", "ui://shop/old"]
+    assert [each["uri"] for each in catalogue["resources"]] == ["ui://shop/new", "ui://shop/alone", "ui://shop/old"]
 
 
 def test_a_plain_tool_is_called_and_its_whole_result_comes(opened: Opened) -> None:
@@ -170,6 +174,10 @@ def test_an_app_is_opened_before_any_call(opened: Opened) -> None:
     page.send(kind="show", uri="ui://shop/new")
     assert trait(page, "_resource")["uri"] == "ui://shop/new"
     assert page.wait("model")["state"]["_call"]["arguments"] is None
+    assert page.of("model")[0]["state"]["_call"]["tool"]["name"] == "browse"
+    page.send(kind="show", uri="ui://shop/alone")
+    assert trait(page, "_resource", lambda resource: resource["uri"] == "ui://shop/alone")
+    assert page.of("model")[1]["state"]["_call"]["tool"] is None, "no tool refers to it"
     page.send(kind="show", uri="ui://shop/none")
     assert "ui://shop/none" in page.wait("failed")["text"]
 

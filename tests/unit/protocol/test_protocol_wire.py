@@ -129,3 +129,13 @@ def test_reserved_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["epoch", "_workflow.progress", "com.example/x", "task_id", "a b", "é"])
 def test_free_names(name: str) -> None:
     check_variable_name(name)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [((1, 2), 0.5), ((3, 2), 1.0), ((-1, 2), 0.0), ((0, 1), 0.0), ((1, 0), None), ((1, -1), None), ((True, 1), None)],
+)
+def test_progress_is_read_as_a_fraction(said: tuple[float, float], read: float | None) -> None:
+    done, total = said
+    raw = {"taskId": "t", "status": "working", "_meta": {PROGRESS: {"progress": done, "total": total}}}
+    assert decode_task(raw).progress == read
