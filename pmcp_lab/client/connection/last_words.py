@@ -81,10 +81,10 @@ class LastWords:
         message = f"{what} {self._name!r} ({self._target}): {reason}"
         if not stood and self.noise:
             return message + self._quoted_noise()
-        if not stood and asked and not self.stranger and isinstance(cause, TimeoutError | MCPError):
-            message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
         if self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
+        elif not stood and asked and not self.stranger and isinstance(cause, TimeoutError | MCPError):
+            message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
         return message
 
     def _quoted_noise(self) -> str:
