@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pmcp_lab.cli.connecting import Patience, Target, Token
+from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token
 from pmcp_lab.cli.ending import FAULTS, stop
 from pmcp_lab.errors import AppError, LabError
 
@@ -145,6 +145,7 @@ def check(
         ),
     ] = None,
     token: Token = None,
+    mode: Mode = Generation.AUTO,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +161,7 @@ def check(
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
     given = read_examples(examples)
-    with opened(target, token=token, timeout=timeout) as server:
+    with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
         made, left = call_each(server, given) if call else ([], [])
         found = findings_of(replace(served, calls=tuple(made)))
@@ -244,6 +245,7 @@ def build(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
     token: Token = None,
+    mode: Mode = Generation.AUTO,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -260,7 +262,7 @@ def build(
     from pmcp_lab.cli.discovery import authorization
 
     where = url or (target if target.startswith(("http://", "https://")) else None)
-    with opened(target, token=token, timeout=timeout) as server:
+    with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
         served = look_at_apps(server)
         errors = [finding for finding in findings_of(served) if finding.level == "error"]
         if errors:

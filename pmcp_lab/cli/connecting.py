@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,20 @@ Target = Annotated[
 ]
 Token = Annotated[
     str | None, typer.Option(envvar="PMCP_LAB_TOKEN", help="A bearer token for a URL.", show_default=False)
+]
+
+
+class Generation(StrEnum):
+    """How a server is met, as `lab.connect(mode=…)` takes it, for the help and for completion."""
+
+    AUTO = "auto"
+    LEGACY = "legacy"
+    MODERN = "2026-07-28"
+
+
+Mode = Annotated[
+    Generation,
+    typer.Option("--mode", help="The protocol generation: found out, or not asked; legacy is 2025-11-25."),
 ]
 
 
@@ -90,7 +105,7 @@ def load(target: str) -> Any:
 
 
 @contextmanager
-def opened(target: str, *, token: str | None = None, timeout: float = 60.0) -> Iterator[Server]:
+def opened(target: str, *, mode: str = "auto", token: str | None = None, timeout: float = 60.0) -> Iterator[Server]:
     """A connection to what the command line names, closed at the end.
 
     Raises:
@@ -105,7 +120,7 @@ def opened(target: str, *, token: str | None = None, timeout: float = 60.0) -> I
     logging.disable(logging.CRITICAL)
     try:
         found = server_object(target)
-        server = connect(target if found is None else found, token=token, timeout=timeout)
+        server = connect(target if found is None else found, mode=mode, token=token, timeout=timeout)
         try:
             yield server
         finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pmcp_lab.cli.connecting import Patience, Target, Token, server_object
+from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token, server_object
 
 if TYPE_CHECKING:
     from pmcp_lab.client import OAuth, Recorder
@@ -24,11 +24,11 @@ pmcp-lab preview http://127.0.0.1:8000/mcp          a server that runs
 pmcp-lab preview my_app.server:build --open         one of this project, in the browser
 pmcp-lab preview "npx -y @scope/server-map --stdio" a command
 pmcp-lab preview https://apps.example.com/mcp --auth oauth
-pmcp-lab preview demo --mode chatgpt                only what ChatGPT offers
+pmcp-lab preview demo --profile chatgpt             only what ChatGPT offers
 """
 
 
-class Mode(StrEnum):
+class Profile(StrEnum):
     """The hosts that can be played, for the help and for completion."""
 
     standard = auto()
@@ -51,9 +51,9 @@ def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8765,
     browse: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     tool: Annotated[str | None, typer.Option(help="The tool that is selected at first.", show_default=False)] = None,
-    mode: Annotated[
-        Mode, typer.Option(help="The host that is played: all there is, or strictly what ChatGPT offers.")
-    ] = Mode.standard,
+    profile: Annotated[
+        Profile, typer.Option(help="The host that is played: all there is, or strictly what ChatGPT offers.")
+    ] = Profile.standard,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -70,6 +70,7 @@ def run(
     ] = None,
     scope: Annotated[str | None, typer.Option(help="What to ask for, separated by spaces.", show_default=False)] = None,
     token: Token = None,
+    mode: Mode = Generation.AUTO,
     timeout: Patience = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
@@ -85,12 +86,12 @@ def run(
 
     if record is not None and record.exists() and not force:
         raise AppError(f"{record} exists already; --force replaces it")
-    options = {"token": token, "timeout": timeout, "auth": _oauth(auth, client_id, scope)}
+    options = {"mode": mode.value, "token": token, "timeout": timeout, "auth": _oauth(auth, client_id, scope)}
     found = server_object(target)
     session = PreviewSession(
         target if found is None else found,
         {name: value for name, value in options.items() if value is not None},
-        profile=mode.value,
+        profile=profile.value,
         tool=tool,
     )
     recorder = start_recording(record) if record is not None else None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pmcp_lab.cli.app import group, read_examples
-from pmcp_lab.cli.connecting import Patience, Target, Token, call_each, opened
+from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token, call_each, opened
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
@@ -51,6 +51,7 @@ def record(
     ] = None,
     force: Force = False,
     token: Token = None,
+    mode: Mode = Generation.AUTO,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +66,7 @@ def record(
     if out.exists() and not force:
         raise AppError(f"{out} exists already; --force replaces it")
     given = read_examples(calls)
-    with opened(target, token=token, timeout=timeout) as server, start(server=server) as recorder:
+    with opened(target, mode=mode.value, token=token, timeout=timeout) as server, start(server=server) as recorder:
         _, left = call_each(server, given)
         recorder.stop()
         if not recorder.calls:

@@ -16,6 +16,8 @@ from pmcp_lab.cli.discovery import authorization
 from tests.unit.cli.test_cli import ENVIRONMENT
 from tests.unit.guarded import Guard, guarded_server
 
+ROOT = Path(__file__).parents[3]
+
 SERVERS = """
 from mcp.server.apps import Apps, ResourceCsp
 from mcp.server.mcpserver import MCPServer
@@ -303,3 +305,20 @@ def test_completion_knows_commands_and_templates() -> None:
 
     assert complete("pmcp-lab app ", 2)[:3] == ["new", "check", "build"]
     assert "dataviz" in complete("pmcp-lab app new x --template ", 5)
+
+
+@pytest.mark.parametrize("command", [["check"], ["build"], ["record", "--out", "calls.json"]], ids=" ".join)
+def test_a_generation_that_is_named_is_not_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    group = [] if command[0] == "record" else ["app"]
+    started: list[int] = []
+    for mode in ("auto", "legacy", "2026-07-28"):
+        # What is found out is remembered for a command line.
+        starts = folder / f"{command[0]}-{mode}"
+        target = f"{sys.executable} {ROOT / 'tests/servers/odd.py'} ends-on-probe {starts}"
+        with pytest.raises(SystemExit):
+            main([*group, *command, "--mode", mode, target])
+        started.append(starts.read_text().count("started"))
+        assert ("Can't connect" in capsys.readouterr().err) == (mode == "2026-07-28")
+    assert started == [2, 1, 1]

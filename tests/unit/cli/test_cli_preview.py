@@ -151,3 +151,12 @@ def test_a_preview_is_recorded_until_it_is_ended(project: Path) -> None:
         page.close()
     (call,) = Recording.load("seen.json").calls
     assert call.arguments == {"name": "eve"}
+
+
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_a_preview_in_a_generation_that_is_named(project: Path, mode: str, version: str) -> None:
+    with previewing(f"{project.stem}:build", "--mode", mode, "--profile", "chatgpt") as (_, there):
+        page = FakePage(there)
+        status = page.wait("status", lambda status: status.get("server"))
+        assert (status["server"]["version"], status["profile"]) == (version, "chatgpt")
+        page.close()
