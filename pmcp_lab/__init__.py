@@ -11,6 +11,7 @@ from pmcp_lab._version import __version__
 
 if TYPE_CHECKING:
     from pmcp_lab.client import (
+        ClientCredentials,
         OAuth,
         Server,
         Task,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LAZY = dict.fromkeys(
     (
+        "ClientCredentials",
         "OAuth",
         "Server",
         "Task",
@@ -46,6 +48,7 @@ _LAZY = dict.fromkeys(
 )
 
 __all__ = [
+    "ClientCredentials",
     "OAuth",
     "Server",
     "Task",

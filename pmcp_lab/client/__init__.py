@@ -34,7 +34,17 @@ from pmcp_lab.client.questions import Question, SamplingCallback, openable, samp
 from pmcp_lab.client.recorder import Recorder, record, replay
 from pmcp_lab.client.runtime import runtime, seen
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.targets import BUNDLED, Command, Entry, Local, OAuth, Url, configured, read_config
+from pmcp_lab.client.targets import (
+    BUNDLED,
+    ClientCredentials,
+    Command,
+    Entry,
+    Local,
+    OAuth,
+    Url,
+    configured,
+    read_config,
+)
 from pmcp_lab.client.tasks import (
     Call,
     Change,
@@ -56,6 +66,7 @@ __all__ = [
     "Call",
     "Change",
     "Client",
+    "ClientCredentials",
     "Command",
     "Content",
     "Contents",

@@ -13,7 +13,7 @@ from pmcp_lab.client.oauth import provider
 from pmcp_lab.client.questions import SamplingCallback
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.server import Server
-from pmcp_lab.client.targets import Local, OAuth, Url, read_target
+from pmcp_lab.client.targets import ClientCredentials, Local, OAuth, Url, read_target
 from pmcp_lab.client.tasks import Task
 from pmcp_lab.errors import TargetError, UnknownServer
 
@@ -31,7 +31,7 @@ def connect(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     headers: Mapping[str, str] | None = None,
-    auth: str | OAuth | None = None,
+    auth: str | OAuth | ClientCredentials | None = None,
     token: str | None = None,
     timeout: float = 60.0,
     wait: bool = True,
@@ -49,8 +49,8 @@ def connect(
         env: Environment of a command, added to the few variables every server gets.
         cwd: Working directory of a command.
         headers: HTTP headers for a URL.
-        auth: "oauth" to sign in to a URL in the browser, or an `OAuth(…)` that says how. The time that takes is
-            not the connection's.
+        auth: "oauth" to sign in to a URL in the browser, or an `OAuth(…)` that says how; the time that takes is
+            not the connection's. `ClientCredentials(…)` where there is nobody to sign in.
         token: A bearer token for a URL.
         timeout: Seconds for start and handshake.
         wait: False returns at once; `await server` waits.
@@ -61,6 +61,7 @@ def connect(
 
     Raises:
         TargetError: The target can't be read.
+        SignInFailed: The secret of `ClientCredentials` is not where they say.
         ConnectionFailed: No handshake; with what the server wrote to stderr.
     """
     if mode not in MODES:
@@ -80,8 +81,9 @@ def connect(
             raise TargetError(f"{name!r} is connected to {client_of(known).target}; close it or take another name")
         else:
             chosen = _free(default)
-    sign_in = provider(where) if isinstance(where, Url) else None
-    sign_in_timeout = 0.0 if sign_in is None else sign_in.sign_in.settings.timeout
+    let_in = provider(where) if isinstance(where, Url) else None
+    sign_in = None if let_in is None else let_in.sign_in
+    sign_in_timeout = 0.0 if sign_in is None else sign_in.settings.timeout
     client = Client(Connection(chosen, where, mode, timeout + sign_in_timeout), on_sampling)
     server = Server(client)
     _servers[chosen] = server
@@ -90,7 +92,7 @@ def connect(
             if sign_in is None:
                 runtime().wait(client.connection.ready)
             else:
-                sign_in.sign_in.attend(client.connection.ready, views.show_sign_in, getpass.getpass)
+                sign_in.attend(client.connection.ready, views.show_sign_in, getpass.getpass)
         except BaseException:
             _servers.pop(chosen, None)
             runtime().start(client.close())

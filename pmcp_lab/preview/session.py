@@ -9,7 +9,19 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pmcp_lab.client import Command, Local, OAuth, Server, Tool, Url, badges, client_of, connect, runtime
+from pmcp_lab.client import (
+    ClientCredentials,
+    Command,
+    Local,
+    OAuth,
+    Server,
+    Tool,
+    Url,
+    badges,
+    client_of,
+    connect,
+    runtime,
+)
 from pmcp_lab.errors import AppError, ConnectionClosed, LabError
 from pmcp_lab.host import PROFILES, STANDARD, BridgeMode, Profile, fields, now, open_app, problems, read_app
 from pmcp_lab.preview.page import Page, PreviewApp
@@ -178,9 +190,9 @@ class PreviewSession:
         self._options = {**self._options, "auth": self._options["auth"] or self._signing_in("oauth"), "token": None}
         await self.reconnect()
 
-    def _signing_in(self, auth: OAuth | str | None) -> OAuth | None:
-        if auth is None:
-            return None
+    def _signing_in(self, auth: OAuth | ClientCredentials | str | None) -> OAuth | ClientCredentials | None:
+        if auth is None or isinstance(auth, ClientCredentials):
+            return auth
         return replace(auth if isinstance(auth, OAuth) else OAuth(), open=self._ask_to_sign_in)
 
     def _ask_to_sign_in(self, url: str | None) -> None:

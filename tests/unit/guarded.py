@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import socket
 import threading
@@ -23,7 +24,7 @@ from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import AnyHttpUrl
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 
 class Guard:
@@ -39,6 +40,10 @@ class Guard:
         """Every secret there ever was."""
         self.authorized = 0
         self.renewed = 0
+        self.programs: dict[str, str] = {}
+        """Clients that are let in without a person, and their secrets."""
+        self.asked: list[str] = []
+        """Which of them asked for a token."""
         self.refuse = False
         self.forbidden = False
         """Everything is refused with 403, whoever asks, and not for want of a scope."""
@@ -114,6 +119,15 @@ class Guard:
         self.refresh[refresh] = RefreshToken(token=refresh, client_id=client_id, scopes=scopes)
         return OAuthToken(access_token=access, refresh_token=refresh, expires_in=self.life, scope=" ".join(scopes))
 
+    def let_in(self, authorization: str) -> Response:
+        """OAuth's grant for programs, which the SDK's server does not know (RFC 6749, section 4.4)."""
+        client, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        self.asked.append(client)
+        if self.programs.get(client) != secret:
+            return JSONResponse({"error": "invalid_client", "error_description": "who is that?"}, 401)
+        token = self._give(client, ["use"]).model_dump(exclude={"refresh_token"}, exclude_none=True)
+        return JSONResponse(token)
+
     def end_access(self) -> None:
         """No access token counts any more, whatever was said of its life."""
         self.access.clear()
@@ -124,15 +138,15 @@ class Guard:
 
 
 @contextmanager
-def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str]:
-    """URL of the MCP server."""
+def guarded_server(guard: Guard, *, json_response: bool = False, issuer: str | None = None) -> Iterator[str]:
+    """URL of the MCP server, which sends people to itself or to `issuer`."""
     listening = socket.create_server(("127.0.0.1", 0))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server: MCPServer[Any] = MCPServer(
         "guarded",
         auth_server_provider=guard,
         auth=AuthSettings(
-            issuer_url=AnyHttpUrl(base),
+            issuer_url=AnyHttpUrl(issuer or base),
             resource_server_url=AnyHttpUrl(f"{base}/mcp"),
             validate_token_resource=False,
             required_scopes=["use"],
@@ -159,6 +173,8 @@ def guarded_server(guard: Guard, *, json_response: bool = False) -> Iterator[str
         if guard.forbidden and scope.get("path") == "/mcp":
             guard.turned_away.append(dict(scope["headers"]).get(b"mcp-method", b"").decode())
             await Response("not here", 403, {"www-authenticate": 'Bearer error="access_denied"'})(scope, receive, send)
+        elif guard.programs and scope.get("path") == "/token":
+            await guard.let_in(dict(scope["headers"])[b"authorization"].decode())(scope, receive, send)
         else:
             await app(scope, receive, send)
 

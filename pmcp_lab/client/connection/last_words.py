@@ -83,7 +83,7 @@ class LastWords:
             return message + self._quoted_noise()
         if self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
-        elif not stood and asked and not self.stranger and isinstance(cause, TimeoutError | MCPError):
+        elif not stood and asked and not self.stranger and _may_have_stumbled(cause):
             message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
         return message
 
@@ -92,6 +92,13 @@ class LastWords:
         if (found := re.search(r"https?://[^\s'\"<>]+", self.noise)) is not None:
             text += f"\nIs it a server over HTTP? Then connect to {found[0]!r}, perhaps with /mcp behind it."
         return text
+
+
+def _may_have_stumbled(cause: BaseException) -> bool:
+    """Whether a server may have stumbled over what it was asked first: it did not say that it knows no such caller."""
+    if isinstance(cause, MCPError):
+        return not (isinstance(cause.error.data, dict) and cause.error.data.get("refused"))
+    return isinstance(cause, TimeoutError)
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -29,10 +29,11 @@ from mcp.shared.auth import (
 from mcp_types import INTERNAL_ERROR
 from pydantic import AnyUrl
 
+from pmcp_lab.client.oauth.client_credentials import ClientCredentialsProvider, secret_of
 from pmcp_lab.client.oauth.sign_in import CALLBACK, PortTaken, SignIn
 from pmcp_lab.client.oauth.token_store import TokenStore, delete_record
 from pmcp_lab.client.runtime import seen
-from pmcp_lab.client.targets import OAuth, Url
+from pmcp_lab.client.targets import ClientCredentials, OAuth, Url
 from pmcp_lab.errors import LabError, SignInFailed
 
 # The SDK logs a stack for each flow that fails; here every one becomes an error that says what to do.
@@ -210,21 +211,32 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def account(target: Url, settings: OAuth) -> str:
+def account(target: Url, settings: OAuth | ClientCredentials) -> str:
     """What tells one sign-in from another; nothing in it is secret."""
+    if isinstance(settings, ClientCredentials):
+        return json.dumps([target.place, settings.client_id, settings.scope, settings.issuer])
     return json.dumps([target.place, settings.client_id or settings.client_metadata_url, settings.scope])
 
 
-_providers: dict[Url, Provider] = {}
+_providers: dict[Url, Provider | ClientCredentialsProvider] = {}
 
 
-def provider(target: Url) -> Provider | None:
-    """The sign-in of a target; None where it has none."""
-    if target.auth is None:
+def provider(target: Url) -> Provider | ClientCredentialsProvider | None:
+    """What lets its requests in; None where a target has nothing of the kind.
+
+    Raises:
+        SignInFailed: A program's secret is not where its target says.
+    """
+    settings = target.auth
+    if settings is None:
         return None
-    if target not in _providers:
-        _providers[target] = Provider(target, target.auth)
-    return _providers[target]
+    known = _providers.get(target)
+    if isinstance(settings, OAuth):
+        known = known or Provider(target, settings)
+    elif not isinstance(known, ClientCredentialsProvider) or known.secret != secret_of(settings):
+        known = ClientCredentialsProvider(target, settings)
+    _providers[target] = known
+    return known
 
 
 class AuthorizedClient(httpx2.AsyncClient):
@@ -250,7 +262,9 @@ class AuthorizedClient(httpx2.AsyncClient):
     def _explained(self, error: Exception) -> str:
         if isinstance(error, LabError):
             return error.message
-        text = f"Can't sign in at {self._target}: {self._target.scrubbed(str(error))}"
+        auth = self._target.auth
+        who = f" as client {auth.client_id!r}" if isinstance(auth, ClientCredentials) else ""
+        text = f"Can't sign in at {self._target}{who}: {self._target.scrubbed(str(error))}"
         for secret in self._provider.secrets() if self._provider else ():
             text = text.replace(secret, "…")
         return text
@@ -259,6 +273,8 @@ class AuthorizedClient(httpx2.AsyncClient):
         said = f" ({status}: {detail})" if detail else f" ({status})"
         if status == 403:
             return f"it does not let you do this{said}"
+        if isinstance(self._target.auth, ClientCredentials):
+            return f"it refuses client {self._target.auth.client_id!r}{said}, whose token is new"
         if self._provider is not None:
             return f"it refuses your sign-in{said}. Sign in anew: sign_out({self._target.place!r}), then connect again"
         if any(name.lower() == "authorization" for name, _ in self._target.headers):
@@ -271,7 +287,7 @@ def _refused(request: httpx2.Request, message: str) -> httpx2.Response:
     return httpx2.Response(403, json={"jsonrpc": "2.0", "id": None, "error": error}, request=request)
 
 
-def sign_out(url: str, auth: OAuth | None = None) -> None:
+def sign_out(url: str, auth: OAuth | ClientCredentials | None = None) -> None:
     """Forget a sign-in, here and in later kernels. A connection that stands has to be closed first.
 
     Args:

@@ -118,6 +118,15 @@ def delete_record(account: str) -> None:
     _file(account).unlink(missing_ok=True)
 
 
+def password(service: str, user: str) -> str | None:
+    """What a person put into the system's keyring."""
+    keyring = _keyring()
+    if keyring is not None:
+        with contextlib.suppress(keyring.errors.KeyringError):  # locked or refused is as good as absent
+            return str(keyring.get_password(service, user) or "") or None
+    return None
+
+
 def _keyring() -> Any:
     """The `keyring` module, where it is installed and has somewhere to keep things."""
     if find_spec("keyring") is None:

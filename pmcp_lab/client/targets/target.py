@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pmcp_lab.client.targets.config_file import Entry, config_entry, configured, find_config
-from pmcp_lab.client.targets.oauth_settings import OAuth
+from pmcp_lab.client.targets.oauth_settings import ClientCredentials, OAuth
 from pmcp_lab.errors import TargetError, nearest
 from pmcp_lab.protocol import address
 
@@ -54,7 +54,7 @@ class Url:
 
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    auth: OAuth | None = None
+    auth: OAuth | ClientCredentials | None = None
     shown: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class _Given:
     env: Mapping[str, str]
     cwd: str | os.PathLike[str] | None
     headers: Mapping[str, str]
-    auth: OAuth | None
+    auth: OAuth | ClientCredentials | None
 
 
 def read_target(
@@ -133,12 +133,15 @@ def read_target(
     return name, found
 
 
-def _read_auth(auth: object) -> OAuth | None:
-    if auth is None or isinstance(auth, OAuth):
+def _read_auth(auth: object) -> OAuth | ClientCredentials | None:
+    if auth is None or isinstance(auth, OAuth | ClientCredentials):
         return auth
     if auth == "oauth":
         return OAuth()
-    raise TargetError('auth must be "oauth" or an OAuth(…); a token goes into token=, other headers into headers=')
+    raise TargetError(
+        'auth must be "oauth", an OAuth(…) or a ClientCredentials(…); a token goes into token=, other headers into '
+        "headers="
+    )
 
 
 def _read(target: object, config: str | os.PathLike[str] | None, given: _Given) -> tuple[str, Target]:
@@ -231,7 +234,7 @@ def _argv(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return str(entry["command"]), *map(str, entry.get("args") or ())
 
 
-def _entry_auth(name: str, entry: Mapping[str, Any]) -> OAuth | None:
+def _entry_auth(name: str, entry: Mapping[str, Any]) -> OAuth | ClientCredentials | None:
     """`"auth": "oauth"`, or Claude Code's `"oauth": {"clientId": …, "callbackPort": …}`."""
     settings = entry.get("oauth")
     if not isinstance(settings, Mapping):
