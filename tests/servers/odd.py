@@ -1,10 +1,11 @@
-"""A stdio server of 2025-11-25 that is odd in one way, as others' servers are: `odd.py WAY [FILE]`.
+"""A stdio server, most of 2025-11-25, that is odd in one way, as others' servers are: `odd.py WAY [FILE]`.
 
 * `ends-on-probe`: ends when its first message is not `initialize` (PMCP 2.23, rmcp 0.16); notes its starts in FILE
 * `generous`: declares resources, prompts, completions and logging, and knows `resources/list` alone
 * `chatters`: prints lines that are no messages before and between its answers, one of them in no UTF-8
 * `banner`: prints where it would be reached over HTTP, and answers nothing
 * `failed-with-result`: says that its task failed, and gives a result that says nothing of that (PMCP's task server)
+* `extends`: speaks 2026-07-28 with extensions nobody knows, and settings of known ones that nobody knows
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
 """
 
@@ -26,6 +27,12 @@ TASK = {
 TOOL = {"name": "work", "inputSchema": {"type": "object"}, "execution": {"taskSupport": "required"}}
 TASKS = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
 GENEROUS = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "logging": {}}
+FRESH = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+EXTENSIONS = {
+    "io.modelcontextprotocol/tasks": {"later": [1], "list": None},
+    "io.modelcontextprotocol/ui": {"mimeTypes": "text/plain", "more": {"deep": {}}},
+    "org.example/unknown": {"a": [{"b": None}]},
+}
 asked = 0
 
 
@@ -33,6 +40,14 @@ def result(method: str) -> dict[str, Any] | None:
     """None for a method that it does not know."""
     global asked
     match method:
+        case "server/discover" if WAY == "extends":
+            capabilities = {"tools": {}, "extensions": EXTENSIONS}
+            found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **FRESH}
+            return {**found, "serverInfo": {"name": WAY, "version": "1"}}
+        case "tools/list" if WAY == "extends":
+            return {"tools": [{"name": "work", "inputSchema": {"type": "object"}}], **FRESH}
+        case "tools/call" if WAY == "extends":
+            return {"content": [{"type": "text", "text": "done"}], "resultType": "complete"}
         case "initialize":
             capabilities = GENEROUS if WAY == "generous" else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}

@@ -1,4 +1,4 @@
-"""Being let in by HTTP servers: the flow (`flow`), the person's part of it (`sign_in`), tokens (`token_store`)."""
+"""Being let in by HTTP servers: people (`flow`, `sign_in`), programs (`client_credentials`), tokens (`token_store`)."""
 
 from pmcp_lab.client.oauth.flow import AuthorizedClient, provider, sign_out
 

@@ -101,6 +101,13 @@ def test_what_it_declares_and_does_not_know_is_not_there(odd: Odd) -> None:
         server.complete("memo://a", "name")
 
 
+def test_extensions_and_settings_that_nobody_knows_are_no_trouble(odd: Odd) -> None:
+    server = odd("extends")
+    assert server.version == "2026-07-28"
+    assert server.call("work").text == "done"
+    assert server.task("work").result(10).text == "done"
+
+
 def test_a_failed_task_with_a_result_has_failed(odd: Odd) -> None:
     run = odd("failed-with-result").task("work")
     with pytest.raises(TaskFailed, match="it broke"):
