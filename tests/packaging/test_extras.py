@@ -10,7 +10,12 @@ import pytest
 from tests.packaging.conftest import ROOT, Environment, new_environment
 
 # The parts of the core that any server needs. What they cover of Redis and DynamoDB is in the unit tests.
-CORE = ("test_backends", "test_server_life", "test_server_tools", "test_open_store")
+CORE = (
+    "tasks/backends/test_backends",
+    "tasks/test_open_store",
+    "server/test_server_life",
+    "server/test_server_tools",
+)
 CHOSEN = "not redis and not dynamodb"
 
 # Not the project's own: that would put the sources before what is installed.
