@@ -13,7 +13,6 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +24,7 @@ import pmcp_lab as lab
 from pmcp_lab.client import client_of
 from pmcp_lab.client.oauth import flow as auth
 from pmcp_lab.client.targets.target import Command, Url, read_target
-from pmcp_lab.errors import ConnectionFailed, LabError, PeerError, SignInFailed, TargetError
+from pmcp_lab.errors import ConnectionFailed, LabError, PeerError, TargetError
 from pmcp_lab.notebook import Catalogue, TaskCard, TaskTable
 from pmcp_lab.notebook.listing import ServerList
 from pmcp_lab.notebook.sign_in import show_link
@@ -332,81 +331,6 @@ def test_refusals_say_what_to_do(url: str, guard: Guard) -> None:
     assert guard.authorized == 1, "the person was asked once"
     assert "nobody signed in at" in refused(url, auth=lab.OAuth(open=str, timeout=0.1))
     assert all(len(text.splitlines()) == 1 for text in (refused(url), refused(url, token="made-up")))
-
-
-@pytest.fixture
-def program(url: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> lab.ClientCredentials:
-    """One that the server knows."""
-    guard.programs["robot"] = "secret-of-robot"
-    monkeypatch.setenv("ROBOT", "secret-of-robot\n")
-    return lab.ClientCredentials("robot", secret="$ROBOT", issuer=url.removesuffix("/mcp"))
-
-
-def test_a_program_is_let_in_by_itself(url: str, guard: Guard, program: lab.ClientCredentials, state: Path) -> None:
-    server = lab.connect(url, auth=program)
-    assert server.call("add", a=1, b=2).value == 3
-    assert guard.asked == ["robot"], "once for all that the handshake asks"
-    guard.end_access()
-    sums = server.map("add", [{"a": n, "b": 1} for n in range(20)], concurrency=10).results(timeout=20)
-    assert [each.value for each in sums] == list(range(1, 21))
-    assert guard.asked == ["robot"] * 2, "and once for all that wait"
-    assert guard.authorized == 0
-    assert not list(state.glob("sign-in-*")), "a token that is had for the asking is not kept"
-
-
-def test_what_stops_a_program(
-    url: str, guard: Guard, program: lab.ClientCredentials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ROBOT", "yesterday's")
-    wrong = refused(url, auth=program)
-    assert "as client 'robot'" in wrong
-    assert "invalid_client" in wrong
-    assert "yesterday's" not in wrong
-    monkeypatch.setenv("ROBOT", "secret-of-robot")
-    assert lab.connect(url, auth=program).call("add", a=1, b=2).value == 3, "the secret is read anew"
-    monkeypatch.delenv("ROBOT")
-    with pytest.raises(SignInFailed, match="client 'robot' can't be read: there is no variable ROBOT"):
-        lab.connect(url, auth=program, name="again")
-    elsewhere = replace(program, secret="keyring:work/robot")
-    with pytest.raises(SignInFailed, match="the keyring has nothing for 'robot' of 'work'"):
-        lab.connect(url, auth=elsewhere, name="again")
-
-
-def test_the_secret_of_a_program_goes_to_its_issuer_alone(
-    url: str, guard: Guard, program: lab.ClientCredentials
-) -> None:
-    assert "http://127.0.0.1:1" in refused(url, auth=replace(program, issuer="http://127.0.0.1:1"))
-    assert guard.asked == []
-    for secret in ("secret-of-robot", "", "$", "$A B", "keyring:x"):
-        with pytest.raises(TargetError, match="secret= says where the secret is") as failed:
-            lab.ClientCredentials("robot", secret=secret, issuer="https://example.org")
-        assert "of-robot" not in str(failed.value)
-    for issuer in ("http://example.org", "example.org", "", "ftp://127.0.0.1", "http://127.0.0.1.example.org"):
-        with pytest.raises(TargetError, match="issuer= must be an https address"):
-            lab.ClientCredentials("robot", secret="$ROBOT", issuer=issuer)
-
-
-def test_a_program_whose_call_is_slow_stops_no_other(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    guard.programs["robot"] = "x"
-    monkeypatch.setenv("ROBOT", "x")
-    with guarded_server(guard, json_response=True) as where:
-        auth = lab.ClientCredentials("robot", secret="$ROBOT", issuer=where.removesuffix("/mcp"))
-        with lab.connect(where, auth=auth) as server:
-            guard.end_access()
-            slow = server.task("hold")
-            assert guard.entered.wait(10)
-            assert server.call("add", a=1, b=2, timeout=5).value == 3
-            guard.leave.set()
-            assert slow.result(10).value == "held"
-
-
-def test_an_authorization_server_that_is_away_is_named(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROBOT", "x")
-    away = "http://127.0.0.1:1"
-    with guarded_server(guard, issuer=away) as url:
-        said = refused(url, auth=lab.ClientCredentials("robot", secret="$ROBOT", issuer=away), timeout=10)
-        assert f"the authorization server at {away} does not answer" in said
-        assert "mode=" not in said, "another generation would not help"
 
 
 def test_what_can_not_be(url: str) -> None:
