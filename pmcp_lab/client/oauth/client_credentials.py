@@ -107,7 +107,7 @@ def secret_of(settings: ClientCredentials) -> str:
     else:
         service, _, user = where.removeprefix("keyring:").partition("/")
         found = password(service, user)
-        missing = f"the keyring has nothing for {user!r} of {service!r}, or there is none on this machine"
+        missing = f"the keyring has nothing for {user!r} of {service!r}, it is locked, or there is none on this machine"
     if not found:
         raise SignInFailed(f"The secret of client {settings.client_id!r} can't be read: {missing}")
     return found.strip()

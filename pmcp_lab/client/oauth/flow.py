@@ -274,7 +274,7 @@ class AuthorizedClient(httpx2.AsyncClient):
         if status == 403:
             return f"it does not let you do this{said}"
         if isinstance(self._target.auth, ClientCredentials):
-            return f"it refuses client {self._target.auth.client_id!r}{said}, whose token is new"
+            return f"it refuses client {self._target.auth.client_id!r}{said}"
         if self._provider is not None:
             return f"it refuses your sign-in{said}. Sign in anew: sign_out({self._target.place!r}), then connect again"
         if any(name.lower() == "authorization" for name, _ in self._target.headers):
