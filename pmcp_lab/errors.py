@@ -161,6 +161,14 @@ class ServerBusy(PeerError):
         self.retry_after = retry_after
 
 
+class InvalidResult(PeerError):
+    """A tool's result is not what its output schema promises. `result` is the whole `CallToolResult`, as it came."""
+
+    def __init__(self, message: str, result: dict[str, Any]) -> None:
+        super().__init__(message, code=INTERNAL_ERROR)
+        self.result = result
+
+
 class ToolError(LabError):
     """The tool ran and reported failure (`isError`). `result` is the whole `CallToolResult`."""
 

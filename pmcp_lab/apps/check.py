@@ -15,6 +15,7 @@ from pmcp_lab.apps.finding import Finding
 from pmcp_lab.apps.served import Call, Raw, Served, named_uris
 from pmcp_lab.errors import nearest
 from pmcp_lab.protocol.ui import FLAT_URI, UI_EXTENSION
+from pmcp_lab.protocol.validation import Comparison, UnusableSchema
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _VISIBLE_TO = ("model", "app")
@@ -132,15 +133,10 @@ def _schema(schema: object, key: str, place: str) -> Iterator[Finding]:
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         yield Finding("error", "schema", where, "is not the schema of an object", 'give it "type": "object"')
         return
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
-    except SchemaError as error:
-        path = "/".join(map(str, error.absolute_path)) or "the top"
-        yield Finding("error", "schema", where, f"is no JSON Schema: {path}: {error.message[:120]}", "correct it")
+        Comparison(schema)
+    except UnusableSchema as error:
+        yield Finding("error", "schema", where, str(error).removeprefix("it "), "correct it")
 
 
 def _visibility(ui: Raw, place: str) -> Iterator[Finding]:
@@ -202,17 +198,12 @@ def _call(call: Call, served: Served) -> Iterator[Finding]:
 
 def mismatches(value: Any, schema: Raw) -> list[tuple[str, str]]:
     """Where a value does not fit a schema: path (".a[0]") and what the schema wants there. Empty for a bad schema."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-
-    kind = validator_for(schema, default=Draft202012Validator)
     try:
-        kind.check_schema(dict(schema))
-    except SchemaError:
+        errors = Comparison(schema, formats=False).errors(value)
+    except UnusableSchema:
         return []
     found = []
-    for error in kind(dict(schema)).iter_errors(value):
+    for error in errors:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
         found.append((path, error.message if len(error.message) < 160 else error.message[:160] + "…"))
     return found

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pmcp_lab.errors import AppError, nearest
+from pmcp_lab.protocol.validation import Comparison, UnusableSchema
 
 FORMAT = "pmcp-lab-recording/1"
 
@@ -174,8 +175,6 @@ class Recording:
         Raises:
             AppError: One does not fit: which, and why. One line.
         """
-        from jsonschema import Draft202012Validator
-
         for n, call in enumerate(self.calls):
             tool = self.tool(call.tool)
             pairs: list[tuple[str, Any, Any]] = []
@@ -186,8 +185,13 @@ class Recording:
                         ("structuredContent", tool["outputSchema"], (call.result or {}).get("structuredContent"))
                     )
             for what, schema, value in pairs:
-                problem = next(iter(Draft202012Validator(schema or {}).iter_errors(value)), None)
-                if problem is not None:
+                try:
+                    problems = Comparison(schema or {}, formats=False).errors(value)
+                except UnusableSchema as error:
+                    raise AppError(
+                        f"calls[{n}] of {call.tool!r}: the schema of its {what} can't be used: {error}"
+                    ) from None
+                for problem in problems[:1]:
                     place = "".join(f"[{part!r}]" for part in problem.absolute_path)
                     raise AppError(f"calls[{n}] of {call.tool!r}: {what}{place}: {problem.message}")
 

@@ -93,6 +93,7 @@ class Client:
             as_task: None for a plain call, whose questions somebody must be there to answer.
         """
         call = Call(self, tool.name, arguments, queued=queued)
+        call.check_result = tool.check_result
         call.attended = as_task is not None or views.attended()
         peer = self.connection.wait()
         # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.

@@ -21,9 +21,6 @@ SECONDS: Final = 1.0
 PATTERN_SECONDS: Final = 0.1
 """For one `pattern` and one text."""
 
-_BOUNDED: Final = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf")
-"""Keywords by which a small schema can make a great deal of work."""
-
 
 class UnusableSchema(Exception):
     """The schema can't be compared with anything; the text says why."""
@@ -36,26 +33,27 @@ class _Overdue(Exception):
 class Comparison:
     """A schema, ready to be compared with values.
 
+    Args:
+        formats: Whether a `format` is asked for as well; without it is a remark, as JSON Schema has it.
+
     Raises:
         UnusableSchema: It is none, or refers to what is not in it.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, formats: bool = True) -> None:
         import jsonschema
-        from jsonschema.exceptions import SchemaError
         from jsonschema.validators import validator_for
         from referencing import Registry
 
         kind = _bounded(validator_for(schema, default=jsonschema.Draft202012Validator))
-        try:
-            # Not its formats: a pattern may be ECMA's alone, and one that is none is known when it is used.
-            kind.check_schema(dict(schema), format_checker=jsonschema.FormatChecker(formats=()))
-        except SchemaError as error:
-            raise UnusableSchema(f"it is no JSON Schema: {error.message[:200]}") from None
-        except RecursionError:
-            raise UnusableSchema("it is too deep") from None
+        # Without its formats: a pattern may be ECMA's alone, and one that is none is known when it is used.
+        wrong = _compared(kind(kind.META_SCHEMA), dict(schema), SECONDS)
+        if wrong:
+            place = "/".join(map(str, wrong[0].absolute_path)) or "the top"
+            raise UnusableSchema(f"it is no JSON Schema: {place}: {wrong[0].message[:120]}")
         # A registry of its own: the library's default one fetches what is not in it.
-        self._validator: Validator = kind(dict(schema), registry=Registry(), format_checker=jsonschema.FormatChecker())
+        checker = jsonschema.FormatChecker() if formats else None
+        self._validator: Validator = kind(dict(schema), registry=Registry(), format_checker=checker)
 
     def errors(self, value: Any, *, seconds: float = SECONDS) -> list[ValidationError]:
         """Where the value does not fit, in the order of the places.
@@ -66,21 +64,26 @@ class Comparison:
         Raises:
             UnusableSchema: It takes longer, is too deep, or refers to what is not in it.
         """
-        from jsonschema.exceptions import UndefinedTypeCheck
-        from referencing.exceptions import Unresolvable
+        return sorted(_compared(self._validator, value, seconds), key=lambda error: list(map(str, error.absolute_path)))
 
-        deadline.set(time.monotonic() + seconds)
-        try:
-            found = list(self._validator.iter_errors(value))
-        except Unresolvable as error:
-            raise UnusableSchema(f"it refers to {str(error.ref)[:200]!r}, which is not in it") from None
-        except UndefinedTypeCheck as error:
-            raise UnusableSchema(f"it names a type that there is not: {error.type!r}") from None
-        except RecursionError:
-            raise UnusableSchema("it goes round in circles, or is too deep") from None
-        except _Overdue:
-            raise UnusableSchema(f"comparing takes more than {seconds:g} s") from None
-        return sorted(found, key=lambda error: list(map(str, error.absolute_path)))
+
+def _compared(validator: Validator, value: Any, seconds: float) -> list[ValidationError]:
+    from jsonschema.exceptions import UndefinedTypeCheck
+    from referencing.exceptions import Unresolvable
+
+    deadline.set(time.monotonic() + seconds)
+    try:
+        return list(validator.iter_errors(value))
+    except Unresolvable as error:
+        raise UnusableSchema(f"it refers to {str(error.ref)[:200]!r}, which is not in it") from None
+    except UndefinedTypeCheck as error:
+        raise UnusableSchema(f"it names a type that there is not: {error.type!r}") from None
+    except RecursionError:
+        raise UnusableSchema("it goes round in circles, or is too deep") from None
+    except ArithmeticError as error:
+        raise UnusableSchema(f"its numbers are beyond counting: {error}") from None
+    except _Overdue:
+        raise UnusableSchema(f"comparing takes more than {seconds:g} s") from None
 
 
 class _Deadline:
@@ -100,16 +103,32 @@ class _Deadline:
 deadline = _Deadline()
 
 
+_with_bounds: set[type] = set()
+
+
 @cache
 def _bounded(kind: Any) -> Any:
     """The validator of a draft, with keywords that look at the clock and patterns that end."""
+    import attrs
     from jsonschema.validators import extend
 
     known: dict[str, Callable[..., Iterator[ValidationError] | None]] = dict(kind.VALIDATORS)
-    bounded = {name: _timed(known[name]) for name in _BOUNDED if name in known}
-    return extend(  # type: ignore[no-untyped-call]
-        kind, {**bounded, "pattern": _pattern, "patternProperties": _pattern_properties}
-    )
+    known |= {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items}
+    bounded: Any = extend(kind, {name: _timed(keyword) for name, keyword in known.items()})  # type: ignore[no-untyped-call]
+    evolve = bounded.evolve
+
+    def evolve_bounded(validator: Any, **changes: Any) -> Any:
+        """The library goes on with the draft that a part names as its own (`$schema`), which knows of no bounds."""
+        evolved = evolve(validator, **changes)
+        if type(evolved) in _with_bounds:
+            return evolved
+        fields = (field for field in attrs.fields(type(evolved)) if field.init)
+        kind: Any = type(evolved)
+        return _bounded(kind)(**{field.alias: getattr(evolved, field.name) for field in fields})
+
+    bounded.evolve = evolve_bounded
+    _with_bounds.add(bounded)
+    return bounded
 
 
 def _timed(keyword: Callable[..., Iterator[ValidationError] | None]) -> Any:
@@ -136,6 +155,23 @@ def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Itera
 
     if validator.is_type(instance, "string") and _search(pattern, instance) is False:
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """In one pass: the library compares each with each where they can't be sorted."""
+    from jsonschema import ValidationError
+
+    if wanted and validator.is_type(instance, "array") and len(set(map(_alike, instance))) < len(instance):
+        yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _alike(value: Any) -> Any:
+    """Something that can be put into a set, equal for values that are equal in JSON: 1 is 1.0, and not true."""
+    if isinstance(value, list):
+        return ("array", *map(_alike, value))
+    if isinstance(value, dict):
+        return ("object", frozenset((name, _alike(each)) for name, each in value.items()))
+    return (isinstance(value, bool), value)
 
 
 def _search(pattern: str, text: str) -> bool | None:

@@ -6,12 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from pmcp_lab.client.catalogue.listing import Listing, first_line
-from pmcp_lab.errors import InvalidArguments, UnknownTool, nearest
+from pmcp_lab.errors import InvalidArguments, InvalidResult, UnknownTool, nearest
 from pmcp_lab.protocol.ui import ToolUi, tool_ui
 from pmcp_lab.protocol.validation import Comparison, UnusableSchema
+
+_RESULT_SECONDS: Final = 0.25
+"""For a result: it is compared where all that the server sends is read."""
+_PROBLEMS: Final = 5
+"""Of a result that fits nowhere, as many are told."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,18 @@ class Tool:
         return {str(k): v if isinstance(v, dict) else {} for k, v in properties.items()}
 
     @cached_property
-    def _comparison(self) -> Comparison:
-        return Comparison(self.input_schema)
+    def _comparison(self) -> Comparison | None:
+        try:
+            return Comparison(self.input_schema)
+        except UnusableSchema:
+            return None
 
     def problems(self, arguments: Mapping[str, Any]) -> list[str]:
         """Where arguments don't fit the input schema, each with the path and what the schema wants there."""
         if not arguments and not self.input_schema.get("required"):
             return []  # nothing to compare; the first import of jsonschema takes over a second
         try:
-            errors = self._comparison.errors(dict(arguments))
+            errors = self._comparison.errors(dict(arguments)) if self._comparison else []
         except UnusableSchema:
             return []  # it is the server's to enforce
         problems = [_problem(error) for error in errors]
@@ -102,6 +110,44 @@ class Tool:
         if problems := self.problems(arguments):
             lines = "\n".join(f"  {problem}" for problem in problems)
             raise InvalidArguments(f"{self.server}.{self.name} can't take these arguments:\n{lines}\n{self.signature}")
+
+    @cached_property
+    def _promised(self) -> Comparison | None:
+        try:
+            return Comparison(self.output_schema, formats=False)
+        except UnusableSchema:
+            return None
+
+    def check_result(self, result: Mapping[str, Any]) -> None:
+        """Compare a `CallToolResult` with the output schema, as a client SHOULD (spec, "Tools", "Output Schema").
+
+        A schema that can't be used, or a result that takes too long to compare, is taken as it is.
+
+        Raises:
+            InvalidResult: Names each offending path and what the schema wants there; it has the result.
+        """
+        if result.get("isError") or not self.output_schema:
+            return
+        if "structuredContent" not in result:
+            raise InvalidResult(
+                f"{self.server}.{self.name} has an output schema, but sent no structured content; "
+                "what it sent is in the error's .result",
+                dict(result),
+            )
+        try:
+            errors = (
+                self._promised.errors(result["structuredContent"], seconds=_RESULT_SECONDS) if self._promised else []
+            )
+        except UnusableSchema:
+            return
+        if errors:
+            lines = "\n".join(f"  {_problem(error)}" for error in errors[:_PROBLEMS])
+            more = f"\n  and {len(errors) - _PROBLEMS} more" if len(errors) > _PROBLEMS else ""
+            raise InvalidResult(
+                f"{self.server}.{self.name} sent a result that does not fit its own output schema "
+                f"(the error's .result has it):\n{lines}{more}",
+                dict(result),
+            )
 
     @property
     def signature(self) -> str:

@@ -14,17 +14,17 @@ from mcp.client import (
     Client,
     ClientExtension,
     ClientRequestContext,
-    InputRequiredRoundsExceededError,
     ResultClaim,
     advertise,
 )
 from mcp.shared.dispatcher import ProgressFnT
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pmcp_lab.client.connection.http import BROKE, BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
 from pmcp_lab.client.connection.transports import CREATED, ON_TASK
 from pmcp_lab.errors import (
+    INTERNAL_ERROR,
     METHOD_NOT_FOUND,
     ConnectionClosed,
     InputRequired,
@@ -66,7 +66,7 @@ class _TaskRequest(types.Request[_TaskParams, str]):
 
 
 class _Created(types.Result):
-    """A modern `CreateTaskResult`, kept whole."""
+    """A modern `CreateTaskResult`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -79,7 +79,7 @@ class TasksExtension(ClientExtension):
     identifier = TASKS_EXTENSION
 
     def claims(self) -> list[ResultClaim[Any]]:
-        return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_carry)]
+        return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_unresolved)]
 
 
 def _reporting(on_progress: OnProgress) -> ProgressFnT:
@@ -89,9 +89,8 @@ def _reporting(on_progress: OnProgress) -> ProgressFnT:
     return report
 
 
-async def _carry(created: _Created, _context: ClaimContext) -> types.CallToolResult:
-    raw = created.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return types.CallToolResult(content=[], is_error=True, _meta={CREATED: raw})
+async def _unresolved(_created: _Created, _context: ClaimContext) -> types.CallToolResult:
+    raise AssertionError("`Peer.call_tool` takes a created task as it comes")
 
 
 def ui_extension() -> ClientExtension:
@@ -191,12 +190,12 @@ class Peer:
                 raise
             return []
 
-    async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
+    async def _all_pages(self, verb: str, field: str, **how: Any) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         seen: set[str] = set()
         cursor: str | None = None
         while True:
-            page = await self._guard(getattr(self._client, verb)(cursor=cursor))
+            page = await self._guard(getattr(self._client, verb)(cursor=cursor, **how))
             items += [item.model_dump(by_alias=True, mode="json", exclude_none=True) for item in getattr(page, field)]
             cursor = page.next_cursor
             if cursor is None or cursor in seen:
@@ -237,7 +236,14 @@ class Peer:
         """
         more: dict[str, Any] = {}
         for _ in range(ROUNDS):
-            raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+            try:
+                raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+            except PeerError as error:
+                if error.code != types.HEADER_MISMATCH or not self.modern:
+                    raise
+                # A schema says which arguments are headers too; it was not listed, or is a new one (SEP-2243).
+                await self._all_pages("list_tools", "tools", cache_mode="refresh")
+                raw = await self.request(method, {**params, **more}, on_progress=on_progress)
             if raw.get("resultType") != "input_required":
                 return raw
             more = await self._inputs(raw)
@@ -314,58 +320,21 @@ class Peer:
         meta: dict[str, Any] | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any] | TaskState:
-        """Call a tool; the answer is a raw `CallToolResult`, or the task that the server made of it.
+        """Call a tool; the answer is its `CallToolResult` as it came, or the task that the server made of it.
 
         Args:
             task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
-        """
-        reporting = _reporting(on_progress) if on_progress is not None else None
-        if self._log_level is not None:
-            meta = {types.LOG_LEVEL_META_KEY: self._log_level, **(meta or {})}
-
-        if self.modern or task is None:
-            result = await self._guard(
-                self._client.call_tool(
-                    tool,
-                    arguments,
-                    progress_callback=reporting,
-                    meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
-                )
-            )
-        else:
-            params = types.CallToolRequestParams(
-                name=tool,
-                arguments=arguments,
-                task=types.TaskMetadata(**task),
-                _meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
-            )
-            result = await self._guard(
-                self._client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
-            )
-        if result.meta and CREATED in result.meta:
-            return decode_task(result.meta[CREATED])
-        return result.model_dump(by_alias=True, mode="json", exclude_none=True)  # type: ignore[no-any-return]
-
-    async def call_as_it_comes(
-        self,
-        tool: str,
-        arguments: dict[str, Any],
-        *,
-        as_task: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> dict[str, Any] | TaskState:
-        """Call a tool for somebody else: the result is passed on whole, whether or not it fits its schema.
-
-        Args:
-            as_task: Legacy only: ask for a task.
 
         Raises:
-            InputRequired: The tool asks something first (multi round-trip), and nobody here can answer.
+            InputRequired: The tool asks its user something (multi round-trip), and nobody here can answer.
         """
-        if as_task:
-            return await self.call_tool(tool, arguments, task={})
-        raw = await self._in_rounds("tools/call", {"name": tool, "arguments": arguments}, f"Tool {tool!r}", on_progress)
-        return decode_task(raw) if raw.get("resultType") == modern.RESULT_TYPE else raw
+        if self._log_level is not None:
+            meta = {types.LOG_LEVEL_META_KEY: self._log_level, **(meta or {})}
+        params: dict[str, Any] = {"name": tool, "arguments": arguments}
+        params |= ({} if task is None else {"task": task}) | ({"_meta": meta} if meta else {})
+        raw = await self._in_rounds("tools/call", params, f"Tool {tool!r}", on_progress)
+        created = (raw.get("_meta") or {}).get(CREATED, raw if raw.get("resultType") == modern.RESULT_TYPE else None)
+        return raw if created is None else decode_task(created)
 
     async def _inputs(self, raw: dict[str, Any]) -> dict[str, Any]:
         """What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip)."""
@@ -471,7 +440,13 @@ class Peer:
             raise PeerError(
                 f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
             ) from None
-        except InputRequiredRoundsExceededError:
-            raise InputRequired(f"A tool of server {self._name!r} asked {ROUNDS} times; it was given up.", "") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise PeerError(
+                f"Server {self._name!r} sent an answer that is none by the schema of {self.version}: "
+                f"{place}: {first['msg']}",
+                code=INTERNAL_ERROR,
+            ) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
             raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None

@@ -86,6 +86,7 @@ class Call:
         attached: It was made elsewhere, and times are the server's.
         set_name: The `TaskSet` it belongs to.
         meta: What it carries in its `_meta`.
+        check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
         partial: What it had when it failed, where the server says so.
         making: What waits for the answer to the call.
         created: Done when the server has named the task, ended it at once, or asks something first.
@@ -108,6 +109,7 @@ class Call:
         self.queued = queued
         self.set_name: str | None = None
         self.meta: Mapping[str, Any] = {}
+        self.check_result: Callable[[Mapping[str, Any]], object] = lambda _: None
         self.making: asyncio.Task[Any] | None = None
         self.identity = Identity()
         self.state: TaskState | None = None

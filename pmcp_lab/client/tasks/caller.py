@@ -22,7 +22,7 @@ from pmcp_lab.client.questions import SAMPLING_HOW, SAMPLING_REFUSED, Elicitatio
 from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.tasks.call import Call
 from pmcp_lab.client.tasks.follower import Follower
-from pmcp_lab.errors import METHOD_NOT_FOUND, InputRequired, LabError, PeerError, ToolError
+from pmcp_lab.errors import METHOD_NOT_FOUND, InputRequired, InvalidResult, LabError, PeerError, ToolError
 from pmcp_lab.protocol import TaskState, TaskStatus
 from pmcp_lab.protocol.meta import RELATED_TASK
 
@@ -62,7 +62,7 @@ class Caller(Attendant):
         call.add_done_callback(lambda call: ended(_ending(call)))
         try:
             await self._start(call, ttl)
-        except Exception as error:  # the SDK's, about a result that is none, or does not fit the tool's own schema
+        except Exception as error:  # the SDK's, about a result that is none
             call.fail(PeerError(f"{call.server}.{call.tool} sent a result that can't be used: {error}"))
 
     async def _start(self, call: Call, ttl: int | None) -> None:
@@ -86,7 +86,12 @@ class Caller(Attendant):
         if not isinstance(answer, TaskState):
             self._progress.pop(token, None)
             call.local = True
-            call.finish(answer)
+            try:
+                call.check_result(answer)
+            except InvalidResult as error:
+                call.fail(error)
+            else:
+                call.finish(answer)
             return
         call.add_done_callback(lambda _: self._progress.pop(token, None))
         self._follower.adopt(call, answer)
@@ -136,7 +141,7 @@ class Caller(Attendant):
         self, call: Call, as_task: bool, on_progress: OnProgress | None, became_task: Callable[[], object]
     ) -> dict[str, Any]:
         def request(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
-            return peer.call_as_it_comes(call.tool, call.arguments, as_task=as_task, on_progress=on_progress)
+            return peer.call_tool(call.tool, call.arguments, task={} if as_task else None, on_progress=on_progress)
 
         def ask() -> Awaitable[dict[str, Any] | TaskState]:
             return self._connection.ask(request)

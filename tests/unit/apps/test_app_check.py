@@ -50,6 +50,7 @@ def test_a_good_app_has_nothing() -> None:
         (tool(inputSchema=None), ("error", "schema")),
         (tool(inputSchema={"type": "object", "properties": {"a": {"type": "nmber"}}}), ("error", "schema")),
         (tool(outputSchema={"type": "string"}), ("error", "schema")),
+        (tool(inputSchema={"type": "object", "allOf": [{"minimum": 0}] * 50_000}), ("error", "schema")),
         (tool(description=""), ("warning", "no-description")),
         (tool(_meta={"ui": "cart"}), ("error", "ui-meta")),
         (tool(_meta={"ui": {"resourceUri": "http://shop/cart"}}), ("error", "uri-scheme")),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
+from pydantic import Field
 
 import pmcp_lab as lab
+from pmcp_lab.client import client_of, runtime
 from pmcp_lab.server import Tasks
 from tests.unit.jsonrpc import serve
 
@@ -93,3 +95,31 @@ async def test_requests_about_tasks_do_not_name_a_related_task(mode: str) -> Non
     about = [params for method, params, _ in recorder.asked if method.startswith("tasks/")]
     assert about
     assert all("io.modelcontextprotocol/related-task" not in (params.get("_meta") or {}) for params in about)
+
+
+Region = Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]
+
+
+async def test_an_argument_that_became_a_header_is_sent_as_one() -> None:
+    """The server refuses the call (`HEADER_MISMATCH`) whose schema the client does not know any more."""
+    server: MCPServer[Any] = MCPServer("regional", log_level="CRITICAL")
+
+    @server.tool()
+    def where(region: str) -> str:
+        return region
+
+    def use(url: str) -> None:
+        with lab.connect(url, name="regional", mode="2026-07-28") as connected:
+            assert connected.call("where", region="here").text == "here"
+            server.remove_tool("where")
+
+            @server.tool(name="where")
+            def changed(region: Region) -> str:
+                return f"{region}, by its header"
+
+            assert connected.call("where", region="there").text == "there, by its header"
+            app = client_of(connected).pass_on("where", {"region": "elsewhere"})
+            assert runtime().run(app)["content"][0]["text"] == "elsewhere, by its header"
+
+    async with serve(server) as url:
+        await asyncio.to_thread(use, url)

@@ -168,23 +168,6 @@ class TestHandle:
         with pytest.raises(NotOffered, match=r"does not offer run.pmcp/task-variables"):
             await Peer(Bare(), "plain", Streams()).set_variables("x", {})  # type: ignore[arg-type]
 
-    def test_a_result_that_breaks_the_tools_own_schema_ends_the_call(self) -> None:
-        async def lie(context: Any, call_next: Any) -> Any:
-            result = await call_next(context)
-            return {**result, "structuredContent": {"result": "many"}} if context.method == "tools/call" else result
-
-        server: MCPServer[Any] = MCPServer("liar", middleware=[lie])
-
-        @server.tool()
-        def count() -> int:
-            return 1
-
-        with (
-            lab.connect(server) as connected,
-            pytest.raises(PeerError, match="liar.count sent a result that can't be used"),
-        ):
-            connected.call("count", timeout=10)
-
 
 class TestSameTask:
     def test_two_handles_of_a_task_are_equal(self, server: lab.Server, workshop: Workshop) -> None:

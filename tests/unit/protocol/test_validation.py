@@ -87,6 +87,73 @@ def test_what_can_not_be_used_says_so(schema: dict[str, Any], why: str) -> None:
     assert time.monotonic() - began < 3
 
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+WIDE: dict[str, Any] = {"const": 0}
+for _ in range(9):
+    WIDE = {"if": WIDE, "then": WIDE, "else": WIDE}
+TWICE = {f"d{n}": {"dependentSchemas": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}} for n in range(40)}
+ASKED_TWICE = {"$defs": TWICE | {"d40": {}}, "$ref": "#/$defs/d0", "unevaluatedProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (ASKED_TWICE, {"a": 1, "b": 2}),
+        (DOUBLING | {"unevaluatedProperties": False}, {"a": 1}),
+        ({"items": {"enum": list(range(5_000))}}, list(range(5_000))),
+        ({"items": {"type": "integer"}}, list(range(500_000))),
+        ({"contains": {"contains": {"contains": {"const": 1}}}}, [[[0] * 100] * 100] * 100),
+        ({"allOf": [{"type": "object"}] * 50_000}, {}),
+        (WIDE, 1),
+    ],
+    ids=["twice", "unevaluated", "enum", "items", "contains", "many", "wide"],
+)
+def test_no_keyword_takes_for_ever(schema: dict[str, Any], value: Any) -> None:
+    began = time.monotonic()
+    with pytest.raises(UnusableSchema, match="more than"):
+        Comparison(schema).errors(value, seconds=0.1)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("draft", [DRAFT, "http://json-schema.org/draft-07/schema#"])
+def test_a_part_that_names_its_own_draft_is_held_to_the_same(draft: str) -> None:
+    """The library goes on with a validator of that draft."""
+    part = {"$schema": draft, "pattern": "^(a|a)*$"}
+    began = time.monotonic()
+    assert Comparison({"$defs": {"part": part}, "$ref": "#/$defs/part"}).errors("a" * 26 + "!") == []
+    assert Comparison({"properties": {"a": part}}).errors({"a": "a" * 26 + "!"}) == []
+    assert time.monotonic() - began < 4 * PATTERN_SECONDS + 1
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([{"a": n} for n in range(20_000)], True),
+        ([{"a": 1, "b": [1]}, {"b": [1.0], "a": 1}], False),
+        ([1, True, 0, False, "1", [1], {"1": 1}, None], True),
+        ([[1], [True]], True),
+        ([0, 0.0], False),
+    ],
+    ids=["many", "alike", "kinds", "nested", "zero"],
+)
+def test_items_are_unique_as_json(items: list[Any], unique: bool) -> None:
+    began = time.monotonic()
+    assert (Comparison({"uniqueItems": True}).errors(items) == []) is unique
+    assert Comparison({"uniqueItems": False}).errors(items) == []
+    assert time.monotonic() - began < 2
+
+
+def test_numbers_beyond_counting() -> None:
+    with pytest.raises(UnusableSchema, match="beyond counting"):
+        Comparison({"multipleOf": 0.1}).errors(10**5_000)
+
+
+def test_a_format_is_a_remark_where_it_is_not_asked_for() -> None:
+    schema = {"format": "date"}
+    assert len(Comparison(schema).errors("yesterday")) == 1
+    assert Comparison(schema, formats=False).errors("yesterday") == []
+
+
 @pytest.mark.parametrize("pattern", ["(", "[z-a]"])
 def test_a_pattern_that_is_none_is_the_servers_to_enforce(pattern: str) -> None:
     found = Comparison({"properties": {"a": {"pattern": pattern}, "b": {"type": "string"}}}).errors({"a": "x", "b": 1})
