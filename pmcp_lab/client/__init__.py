@@ -25,6 +25,7 @@ from pmcp_lab.client.catalogue import (
     badges,
     first_line,
     type_of,
+    writable,
 )
 from pmcp_lab.client.client import Client, client_of
 from pmcp_lab.client.connection import LEVELS
@@ -120,4 +121,5 @@ __all__ = [
     "status_of",
     "type_of",
     "views",
+    "writable",
 ]

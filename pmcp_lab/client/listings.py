@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from pmcp_lab.client.catalogue import Prompt, Prompts, Resource, Resources, Tool, Tools
+from pmcp_lab.client.catalogue import Prompt, Prompts, Resource, Resources, Tool, Tools, ToolUser
 from pmcp_lab.client.connection import CHANGED, Connection
 
 L = TypeVar("L")
@@ -15,6 +15,7 @@ class Listings:
     """The lists of one server. Coroutines run on the connection's loop; the rest never waits.
 
     Attributes:
+        user: What its tools are called through: the `Server`, once there is one.
         documents: UI resources that were read, by URI, until the resources change or the connection is made again.
     """
 
@@ -22,6 +23,7 @@ class Listings:
         self._connection = connection
         self._lists: dict[str, Any] = {}
         self._versions = dict.fromkeys(CHANGED.values(), 0)
+        self.user: ToolUser | None = None
         self.documents: dict[str, Any] = {}
 
     async def tools(self) -> Tools:
@@ -71,7 +73,7 @@ class Listings:
 
     async def _list_tools(self) -> Tools:
         raw = await self._connection.ask(lambda peer: peer.list_tools(), again=True)
-        return Tools(self._connection.name, [Tool(self._connection.name, item) for item in raw])
+        return Tools(self._connection.name, [Tool(self._connection.name, item, self.user) for item in raw])
 
     async def _list_resources(self) -> Resources:
         ask = self._connection.ask

@@ -32,6 +32,7 @@ class Server(Primitives):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
+        client.listings.user = self
         self._workflows = Workflows(client)
 
     # --- what it is ---

@@ -72,9 +72,11 @@ views.register(_Widgets())
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion; loading twice is fine."""
     from pmcp_lab.notebook.app_magic import AppMagics
+    from pmcp_lab.notebook.call_completion import install_matcher
     from pmcp_lab.notebook.completion import completer
     from pmcp_lab.notebook.magics import McpMagics
 
     runtime()  # what is slow to import is imported behind the user's back
     shell.register_magics(McpMagics, AppMagics)
     shell.set_hook("complete_command", completer, re_key=r"^\s*(?:\w+\s*=\s*)?%{0,2}mcp\b")
+    install_matcher(shell)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from pmcp_lab.client import views
 from pmcp_lab.client.catalogue.listing import Listing, first_line
-from pmcp_lab.errors import InvalidArguments, InvalidResult, UnknownTool, nearest
+from pmcp_lab.client.catalogue.results import ToolResult
+from pmcp_lab.client.catalogue.signatures import documentation_of, signature_of, writable
+from pmcp_lab.errors import InvalidArguments, InvalidResult, LabError, UnknownTool, nearest
 from pmcp_lab.protocol.ui import ToolUi, tool_ui
 from pmcp_lab.protocol.validation import Comparison, UnusableSchema
 
@@ -19,12 +22,66 @@ _PROBLEMS: Final = 5
 """Of a result that fits nowhere, as many are told."""
 
 
+class ToolUser(Protocol):
+    """What tools are called through: a `Server`."""
+
+    def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /) -> ToolResult: ...
+
+    def task(self, tool: str, arguments: Mapping[str, Any] | None = None, /) -> Any: ...
+
+    def map(self, tool: str, rows: Any, /, **options: Any) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Tool:
-    """One tool as its server describes it; `raw` is the whole description."""
+    """One tool as its server describes it. It is called as a function: `tool(epochs=3)`.
+
+    `inspect.signature`, `help`, `?` and Tab say what its input schema says.
+
+    Attributes:
+        server: The server's name.
+        raw: The whole description.
+    """
 
     server: str
     raw: Mapping[str, Any]
+    _user: ToolUser | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("__name__", self.name),
+            ("__qualname__", f"{self.server}.{self.name}"),
+            ("__doc__", documentation_of(self.description or self.title, self.arguments)),
+            ("__signature__", signature_of(self.arguments, self.required, ToolResult)),
+        ):
+            # `help` and `?` take what is the object's own before what is its class's.
+            object.__setattr__(self, name, value)
+
+    def __call__(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> ToolResult:
+        """Call it and wait for the result, as `Server.call` does. Every name is an argument of the tool.
+
+        Args:
+            arguments: Those whose names can't be written in a call.
+        """
+        return self._through().call(self.name, self._given(arguments, named))
+
+    def task(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        """Start it as a task and return the `Task`; see `Server.task`. Every name is an argument of the tool."""
+        return self._through().task(self.name, self._given(arguments, named))
+
+    def map(self, rows: Any, /, **options: Any) -> Any:
+        """Start it once per row and return the `TaskSet`; see `Server.map` for rows and options."""
+        return self._through().map(self.name, rows, **options)
+
+    def _given(self, arguments: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise InvalidArguments(f"{self.server}.{self.name} takes its arguments by name: {self.signature}")
+        return {**(arguments or {}), **named}
+
+    def _through(self) -> ToolUser:
+        if self._user is None:
+            raise LabError(f"{self!r} was not listed by a connected server: it can't be called")
+        return self._user
 
     @property
     def name(self) -> str:
@@ -183,8 +240,6 @@ class Tool:
         Args:
             values: What to fill in beforehand; keyword arguments are added.
         """
-        from pmcp_lab.client import views
-
         return views.required().form(self, {**(values or {}), **named})
 
     def __repr__(self) -> str:
@@ -221,6 +276,16 @@ class Tools(Listing[Tool]):
 
     def missing(self, name: str) -> UnknownTool:
         return UnknownTool(self._server, name, self._items)
+
+    def __getattr__(self, name: str) -> Tool:
+        # What a listing has itself comes first: a tool called "search" is in ["search"] alone.
+        tools: dict[str, Tool] = self.__dict__.get("_items", {})
+        if name in tools:
+            return tools[name]
+        raise AttributeError(f"{self.__dict__.get('_server')} has no tool {name!r}.{nearest(name, tools)}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._items if writable(name))]
 
 
 def badges(tool: Tool) -> list[str]:
