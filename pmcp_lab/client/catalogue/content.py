@@ -11,9 +11,11 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 _MEDIA = re.compile(r"(?:image|audio)/[a-z0-9][a-z0-9.+-]*")
+SHOWN: Final = 4000
+"""Characters of a text that a cell shows."""
 _NATIVE = frozenset({"image/png", "image/jpeg", "image/gif"})
 """What every front end shows by itself."""
 
@@ -115,11 +117,12 @@ class Content:
         text = self.text
         if text is None:
             return f"<p><code>{html.escape(self.line())}</code></p>"
+        shown = html.escape(beginning(text, ".text"))
         caption = f"<figcaption><code>{html.escape(self.uri)}</code></figcaption>" if self.uri else ""
-        return f'<figure style="margin:0">{caption}<pre style="white-space:pre-wrap">{html.escape(text)}</pre></figure>'
+        return f'<figure style="margin:0">{caption}<pre style="white-space:pre-wrap">{shown}</pre></figure>'
 
     def __repr__(self) -> str:
-        return self.text if self.text is not None else self.line()
+        return beginning(self.text, ".text") if self.text is not None else self.line()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         if self._media in _NATIVE:
@@ -152,7 +155,7 @@ class Contents(list[Content]):
         return json.loads(self.text)
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self))
+        return beginning("\n".join(map(repr, self)), ".text")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return bundle(self, repr(self))
@@ -177,6 +180,15 @@ def _link(item: Content) -> str:
     if uri.startswith(("https://", "http://")):
         shown = f'<a href="{html.escape(uri, quote=True)}" target="_blank" rel="noopener noreferrer">{shown}</a>'
     return f"<p>{html.escape(item.name)}: {shown}{f' <small>{about}</small>' if about else ''}</p>"
+
+
+def beginning(text: str, whole: str) -> str:
+    """As much of a text as a cell is to show; with its size and where it is `whole`, when that is not all."""
+    if len(text) <= SHOWN:
+        return text
+    return (
+        f"{text[:SHOWN]}…\n({_size(len(text.encode()))} in all, of which this is the beginning; {whole} has the rest)"
+    )
 
 
 def _size(count: int) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pmcp_lab.client.catalogue.content import Content, Contents, bundle
+from pmcp_lab.client.catalogue.content import Content, Contents, beginning, bundle
 from pmcp_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -47,11 +47,16 @@ class ToolResult:
 
     @property
     def value(self) -> Any:
-        """The structured content when there is any (a sole `result` unwrapped), else the text."""
+        """The structured content when there is any (a sole `result` unwrapped); a text that is a JSON object or array
+        as Python has it, and several of those as a list; else the text."""
         structured = self.structured
-        if structured is None:
+        if structured is not None:
+            return structured["result"] if set(structured) == {"result"} else structured
+        texts = [block.text or "" for block in self.content if block.kind == "text"]
+        read = [_container(text) for text in texts]
+        if None in read or not read:
             return self.text
-        return structured["result"] if set(structured) == {"result"} else structured
+        return read[0] if len(read) == 1 else read
 
     @property
     def json(self) -> Any:
@@ -60,10 +65,10 @@ class ToolResult:
         Raises:
             LabError: It has neither.
         """
-        if self.structured is not None:
-            return self.value
+        if not isinstance(value := self.value, str) or self.structured is not None:
+            return value
         try:
-            return json.loads(self.text)
+            return json.loads(value)
         except ValueError:
             raise LabError(f"{self._where} returned no JSON but {self.preview(80)!r}; see .text or .content") from None
 
@@ -114,13 +119,23 @@ class ToolResult:
 
     def __repr__(self) -> str:
         head = "ToolResult(error) " if self.is_error else ""
-        value = self.value
         if self.structured is None:
-            value = "\n".join(block.line() for block in self.content)
-        return head + (value if isinstance(value, str) else repr(value))
+            return head + beginning("\n".join(block.line() for block in self.content), ".text")
+        value = self.value
+        return head + beginning(value if isinstance(value, str) else repr(value), ".value")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         seen = self.content
         if self.structured is not None and all(block.kind == "text" for block in seen):
             return {"text/plain": repr(self)}  # the text says the same again
         return bundle(seen, repr(self))
+
+
+def _container(text: str) -> Any:
+    """What a text of a JSON object or array says; None for any other. A number may be a name, and stays a text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -48,8 +48,19 @@ def seconds(task: Task) -> float | None:
 def _values(outcome: Any) -> Mapping[str, Any]:
     value = outcome.value
     if isinstance(value, Mapping):
-        return value
+        return _flat(value)
     return {} if outcome.structured is None and value == "" else {"result": value}
+
+
+def _flat(value: Mapping[str, Any], inside: str = "", depth: int = 8) -> dict[str, Any]:
+    """An object's fields, those of objects within as `a.b`."""
+    fields: dict[str, Any] = {}
+    for name, each in value.items():
+        if isinstance(each, Mapping) and each and depth:
+            fields |= _flat(each, f"{inside}{name}.", depth - 1)
+        else:
+            fields[f"{inside}{name}"] = each
+    return fields
 
 
 def _spread(rows: Iterable[Mapping[str, Any]]) -> Columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,33 @@ class TestTables:
 
     def test_plain_values_stay_plain(self) -> None:
         assert self.result({"result": 3})._repr_mimebundle_() == {"text/plain": "3"}
+
+    @pytest.mark.parametrize(
+        ("texts", "value"),
+        [
+            (['{"a": {"b": 1}}'], {"a": {"b": 1}}),
+            ([" [1, 2]\n"], [1, 2]),
+            (['{"a": 1}', '{"a": 2}'], [{"a": 1}, {"a": 2}]),
+            (["90210"], "90210"),
+            (["{not json}"], "{not json}"),
+            (['{"a": 1}', "and so on"], '{"a": 1}\nand so on'),
+            (["[" * 100_000], "[" * 100_000),
+            ([], ""),
+        ],
+    )
+    def test_text_that_is_a_json_object_or_array_is_one(self, texts: list[str], value: Any) -> None:
+        result = lab.ToolResult({"content": [{"type": "text", "text": text} for text in texts]}, "here.tool")
+        assert result.value == value
+
+    def test_megabytes_show_their_beginning_and_where_the_rest_is(self) -> None:
+        text = "line of a log\n" * 220_000
+        shown = repr(lab.ToolResult({"content": [{"type": "text", "text": text}]}, "here.tool"))
+        assert shown.startswith("line of a log\nline")
+        assert shown.endswith("(3.1 MB in all, of which this is the beginning; .text has the rest)")
+        assert len(shown) < 5_000
+        shown = repr(self.result({"xs": list(range(400_000))}))
+        assert shown.startswith("{'xs': [0, 1, ")
+        assert ".value has the rest" in shown[-80:]
+        piece = Content({"type": "resource", "resource": {"uri": "log://a", "text": text}})
+        assert len(repr(piece)) + len(piece.as_html()) < 12_000
+        assert piece.text == text

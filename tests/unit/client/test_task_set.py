@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mcp.server.mcpserver import MCPServer
 
 import pmcp_lab as lab
 from pmcp_lab.client import views
@@ -224,6 +225,23 @@ class TestFrames:
         assert frame.result.isna().tolist() == [False, True, False]
         assert "below zero" in frame.error[1]
         assert frame.status.tolist() == ["completed", "failed", "completed"]
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_fields_within_and_text_that_is_json_are_columns_too(self, mode: str) -> None:
+        served: MCPServer[Any] = MCPServer("fit")
+
+        @served.tool()
+        def fit(n: int) -> dict:  # type: ignore[type-arg]
+            return {"loss": n / 2, "best": {"epoch": n, "at": {"rate": 0.1}}, "empty": {}}
+
+        with lab.connect(served, mode=mode) as server:
+            many = server.map("fit", [{"n": 1}, {"n": 2}])
+            many.wait(20)
+            frame = many.df
+        kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
+        assert (kinds["loss"], kinds["best.epoch"], kinds["best.at.rate"]) == ("float64", "int64", "float64")
+        assert frame["best.epoch"].tolist() == [1, 2]
+        assert frame["empty"].tolist() == [{}, {}]
 
     def test_before_anything_ended(self, modern: lab.Server, workshop: Workshop) -> None:
         many = modern.map("hold", [{"n": n} for n in range(3)], concurrency=1)
