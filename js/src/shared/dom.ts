@@ -14,13 +14,13 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 }
 
 export function button(
-  label: string,
+  label: string | Node,
   className: string,
-  action: (event: Event) => void,
+  action?: (event: Event) => void,
 ): HTMLButtonElement {
   const node = element("button", className, label);
   node.type = "button";
-  node.addEventListener("click", action);
+  if (action) node.addEventListener("click", action);
   return node;
 }
 
