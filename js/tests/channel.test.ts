@@ -155,7 +155,7 @@ describe("a view's channel", () => {
     layout.comm_live = true;
     model.emit("comm_live_update");
     vi.advanceTimersByTime(1);
-    expect(links).toEqual(["static", "live"]);
+    expect(links).toEqual(["live"]);
     expect(model.kinds()).toEqual(["hello"]);
   });
 });

@@ -1,3 +1,5 @@
+import type { Wire } from "./wire";
+
 /** How long an app that nobody can see goes on as before: what a click began may take several requests. */
 const HIDDEN_GRACE_MS = 3000;
 
@@ -13,7 +15,7 @@ export class Attention {
 
   constructor(
     private readonly node: HTMLElement,
-    private readonly changed: (paused: boolean) => void,
+    private readonly wire: Wire,
     signal: AbortSignal,
   ) {
     document.addEventListener("visibilitychange", () => this.#look(), { signal });
@@ -46,13 +48,13 @@ export class Attention {
 
   #pause(): void {
     this.paused = true;
-    this.changed(true);
+    this.wire.event("paused", {});
   }
 
   #resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    this.changed(false);
+    this.wire.event("resumed", {});
     for (const go of this.#waiting.splice(0)) go();
   }
 }

@@ -113,7 +113,6 @@ export interface Port {
  */
 export class Bridge {
   phase: Phase = "loading";
-  readonly dropped = { malformed: 0, oversized: 0, held: 0, logs: 0, calls: 0 };
   #call: Call | null = null;
   #initialized = false;
   #sent = { input: false, outcome: false };
@@ -167,10 +166,8 @@ export class Bridge {
       this.port.post(message);
       return;
     }
-    if (this.#held.length >= MAX_HELD) {
-      this.#held.shift();
-      this.dropped.held += 1;
-    }
+    // The oldest go first.
+    if (this.#held.length >= MAX_HELD) this.#held.shift();
     this.#held.push(message);
   }
 
@@ -211,10 +208,8 @@ export class Bridge {
 
   receive(data: unknown): void {
     const parsed = parse(data);
-    if (!parsed) {
-      this.dropped.malformed += 1;
-    } else if (weigh(data, MAX_MESSAGE) > MAX_MESSAGE) {
-      this.dropped.oversized += 1;
+    if (!parsed) return;
+    if (weigh(data, MAX_MESSAGE) > MAX_MESSAGE) {
       // Silence would leave the app waiting for ever.
       if (parsed.type === "request") {
         this.#refuse(
@@ -343,29 +338,29 @@ export class Bridge {
     const call = this.#call;
     if (!call || !this.#initialized) return;
     if (!call.arguments) {
-      if (call.partial && call.partial !== this.#partial) {
-        this.notify("ui/notifications/tool-input-partial", { arguments: call.partial });
-      }
-      this.#partial = call.partial ?? null;
+      this.#deliverPartial(call.partial);
       return;
     }
     if (!this.#sent.input) {
       this.#sent.input = true;
       this.notify("ui/notifications/tool-input", { arguments: call.arguments });
     }
-    if (this.#sent.outcome) return;
-    if (call.result) {
-      this.#sent.outcome = true;
-      this.notify("ui/notifications/tool-result", call.result);
-    } else if (typeof call.cancelled === "string" || typeof call.error === "string") {
-      this.#sent.outcome = true;
-      this.notify("ui/notifications/tool-cancelled", { reason: call.cancelled ?? call.error });
+    const reason = call.cancelled ?? call.error;
+    if (this.#sent.outcome || !(call.result || typeof reason === "string")) return;
+    this.#sent.outcome = true;
+    if (call.result) this.notify("ui/notifications/tool-result", call.result);
+    else this.notify("ui/notifications/tool-cancelled", { reason });
+  }
+
+  #deliverPartial(partial: Call["partial"] = null): void {
+    if (partial && partial !== this.#partial) {
+      this.notify("ui/notifications/tool-input-partial", { arguments: partial });
     }
+    this.#partial = partial;
   }
 
   #forward(id: Id, method: string, params: unknown): void {
     if (this.#pending.size >= MAX_CALLS) {
-      this.dropped.calls += 1;
       this.#refuse(id, UNAVAILABLE, `More than ${MAX_CALLS} requests are under way.`);
       return;
     }
@@ -411,10 +406,7 @@ export class Bridge {
       this.#refuse(id, INVALID_PARAMS, `ui/download-file needs 1 to ${MAX_FILES} contents.`);
       return;
     }
-    this.port.download(contents).then(
-      (done) => this.#result(id, done ? {} : { isError: true }),
-      () => this.#result(id, { isError: true }),
-    );
+    this.#decided(id, this.port.download(contents));
   }
 
   #openLink(id: Id, url: unknown): void {
@@ -429,18 +421,19 @@ export class Bridge {
       this.#result(id, { isError: true });
       return;
     }
-    this.port.openLink(target.href).then(
-      (opened) => this.#result(id, opened ? {} : { isError: true }),
-      () => this.#result(id, { isError: true }),
-    );
+    this.#decided(id, this.port.openLink(target.href));
+  }
+
+  /** Answers with what became of what the person was asked. */
+  #decided(id: Id, done: Promise<boolean>): void {
+    void done.catch(() => false).then((well) => this.#result(id, well ? {} : { isError: true }));
   }
 
   #log(payload: unknown): void {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.#logs.second) this.#logs = { second, count: 0 };
     this.#logs.count += 1;
-    if (this.#logs.count > LOGS_PER_SECOND) this.dropped.logs += 1;
-    else this.port.event("log", payload);
+    if (this.#logs.count <= LOGS_PER_SECOND) this.port.event("log", payload);
   }
 
   #silent(): void {

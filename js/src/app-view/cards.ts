@@ -1,18 +1,26 @@
 /** The cards of what the app's calls ask: each is a widget of its own, with the form, beneath the app. */
 import type { Host } from "../shared/anywidget";
 import { element } from "../shared/dom";
+import type { Traits } from "./traits";
 
 export class Cards {
-  readonly node = element("div", "pmcp-app-cards");
+  readonly #node = element("div", "pmcp-app-cards");
   readonly #shown = new Map<string, AbortController>();
 
   constructor(
+    root: HTMLElement,
+    traits: Traits,
+    signal: AbortSignal,
     private readonly host: Host | undefined,
     private readonly failed: () => void,
-  ) {}
+  ) {
+    root.append(this.#node);
+    traits.follow<string[]>("_cards", (models) => this.#show(models ?? []));
+    signal.addEventListener("abort", () => this.#show([]));
+  }
 
   /** Shows these, by model id, and no others. */
-  show(models: readonly string[]): void {
+  #show(models: readonly string[]): void {
     for (const [model, life] of this.#shown) {
       if (models.includes(model)) continue;
       life.abort();
@@ -28,7 +36,7 @@ export class Cards {
     this.#shown.set(model, life);
     const place = element("div");
     life.signal.addEventListener("abort", () => place.remove());
-    this.node.append(place);
+    this.#node.append(place);
     try {
       if (!this.host) throw new Error("no host");
       const card = await this.host.getWidget(`anywidget:${model}`);

@@ -56,9 +56,9 @@ function guard(node: HTMLButtonElement): void {
   const timer = setInterval(() => (node.isConnected ? look() : clearInterval(timer)), GUARD_MS / 5);
 }
 
+type Tone = "info" | "warning" | "error";
+
 interface BarOptions {
-  tone: "info" | "warning" | "error";
-  text: string;
   detail?: string;
   /** The main action only works where it has stood for a moment, so that a click meant for the app cannot hit it. */
   guarded?: boolean;
@@ -82,16 +82,15 @@ export class Chrome {
   readonly #state = element("span", "pmcp-app-state");
   readonly #stateText = element("span", "pmcp-app-state-text");
   readonly #reload: HTMLButtonElement;
-  readonly #inspect: HTMLButtonElement;
+  /** Opens the inspector. */
+  readonly inspect = button(drawing(INSPECT), "pmcp-icon-button pmcp-app-inspect");
   readonly #modes = element("span", "pmcp-app-modes");
   readonly #bars = element("div", "pmcp-app-bars");
   readonly #shown = new Map<string, HTMLElement>();
 
-  constructor(reload: () => void, inspect: () => void) {
+  constructor(reload: () => void) {
     this.#reload = button("↻", "pmcp-icon-button", reload);
     label(this.#reload, "Reload the app");
-    this.#inspect = button("", "pmcp-icon-button pmcp-app-inspect", inspect);
-    this.#inspect.append(drawing(INSPECT));
     this.setInspected(false);
     this.setProblems(0);
     const dot = element("span", "pmcp-app-dot");
@@ -106,7 +105,7 @@ export class Chrome {
       element("span", "pmcp-spacer"),
       this.#state,
       this.#modes,
-      this.#inspect,
+      this.inspect,
       this.#reload,
     );
     this.root.append(header, this.#bars, this.stage);
@@ -125,19 +124,19 @@ export class Chrome {
 
   setState(state: AppState): void {
     this.root.dataset.state = state;
-    const text = state === "busy" || state === "static" ? said()[state] : STATE_TEXT[state];
+    const text = state === "busy" || state === "static" ? said[state] : STATE_TEXT[state];
     setText(this.#stateText, text);
     this.#reload.disabled = state === "closed";
   }
 
   setInspected(open: boolean): void {
-    this.#inspect.setAttribute("aria-expanded", String(open));
+    this.inspect.setAttribute("aria-expanded", String(open));
   }
 
   /** How often the app was kept from something. */
   setProblems(count: number): void {
-    label(this.#inspect, count === 0 ? "Inspector" : `Inspector (${count} blocked)`);
-    this.#inspect.dataset.problems = String(count > 0);
+    label(this.inspect, count === 0 ? "Inspector" : `Inspector (${count} blocked)`);
+    this.inspect.dataset.problems = String(count > 0);
   }
 
   /** The ways in which the app can be shown besides the present one. */
@@ -146,9 +145,8 @@ export class Chrome {
     this.#modes.replaceChildren(
       ...modes.map((mode) => {
         const { lines, label: name } = MODE_BUTTONS[mode];
-        const node = button("", "pmcp-icon-button", () => show(mode));
-        node.append(drawing(lines));
-        label(node, name || said().back);
+        const node = button(drawing(lines), "pmcp-icon-button", () => show(mode));
+        label(node, name || said.back);
         return node;
       }),
     );
@@ -161,7 +159,8 @@ export class Chrome {
   }
 
   /** One bar per name; the same name again replaces its text. */
-  showBar(name: string, { tone, text, detail, guarded, closable, actions = [] }: BarOptions): void {
+  showBar(name: string, tone: Tone, text: string, options: BarOptions = {}): void {
+    const { detail, guarded, closable, actions = [] } = options;
     this.hideBar(name);
     const bar = element("div", "pmcp-bar");
     bar.dataset.tone = tone;

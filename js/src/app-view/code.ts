@@ -1,7 +1,10 @@
 /** Code that most apps never need, fetched from the kernel when one does: a widget's own travels with every instance. */
 
+import type { Wire } from "./wire";
+import { said } from "./words";
+
 /** The kernel's `code` message. */
-export interface Code {
+interface Code {
   name: string;
   module: string;
   style: string;
@@ -12,17 +15,20 @@ export class CodeLoader {
   readonly #waiting = new Map<string, (code: Code) => void>();
 
   constructor(
-    private readonly fetch: (name: string) => void,
+    private readonly wire: Wire,
     private readonly place: HTMLElement,
-  ) {}
+  ) {
+    wire.on("code", (code) => this.#arrived(code as unknown as Code));
+  }
 
-  /** The module of this name. Rejects where the page forbids scripts from blob addresses. */
+  /** The module of this name. Rejects without a kernel, and where the page forbids scripts from blob addresses. */
   load<M>(name: string): Promise<M> {
+    if (this.wire.link === "static") return Promise.reject(said.nobody);
     let module = this.#modules.get(name);
     if (!module) {
       module = new Promise<Code>((resolve) => {
         this.#waiting.set(name, resolve);
-        this.fetch(name);
+        this.wire.send({ kind: "code", name });
       }).then((code) => this.#take(code));
       // What failed once is asked for anew the next time.
       module.catch(() => this.#modules.delete(name));
@@ -31,7 +37,8 @@ export class CodeLoader {
     return module as Promise<M>;
   }
 
-  arrived(code: Code): void {
+  #arrived(code: Code): void {
+    if (typeof code.module !== "string") return;
     this.#waiting.get(code.name)?.(code);
     this.#waiting.delete(code.name);
   }

@@ -43,20 +43,19 @@ export type Parsed =
 export function parse(data: unknown): Parsed | null {
   if (typeof data !== "object" || data === null || Array.isArray(data)) return null;
   const message = data as Record<string, unknown>;
-  if (message.jsonrpc !== "2.0") return null;
-  const { id, method, params } = message;
-  const hasId = typeof id === "string" || (typeof id === "number" && Number.isFinite(id));
-  if (typeof method === "string") {
-    if (params !== undefined && (typeof params !== "object" || params === null)) return null;
-    if (hasId) return { type: "request", message: message as unknown as Request };
-    if (id === undefined)
-      return { type: "notification", message: message as unknown as Notification };
-    return null;
+  const type = message.jsonrpc === "2.0" ? typeOf(message) : null;
+  return type && ({ type, message: data } as Parsed);
+}
+
+function typeOf(message: Record<string, unknown>): Parsed["type"] | null {
+  const { id, method, params = {} } = message;
+  const hasId = typeof id === "string" || Number.isFinite(id);
+  if (method === undefined && hasId) {
+    return "result" in message || "error" in message ? "response" : null;
   }
-  if (method === undefined && hasId && ("result" in message || "error" in message)) {
-    return { type: "response", message: message as unknown as Response };
-  }
-  return null;
+  if (typeof method !== "string" || typeof params !== "object" || params === null) return null;
+  if (hasId) return "request";
+  return id === undefined ? "notification" : null;
 }
 
 /**
@@ -69,23 +68,25 @@ export function weigh(value: unknown, limit: number): number {
   const maxDepth = 200;
   let weight = 0;
   const open: [unknown, number][] = [[value, 0]];
-  for (let next = open.pop(); next; next = open.pop()) {
+  const add = (items: unknown[], depth: number) => {
+    for (const item of items) open.push([item, depth]);
+  };
+  const enter = (each: object, depth: number) => {
+    weight += 2;
+    if (Array.isArray(each)) {
+      weight += each.length;
+      if (weight <= limit) add(each, depth);
+    } else if (Object.getPrototypeOf(each) === Object.prototype) {
+      for (const key of Object.keys(each)) weight += key.length + 4;
+      add(Object.values(each), depth);
+    } else weight = Infinity;
+  };
+  for (let next = open.pop(); next && weight <= limit; next = open.pop()) {
     const [each, depth] = next;
     if (typeof each === "string") weight += each.length + 2;
-    else if (typeof each === "bigint" || depth > maxDepth) return Number.POSITIVE_INFINITY;
+    else if (typeof each === "bigint" || depth > maxDepth) weight = Infinity;
     else if (typeof each !== "object" || each === null || each instanceof Date) weight += 8;
-    else if (Array.isArray(each)) {
-      weight += 2 + each.length;
-      if (weight > limit) return weight;
-      for (const item of each) open.push([item, depth + 1]);
-    } else if (Object.getPrototypeOf(each) === Object.prototype) {
-      weight += 2;
-      for (const [key, item] of Object.entries(each)) {
-        weight += key.length + 4;
-        open.push([item, depth + 1]);
-      }
-    } else return Number.POSITIVE_INFINITY;
-    if (weight > limit) return weight;
+    else enter(each, depth + 1);
   }
   return weight;
 }

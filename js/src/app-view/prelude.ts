@@ -35,21 +35,18 @@ const QUOTA = 1024 * 1024;
 function storage(stored: Record<string, string>, quota: number, method: string): void {
   const make = (initial: Record<string, string>, changed: (items: object) => void) => {
     const items = new Map(Object.entries(initial));
+    const taken = (key: string, value: string | null) =>
+      value === null ? 0 : key.length + value.length;
     let size = 0;
-    for (const [key, value] of items) size += key.length + value.length;
+    for (const [key, value] of items) size += taken(key, value);
     const put = (key: string, value: string | null) => {
-      const before = items.get(key);
-      const freed = before === undefined ? 0 : key.length + before.length;
-      if (value === null) {
-        size -= freed;
-        items.delete(key);
-      } else {
-        const next = size - freed + key.length + value.length;
-        if (next > quota) throw new DOMException("The quota is exceeded.", "QuotaExceededError");
-        size = next;
-        items.set(key, value);
-      }
-      if (before !== (value ?? undefined)) changed(Object.fromEntries(items));
+      const before = items.get(key) ?? null;
+      const next = size - taken(key, before) + taken(key, value);
+      if (value === null) items.delete(key);
+      else if (next <= quota) items.set(key, value);
+      else throw new DOMException("The quota is exceeded.", "QuotaExceededError");
+      size = next;
+      if (before !== value) changed(Object.fromEntries(items));
     };
     const own: Record<string, unknown> = {
       getItem: (key: unknown) => items.get(String(key)) ?? null,

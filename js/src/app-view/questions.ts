@@ -1,6 +1,8 @@
-import type { Question } from "./ask";
+import type { Ask, Question } from "./ask";
 import type { Chrome } from "./chrome";
+import type { CodeLoader } from "./code";
 import type { DownloadModule } from "./download";
+import type { Requests } from "./requests";
 
 /** What an app may do only when the person at the page says so. */
 export class Questions {
@@ -11,9 +13,8 @@ export class Questions {
 
   constructor(
     private readonly chrome: Chrome,
-    /** A resource of the server, read for the person and not for the app. */
-    private readonly read: (uri: string) => Promise<Record<string, unknown> | undefined>,
-    private readonly code: () => Promise<DownloadModule>,
+    private readonly requests: Requests,
+    private readonly code: CodeLoader,
   ) {}
 
   /** No to all that is open. */
@@ -30,8 +31,16 @@ export class Questions {
   }
 
   async download(contents: unknown[]): Promise<boolean> {
-    const { download } = await this.code();
-    return download(contents, (name, question) => this.#ask(name, question), this.read);
+    const { download } = await this.code.load<DownloadModule>("download");
+    const ask: Ask = (name, question) => this.#ask(name, question);
+    return download(contents, ask, (uri) => this.#read(uri));
+  }
+
+  /** A resource of the server, read for the person and not for the app. */
+  async #read(uri: string): Promise<Record<string, unknown> | undefined> {
+    const { result } = await this.requests.repeat("resources/read", { uri });
+    const { contents } = (result ?? {}) as { contents?: Record<string, unknown>[] };
+    return contents?.[0];
   }
 
   /** One question of a kind at a time: a second must not slip something else under the pointer. */
@@ -49,9 +58,7 @@ export class Questions {
         resolve(wanted);
       };
       this.#open.set(name, () => decide(false));
-      this.chrome.showBar(name, {
-        tone: "info",
-        text,
+      this.chrome.showBar(name, "info", text, {
         detail,
         guarded: true,
         actions: [

@@ -1,5 +1,7 @@
 /** Opening an app again in a kernel that knows nothing of it any more, as after a restart. */
 import type { Host, Model } from "../shared/anywidget";
+import { element } from "../shared/dom";
+import type { Traits } from "./traits";
 
 const MODEL_TIMEOUT_MS = 3000;
 const MODEL_RETRY_MS = 50;
@@ -15,32 +17,58 @@ interface Kernel {
   requestExecute(content: object): { done: Promise<Reply> };
 }
 
-export function kernelOf(model: Model): Kernel | null {
+function kernelOf(model: Model): Kernel | null {
   const { kernel } = (model.widget_manager ?? {}) as { kernel?: Partial<Kernel> };
   return typeof kernel?.requestExecute === "function" ? (kernel as Kernel) : null;
 }
 
 /**
- * Has the kernel open the app, and shows it in `place`.
- * @throws Error with the kernel's own words.
+ * How to open an app again where it was, which then is `gone`; null where the front end has no way.
+ * It rejects with the kernel's own words.
  */
-export async function reopen(
-  kernel: Kernel,
-  host: Host,
-  request: { server: string; tool: unknown; arguments: unknown },
-  place: { el: HTMLElement; signal: AbortSignal },
-): Promise<void> {
+export function reconnecting(
+  model: Model,
+  traits: Traits,
+  front: Host | undefined,
+  root: HTMLElement,
+  signal: AbortSignal,
+  gone: () => void,
+): (() => Promise<void>) | null {
+  if (!front || !kernelOf(model)) return null;
+  return async () => {
+    const { host, call } = traits;
+    const tool = call?.tool?.name;
+    const id = await reopen(model, {
+      server: host.server,
+      tool,
+      arguments: call?.arguments ?? null,
+    });
+    const el = element("div");
+    root.after(el);
+    try {
+      const widget = await opened(front, `anywidget:${id}`);
+      await widget.render({ el, signal });
+    } catch (error) {
+      el.remove();
+      throw error;
+    }
+    gone();
+  };
+}
+
+/** Has the kernel open the app: the id of its model. */
+async function reopen(model: Model, request: object): Promise<string> {
   // JSON in JSON: a literal that Python reads as the same text.
   const given = JSON.stringify(JSON.stringify(request));
-  const model = `__import__("pmcp_lab.notebook.app_reopening", fromlist=["reopen"]).reopen(${given})`;
+  const code = `__import__("pmcp_lab.notebook.app_reopening", fromlist=["reopen"]).reopen(${given})`;
   // Input is allowed, which tells the kernel that a person is here.
   const asked = { code: "", silent: true, store_history: false, allow_stdin: true };
-  const { content } = await kernel.requestExecute({ ...asked, user_expressions: { model } }).done;
-  const said = content.user_expressions?.model;
+  const expressions = { user_expressions: { code } };
+  const reply = await kernelOf(model)?.requestExecute({ ...asked, ...expressions }).done;
+  const said = reply?.content.user_expressions?.code;
   const id = said?.data?.["text/plain"]?.replace(/'/g, "");
   if (!id) throw new Error(said?.evalue ?? "the kernel did not answer");
-  const widget = await opened(host, `anywidget:${id}`);
-  await widget.render(place);
+  return id;
 }
 
 /** The model and the answer come over two sockets, in either order. */

@@ -13,11 +13,8 @@ interface Opening {
   html: string;
   stored: () => Stored | null;
   old: OldWidgets | null;
-  /** Another host is played, which has its own bridge and no other. */
-  only: boolean;
   stage: HTMLElement;
   height: number;
-  maxHeight: string;
   theme: Theme;
   trace: Trace;
   /** It went from its page to none that speaks. */
@@ -33,9 +30,9 @@ export class RunningApp {
   constructor(
     private readonly opening: Opening,
     port: Omit<Port, "post">,
-    host: Host,
+    private readonly host: Host,
   ) {
-    const { resource, stage, height, maxHeight, theme, trace } = opening;
+    const { resource, stage, height, theme, trace } = opening;
     const post: Port["post"] = (message) => {
       trace.add("host", message);
       this.frame.post(message);
@@ -44,8 +41,7 @@ export class RunningApp {
     const spare = takeSpare(resource, stage, this.#document());
     this.frame = spare ?? new Frame(resource, theme);
     this.frame.setTheme(theme);
-    this.frame.node.style.height = `${height}px`;
-    this.frame.node.style.maxHeight = maxHeight;
+    this.grow(height);
     if (!spare) stage.replaceChildren(this.frame.node);
   }
 
@@ -73,8 +69,13 @@ export class RunningApp {
   }
 
   #document(): string {
-    const { html, stored, old, only } = this.opening;
-    return prelude(stored(), old, only) + html;
+    const { html, stored, old } = this.opening;
+    return prelude(stored(), old, Boolean(this.host.only)) + html;
+  }
+
+  /** In pixels. */
+  grow(height: number): void {
+    this.frame.node.style.height = `${height}px`;
   }
 
   remove(): void {

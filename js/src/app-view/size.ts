@@ -27,9 +27,9 @@ export class SizeDamper {
   #same = 0;
   #echoes = 0;
   #swings = 0;
-  #at = Number.NEGATIVE_INFINITY;
+  #at = -Infinity;
   #held = false;
-  #turns: number[] = [];
+  #turned: number[] = [];
 
   constructor(
     initial: number,
@@ -43,38 +43,49 @@ export class SizeDamper {
   /** The new height for a report at `now` (ms), or null to leave the frame alone. */
   report(height: unknown, now: number): number | null {
     if (typeof height !== "number" || !Number.isFinite(height) || height < 0) return null;
+    if (this.#holds(now)) return null;
     const wanted = Math.round(Math.min(this.limits.max, Math.max(this.limits.min, height)));
     const change = wanted - this.height;
-    const echo = now - this.#at <= ECHO_WINDOW_MS;
-    if (this.#held) {
-      // Something else than our own change must have moved it.
-      if (now - this.#at < HOLD_MS) {
-        this.#at = Math.max(this.#at, now - HOLD_MS / 2);
-        return null;
-      }
-      this.#held = false;
-    }
     if (change === 0 || (change < 0 && -change <= SHRINK_SLACK)) return null;
-    if (!echo) {
-      this.#base = this.height;
-      this.#same = 0;
-      this.#echoes = 0;
-      this.#swings = 0;
-    } else {
-      this.#echoes += 1;
-      this.#same = Math.abs(change - this.#step) <= 1 ? this.#same + 1 : 0;
-      this.#swings = Math.abs(wanted - this.#before) <= SHRINK_SLACK ? this.#swings + 1 : 0;
-      if (this.#swings >= 2) return this.#hold(Math.max(wanted, this.height), now);
-      if (change > 0 && (this.#same >= MAX_EQUAL_ECHOES || this.#echoes >= MAX_ECHOES)) {
-        return this.#hold(this.#base, now);
-      }
-      if (change < 0 && this.#echoes >= MAX_ECHOES) return this.#hold(this.height, now);
-    }
-    if (change * this.#step < 0) this.#turns.push(now);
-    this.#turns = this.#turns.filter((at) => now - at < TURNS_WINDOW_MS);
-    this.#step = change;
-    if (this.#turns.length > MAX_TURNS) return this.#hold(Math.max(wanted, this.height), now);
+    const echo = now - this.#at <= ECHO_WINDOW_MS;
+    const kept = echo ? this.#echo(wanted, change) : this.#begin();
+    if (kept !== null) return this.#hold(kept, now);
+    if (this.#turns(change, now)) return this.#hold(Math.max(wanted, this.height), now);
     return this.#move(wanted, now);
+  }
+
+  /** Whether reports are ignored now: something else than our own change must have moved it. */
+  #holds(now: number): boolean {
+    this.#held &&= now - this.#at < HOLD_MS;
+    if (this.#held) this.#at = Math.max(this.#at, now - HOLD_MS / 2);
+    return this.#held;
+  }
+
+  /** A report of the app's own accord: nothing it led to is an echo yet. */
+  #begin(): null {
+    this.#base = this.height;
+    this.#same = 0;
+    this.#echoes = 0;
+    this.#swings = 0;
+    return null;
+  }
+
+  /** One more echo: the height to keep when that was one too many. */
+  #echo(wanted: number, change: number): number | null {
+    this.#echoes += 1;
+    this.#same = Math.abs(change - this.#step) <= 1 ? this.#same + 1 : 0;
+    this.#swings = Math.abs(wanted - this.#before) <= SHRINK_SLACK ? this.#swings + 1 : 0;
+    if (this.#swings >= 2) return Math.max(wanted, this.height);
+    if (this.#echoes >= MAX_ECHOES) return change > 0 ? this.#base : this.height;
+    return change > 0 && this.#same >= MAX_EQUAL_ECHOES ? this.#base : null;
+  }
+
+  /** Whether it goes up and down too often. */
+  #turns(change: number, now: number): boolean {
+    if (change * this.#step < 0) this.#turned.push(now);
+    this.#turned = this.#turned.filter((at) => now - at < TURNS_WINDOW_MS);
+    this.#step = change;
+    return this.#turned.length > MAX_TURNS;
   }
 
   #hold(height: number, now: number): number | null {

@@ -1,10 +1,19 @@
 /** What the person is told about the app in a view: its name, how it is doing, and what became of its call. */
 import type { Link } from "../shared/liveness";
-import type { Call, Host, Phase } from "./bridge";
+import type { Phase } from "./bridge";
 import type { Chrome } from "./chrome";
-import type { Resource } from "./frame";
+import type { Traits } from "./traits";
+import type { Wire } from "./wire";
 import { showEval } from "./wishes";
-import { said } from "./words";
+import { reason, said } from "./words";
+
+interface Port {
+  reload(): void;
+  /** Opens the app again in a kernel that knows nothing of it, where that can be done. */
+  readonly reconnect: (() => Promise<void>) | null;
+  /** Whether there is an app to be seen. */
+  shown(): boolean;
+}
 
 export class Status {
   #phase: Phase = "loading";
@@ -16,9 +25,16 @@ export class Status {
 
   constructor(
     private readonly chrome: Chrome,
-    private readonly reload: () => void,
-    private readonly reconnect: (() => void) | null,
-  ) {}
+    private readonly traits: Traits,
+    wire: Wire,
+    private readonly port: Port,
+  ) {
+    traits.on("_host", () => this.title());
+    wire.watch((link) => {
+      this.#link = link;
+      this.link();
+    });
+  }
 
   /** The app is opened (again). */
   opened(): void {
@@ -31,52 +47,54 @@ export class Status {
 
   closed(): void {
     this.#closed = true;
+    this.title();
     this.#show();
   }
 
-  title(resource: Resource | null, call: Call | null, host: Host): void {
+  title(): void {
+    const { resource, call, host } = this.traits;
     const tool = call?.tool as { name?: string; title?: string } | null | undefined;
     const name = tool?.title || tool?.name || resource?.name || resource?.uri || "MCP app";
     this.chrome.setTitle(name, host.server);
   }
 
-  phase(phase: Phase, host: Host): void {
+  phase(phase: Phase): void {
     this.#phase = phase;
     this.#show();
-    if (phase === "silent" && this.#triedEval) showEval(this.chrome, host.server);
-    if (phase === "silent") {
-      this.chrome.showBar("silent", {
-        tone: "warning",
-        text: `The app has not said ui/notifications/initialized within ${host.initTimeout / 1000} s. It is shown as a plain page.`,
-        actions: [{ label: "Reload", run: this.reload }],
-      });
-    } else this.chrome.hideBar("silent");
+    this.chrome.hideBar("silent");
+    if (phase !== "silent") return;
+    const { server, initTimeout } = this.traits.host;
+    if (this.#triedEval) showEval(this.chrome, server);
+    this.chrome.showBar(
+      "silent",
+      "warning",
+      `The app has not said ui/notifications/initialized within ${initTimeout / 1000} s. It is shown as a plain page.`,
+      { actions: [{ label: "Reload", run: this.port.reload }] },
+    );
   }
 
-  call(call: Call | null): void {
+  /** What became of the call. */
+  call(): void {
+    const { call } = this.traits;
+    this.title();
     if (call?.error) {
-      this.chrome.showBar("call", { tone: "error", text: "The call failed.", detail: call.error });
+      this.chrome.showBar("call", "error", "The call failed.", { detail: call.error });
     } else if (typeof call?.cancelled === "string") {
-      const detail = call.cancelled ? { detail: call.cancelled } : {};
-      this.chrome.showBar("call", { tone: "info", text: "The call was cancelled.", ...detail });
+      const detail = call.cancelled;
+      this.chrome.showBar("call", "info", "The call was cancelled.", { detail });
     } else this.chrome.hideBar("call");
   }
 
-  /** `shown`: whether there is an app to be seen. */
-  link(link: Link, shown: boolean): void {
-    this.#link = link;
+  /** Whether a kernel stands behind the app, which is worth a word where an app is seen. */
+  link(): void {
     this.#show();
-    if (link === "static" && shown) {
-      this.chrome.showBar("kernel", {
-        tone: "info",
-        text: said().gone,
-        actions: this.#wayBack(),
-      });
+    if (this.#link === "static" && this.port.shown()) {
+      this.chrome.showBar("kernel", "info", said.gone, { actions: this.#wayBack() });
     } else this.chrome.hideBar("kernel");
   }
 
   /** The app's policy kept it from something. */
-  blocked(what: unknown, host: Host): void {
+  blocked(what: unknown): void {
     const code = what === "eval";
     // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
     if (code && this.#phase === "loading") {
@@ -84,58 +102,44 @@ export class Status {
       return;
     }
     this.#kept();
-    if (code) showEval(this.chrome, host.server);
+    if (code) showEval(this.chrome, this.traits.host.server);
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
-  notOffered(what: string, host: Host): void {
+  notOffered(what: string): void {
     this.#missing.add(what);
     this.#kept();
-    this.chrome.showBar("missing", {
-      tone: "error",
-      text: `The app uses what ${host.only} does not offer:`,
-      detail: [...this.#missing].join(", "),
-    });
+    this.chrome.showBar(
+      "missing",
+      "error",
+      `The app uses what ${this.traits.host.only} does not offer:`,
+      { detail: [...this.#missing].join(", ") },
+    );
   }
 
   left(): void {
-    this.chrome.showBar("left", {
-      tone: "warning",
-      text: "The app left its page, which a sandboxed app may not do.",
-      actions: [{ label: "Reload", run: this.reload }],
-    });
+    this.chrome.showBar(
+      "left",
+      "warning",
+      "The app left its page, which a sandboxed app may not do.",
+      { actions: [{ label: "Reload", run: this.port.reload }] },
+    );
   }
 
   notSaved(): void {
-    this.chrome.showBar("document", { tone: "info", text: said().empty });
+    this.chrome.showBar("document", "info", said.empty);
   }
 
   notDirect(detail: string): void {
-    this.chrome.showBar("direct", {
-      tone: "warning",
-      text: said().indirect,
-      detail,
-      closable: true,
-    });
+    this.chrome.showBar("direct", "warning", said.indirect, { detail, closable: true });
   }
 
   /** The server asks something, and there is no way to show the form. */
   answerElsewhere(): void {
-    this.chrome.showBar("asked", {
-      tone: "info",
-      text: "The server asks something. To answer:",
+    this.chrome.showBar("asked", "info", "The server asks something. To answer:", {
       detail: "view.asking[0].answer({…})",
       closable: true,
     });
-  }
-
-  reopening(): void {
-    this.chrome.showBar("kernel", { tone: "info", text: "Opening the app again…" });
-  }
-
-  notReopened(detail: string): void {
-    const text = "The app could not be opened again.";
-    this.chrome.showBar("kernel", { tone: "warning", text, detail, actions: this.#wayBack() });
   }
 
   /** The app was kept from something once more. */
@@ -145,13 +149,25 @@ export class Status {
   }
 
   #wayBack() {
-    return this.reconnect ? [{ label: "Reconnect", run: this.reconnect }] : [];
+    const { reconnect } = this.port;
+    return reconnect ? [{ label: "Reconnect", run: () => this.#reconnect(reconnect) }] : [];
+  }
+
+  async #reconnect(reconnect: () => Promise<void>): Promise<void> {
+    this.chrome.showBar("kernel", "info", "Opening the app again…");
+    try {
+      await reconnect();
+    } catch (error) {
+      this.chrome.showBar("kernel", "warning", "The app could not be opened again.", {
+        detail: reason(error),
+        actions: this.#wayBack(),
+      });
+    }
   }
 
   #show(): void {
     if (this.#closed) this.chrome.setState("closed");
-    else if (this.#link === "static") this.chrome.setState("static");
-    else if (this.#link === "busy") this.chrome.setState("busy");
+    else if (this.#link !== "live") this.chrome.setState(this.#link);
     else this.chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);
   }
 }

@@ -1,7 +1,7 @@
 /** What an app is told of its surroundings: the truth, or what the inspector makes of it. */
 import type { McpUiHostContext } from "@modelcontextprotocol/ext-apps";
 import { currentTheme, type Theme, watchTheme } from "../shared/theme";
-import type { Call, DisplayMode } from "./bridge";
+import type { Display } from "./display";
 import {
   hostContext,
   type Pretence,
@@ -10,18 +10,15 @@ import {
   spaceContext,
   themeContext,
 } from "./host-context";
+import type { Traits } from "./traits";
 
 const MAX_HEIGHT = 2000;
 const RESIZE_DELAY_MS = 150;
 
-interface Options {
-  stage: HTMLElement;
-  call: () => Call | null;
-  mode: () => DisplayMode;
+interface Port {
   /** Some of it is different now. */
-  changed: (part: Partial<McpUiHostContext>) => void;
-  themed: (theme: Theme) => void;
-  signal: AbortSignal;
+  changed(part: Partial<McpUiHostContext>): void;
+  themed(theme: Theme): void;
 }
 
 export class Surroundings {
@@ -29,14 +26,19 @@ export class Surroundings {
   #tallest = MAX_HEIGHT;
   #pretence: Pretence = {};
 
-  constructor(private readonly options: Options) {
-    const { signal, changed, themed } = options;
+  constructor(
+    private readonly stage: HTMLElement,
+    private readonly traits: Traits,
+    private readonly display: Display,
+    signal: AbortSignal,
+    private readonly port: Port,
+  ) {
     watchTheme(signal, (theme) => {
       if (this.#pretence.theme) return;
-      themed(theme);
-      changed(themeContext());
+      port.themed(theme);
+      port.changed(themeContext());
     });
-    this.#watchWidth();
+    this.#watchWidth(signal);
   }
 
   get theme(): Theme {
@@ -44,7 +46,7 @@ export class Surroundings {
   }
 
   context(): McpUiHostContext {
-    return { ...hostContext(this.options.call(), this.#space()), ...pretended(this.#pretence) };
+    return { ...hostContext(this.traits.call, this.#space()), ...pretended(this.#pretence) };
   }
 
   pretend(pretence: Pretence): void {
@@ -53,33 +55,30 @@ export class Surroundings {
     const parts = Object.entries(this.context()).filter(
       ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
     );
-    this.options.themed(this.theme);
-    if (parts.length > 0) this.options.changed(Object.fromEntries(parts));
-  }
-
-  /** As a style of the frame. */
-  get maxHeight(): string {
-    return this.#tallest < MAX_HEIGHT ? `${this.#tallest}px` : "";
+    this.port.themed(this.theme);
+    if (parts.length > 0) this.port.changed(Object.fromEntries(parts));
   }
 
   /** Keep the app to a size in pixels; what is not named is the page's. */
   limit({ width, height = MAX_HEIGHT }: Partial<Record<"width" | "height", number>>): void {
-    this.options.stage.style.maxWidth = width === undefined ? "" : `${width}px`;
+    const { style } = this.stage;
+    style.maxWidth = width === undefined ? "" : `${width}px`;
     if (height === this.#tallest) return;
     this.#tallest = height;
-    this.options.changed(spaceContext(this.#space()));
+    style.setProperty("--tallest", height < MAX_HEIGHT ? `${height}px` : "");
+    this.port.changed(spaceContext(this.#space()));
   }
 
   /** The app is shown in another way. */
   displayed(): void {
-    this.width = this.options.stage.clientWidth;
-    this.options.changed(spaceContext(this.#space()));
+    this.width = this.stage.clientWidth;
+    this.port.changed(spaceContext(this.#space()));
   }
 
   #space(): Space {
-    const { stage } = this.options;
+    const { stage } = this;
     this.width ||= stage.clientWidth;
-    const mode = this.options.mode();
+    const { mode } = this.display;
     return {
       mode,
       width: this.width,
@@ -87,8 +86,8 @@ export class Surroundings {
     };
   }
 
-  #watchWidth(): void {
-    const { stage, signal, changed } = this.options;
+  #watchWidth(signal: AbortSignal): void {
+    const { stage } = this;
     let pause: ReturnType<typeof setTimeout> | undefined;
     const observer = new ResizeObserver(() => {
       clearTimeout(pause);
@@ -97,7 +96,7 @@ export class Surroundings {
         // A hidden cell has no width; the app need not hear of that.
         if (width === 0 || Math.abs(width - this.width) < 1) return;
         this.width = width;
-        changed(spaceContext(this.#space()));
+        this.port.changed(spaceContext(this.#space()));
       }, RESIZE_DELAY_MS);
     });
     observer.observe(stage);

@@ -25,13 +25,15 @@ export type Step =
   | "input"
   | "outcome";
 
-const STEPS: Record<string, Step> = {
-  "ui/initialize": "asked",
-  "ui/notifications/initialized": "initialized",
-  "ui/notifications/tool-input": "input",
-  "ui/notifications/tool-result": "outcome",
-  "ui/notifications/tool-cancelled": "outcome",
-};
+const STEPS = new Map<unknown, Step>(
+  Object.entries({
+    "ui/initialize": "asked",
+    "ui/notifications/initialized": "initialized",
+    "ui/notifications/tool-input": "input",
+    "ui/notifications/tool-result": "outcome",
+    "ui/notifications/tool-cancelled": "outcome",
+  } as const),
+);
 
 /** What went over the frame's edge, kept so that an inspector that is opened later has missed nothing recent. */
 export class Trace {
@@ -47,23 +49,26 @@ export class Trace {
   add(from: Entry["from"], message: unknown): void {
     const at = performance.now();
     const { method, result } = (message ?? {}) as Record<string, unknown>;
-    if (method === "ui/initialize" && this.steps.has("asked")) this.begin("document");
     const answer = (result as { hostContext?: unknown } | undefined)?.hostContext;
-    const known = typeof method === "string" && Object.hasOwn(STEPS, method);
-    const step = answer ? "answered" : known ? STEPS[method] : undefined;
-    if (step && !this.steps.has(step)) this.steps.set(step, at);
+    this.#step(answer ? "answered" : STEPS.get(method), at);
     const size = weigh(message, MAX_WEIGHT);
     const kept = size > MAX_WEIGHT ? { method, note: "too large to be kept" } : message;
     this.#count += 1;
     const entry = { number: this.#count, at, from, message: kept, size };
     this.entries.push(entry);
     this.#weight += Math.min(size, MAX_WEIGHT);
-    while (this.entries.length > MAX_ENTRIES || this.#weight > MAX_WEIGHT) {
-      if (this.entries.length === 1) break;
+    const full = () => this.entries.length > MAX_ENTRIES || this.#weight > MAX_WEIGHT;
+    while (full() && this.entries.length > 1) {
       this.#weight -= Math.min((this.entries.shift() as Entry).size, MAX_WEIGHT);
       this.lost += 1;
     }
     for (const watcher of this.#watchers) watcher(entry);
+  }
+
+  /** Taken now, if it was not before. An app that asks twice has a new document. */
+  #step(step: Step | undefined, at: number): void {
+    if (step === "asked" && this.steps.has(step)) this.begin("document");
+    if (step && !this.steps.has(step)) this.steps.set(step, at);
   }
 
   /** The frame is opened anew, or takes a new document. */

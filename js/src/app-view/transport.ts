@@ -1,6 +1,6 @@
 /** Who answers what an app asks of its server, and the one that always can: the kernel. */
-import type { Channel, Message } from "../shared/channel";
 import { type RpcError, UNAVAILABLE } from "./jsonrpc";
+import type { Wire } from "./wire";
 import { said } from "./words";
 
 /** A result, or the error in its place. */
@@ -30,7 +30,12 @@ export class KernelTransport implements Transport {
   #calls = 0;
   readonly #open = new Map<number, (answer: Answer) => void>();
 
-  constructor(private readonly channel: () => Channel) {}
+  constructor(private readonly wire: Wire) {
+    wire.on("rpc-result", (answer, { call }) => this.#receive(Number(call), answer));
+    wire.watch((link) => {
+      if (link === "static") this.#lost();
+    });
+  }
 
   request(method: string, params: unknown, signal?: AbortSignal): Promise<Answer> {
     return this.send("rpc", { method, params: params ?? {} }, signal);
@@ -38,38 +43,38 @@ export class KernelTransport implements Transport {
 
   /** A message of any kind that the kernel answers with an `rpc-result`. */
   send(kind: string, payload: object, signal?: AbortSignal): Promise<Answer> {
-    const channel = this.channel();
-    if (channel.link === "static" || signal?.aborted) return Promise.resolve(unreachable());
+    const { wire } = this;
+    if (wire.link === "static" || signal?.aborted) return Promise.resolve(unreachable());
     this.#calls += 1;
     const call = this.#calls;
     return new Promise((resolve) => {
       this.#open.set(call, resolve);
-      channel.expect();
-      channel.send({ kind, call, payload });
+      wire.expect();
+      wire.send({ kind, call, payload });
       signal?.addEventListener("abort", () => {
         if (!this.#open.delete(call)) return;
-        channel.settle(false);
-        channel.send({ kind: "rpc-cancel", call });
+        wire.settle(false);
+        wire.send({ kind: "rpc-cancel", call });
         resolve({});
       });
     });
   }
 
-  receive({ call, payload }: Message): void {
-    const resolve = this.#open.get(Number(call));
+  #receive(call: number, answer: Answer): void {
+    const resolve = this.#open.get(call);
     if (!resolve) return;
-    this.#open.delete(Number(call));
-    this.channel().settle();
-    resolve((payload ?? {}) as Answer);
+    this.#open.delete(call);
+    this.wire.settle();
+    resolve(answer);
   }
 
   /** The kernel is gone, and with it all answers that were still to come. */
-  lost(): void {
+  #lost(): void {
     for (const resolve of this.#open.values()) resolve(unreachable());
     this.#open.clear();
   }
 }
 
 function unreachable(): Answer {
-  return { error: { code: UNAVAILABLE, message: said().nobody } };
+  return { error: { code: UNAVAILABLE, message: said.nobody } };
 }

@@ -24,9 +24,7 @@ export function showWanted(
   const close = () => chrome.hideBar("wanted");
   close();
   if (wishes.length > 0) {
-    chrome.showBar("wanted", {
-      tone: "warning",
-      text: "The app runs without something it asks for:",
+    chrome.showBar("wanted", "warning", "The app runs without something it asks for:", {
       detail: wishes.join("; "),
       guarded: true,
       actions: [
@@ -35,9 +33,7 @@ export function showWanted(
       ],
     });
   } else if (refused?.length) {
-    chrome.showBar("wanted", {
-      tone: "info",
-      text: "The app declares domains that no app may reach:",
+    chrome.showBar("wanted", "info", "The app declares domains that no app may reach:", {
       detail: refused.join(", "),
       closable: true,
     });
@@ -46,10 +42,13 @@ export function showWanted(
 
 /** Code from text is the one thing that no click allows and that an app may be nothing without. */
 export function showEval(chrome: Chrome, server: string): void {
-  chrome.showBar("eval", {
-    tone: "warning",
-    text: "The app makes code from text ('unsafe-eval'), which no app may do unasked. To allow it:",
-    detail: `lab.connected(${JSON.stringify(server)}).allow_apps(unsafe_eval=True)`,
-    closable: true,
-  });
+  chrome.showBar(
+    "eval",
+    "warning",
+    "The app makes code from text ('unsafe-eval'), which no app may do unasked. To allow it:",
+    {
+      detail: `lab.connected(${JSON.stringify(server)}).allow_apps(unsafe_eval=True)`,
+      closable: true,
+    },
+  );
 }

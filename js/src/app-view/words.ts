@@ -29,13 +29,15 @@ const NOTEBOOK: Words = {
   indirect: "This page can’t speak to the server itself; the kernel goes on doing it.",
 };
 
-let words = NOTEBOOK;
+/** By the name of what is said. */
+export let said = NOTEBOOK;
 
 /** A page that is no notebook says so once, before it shows anything. */
 export function speak(others: Words): void {
-  words = others;
+  said = others;
 }
 
-export function said(): Words {
-  return words;
+/** What went wrong, without the name of a class. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -223,21 +223,27 @@ export class App {
   }
 
   #receive({ id, method, params = {}, result, error }: Message): void {
-    if (method === undefined) {
-      const pending = id === undefined ? undefined : this.#pending.get(id);
-      if (id === undefined || !pending) return;
-      this.#pending.delete(id);
-      if (error) pending.reject(new HostError(error.message, error.code, error.data));
-      else pending.resolve((result ?? {}) as never);
-    } else if (id !== undefined) void this.#answer(id, method, params);
-    else if (method === "notifications/progress") {
+    if (method !== undefined) {
+      if (id === undefined) this.#told(method, params);
+      else void this.#answer(id, method, params);
+      return;
+    }
+    const pending = id === undefined ? undefined : this.#pending.get(id);
+    if (id === undefined || !pending) return;
+    this.#pending.delete(id);
+    if (error) pending.reject(new HostError(error.message, error.code, error.data));
+    else pending.resolve((result ?? {}) as never);
+  }
+
+  #told(method: string, params: Params): void {
+    if (method === "notifications/progress") {
       const pending = this.#pending.get(params.progressToken as number);
       pending?.options.onprogress?.(params as { progress: number });
-    } else {
-      const event = EVENTS[method];
-      if (event === "hostcontextchanged") this.#context = { ...this.#context, ...params };
-      if (event) this.#dispatch(event, params);
+      return;
     }
+    const event = EVENTS[method];
+    if (event === "hostcontextchanged") this.#context = { ...this.#context, ...params };
+    if (event) this.#dispatch(event, params);
   }
 
   async #answer(id: string | number, method: string, params: Params): Promise<void> {

@@ -32,25 +32,24 @@ export class McpUiTransport extends AnsweringTransport {
 
   #receive({ type, messageId, payload }: Params): void {
     const said = (payload ?? {}) as Params;
-    if (type === "ui-lifecycle-iframe-render-data") {
-      const data = (said.renderData ?? {}) as Params;
-      if (data.toolInput) this.push("ui/notifications/tool-input", { arguments: data.toolInput });
-      if (data.toolOutput) {
-        this.push("ui/notifications/tool-result", toolResult(data.toolOutput));
-      }
-      const { theme, locale } = data;
-      const changes = { ...(theme ? { theme } : {}), ...(locale ? { locale } : {}) };
-      if (Object.keys(changes).length > 0) {
-        this.push("ui/notifications/host-context-changed", changes);
-      }
-    } else if (type === "ui-message-response") {
-      const asked = this.#asked.get(String(messageId));
-      if (!asked) return;
-      this.#asked.delete(String(messageId));
-      const error = said.error as Params | string | undefined;
-      if (!error) asked.resolve(said.response);
-      else asked.reject(new Error(typeof error === "string" ? error : String(error.message)));
-    }
+    if (type === "ui-lifecycle-iframe-render-data") this.#render((said.renderData ?? {}) as Params);
+    else if (type === "ui-message-response") this.#answered(String(messageId), said);
+  }
+
+  #render({ toolInput, toolOutput, theme, locale }: Params): void {
+    if (toolInput) this.push("ui/notifications/tool-input", { arguments: toolInput });
+    if (toolOutput) this.push("ui/notifications/tool-result", toolResult(toolOutput));
+    const changes = { ...(theme ? { theme } : {}), ...(locale ? { locale } : {}) };
+    if (theme || locale) this.push("ui/notifications/host-context-changed", changes);
+  }
+
+  #answered(messageId: string, said: Params): void {
+    const asked = this.#asked.get(messageId);
+    if (!asked) return;
+    this.#asked.delete(messageId);
+    const error = said.error as Params | string | undefined;
+    if (!error) asked.resolve(said.response);
+    else asked.reject(new Error(typeof error === "string" ? error : String(error.message)));
   }
 
   #ask(type: string, payload: Params): Promise<unknown> {

@@ -82,16 +82,20 @@ function number(field: Field, text: string): Reading {
   if (!Number.isFinite(value)) return { problem: whole ? "A whole number." : "A number." };
   if (whole && !Number.isInteger(value)) return { problem: "A whole number." };
   if (whole && !Number.isSafeInteger(value)) return { problem: "Too large to be sent exactly." };
-  if (field.minimum !== undefined && value < field.minimum)
-    return { problem: `At least ${field.minimum}.` };
-  if (field.maximum !== undefined && value > field.maximum)
-    return { problem: `At most ${field.maximum}.` };
-  if (field.exclusiveMinimum !== undefined && value <= field.exclusiveMinimum)
-    return { problem: `More than ${field.exclusiveMinimum}.` };
-  if (field.exclusiveMaximum !== undefined && value >= field.exclusiveMaximum)
-    return { problem: `Less than ${field.exclusiveMaximum}.` };
+  for (const [name, words, wrong] of LIMITS) {
+    const limit = field[name];
+    if (limit !== undefined && wrong(value, limit)) return { problem: `${words} ${limit}.` };
+  }
   return { value };
 }
+
+/** Limits of numbers, in words, and what goes beyond them. */
+const LIMITS = [
+  ["minimum", "At least", (value: number, limit: number) => value < limit],
+  ["maximum", "At most", (value: number, limit: number) => value > limit],
+  ["exclusiveMinimum", "More than", (value: number, limit: number) => value <= limit],
+  ["exclusiveMaximum", "Less than", (value: number, limit: number) => value >= limit],
+] as const;
 
 function textProblem(field: Field, text: string): string | null {
   // The schema counts code points, as Python does. A pattern is the kernel's to try: it may take for ever.
@@ -142,21 +146,25 @@ export function textOf(field: Field, value: unknown): string {
 
 /** What may be entered, in a few words; empty when everything may. */
 export function bounds(field: Field): string {
-  const parts: string[] = [];
-  const { minimum: low, maximum: high } = field;
-  if (low !== undefined && high !== undefined) parts.push(`${low} to ${high}`);
-  else if (low !== undefined) parts.push(`at least ${low}`);
-  else if (high !== undefined) parts.push(`at most ${high}`);
-  if (field.exclusiveMinimum !== undefined) parts.push(`more than ${field.exclusiveMinimum}`);
-  if (field.exclusiveMaximum !== undefined) parts.push(`less than ${field.exclusiveMaximum}`);
-  if (field.multipleOf !== undefined) parts.push(`a multiple of ${field.multipleOf}`);
-  if (field.minLength !== undefined && field.minLength > 1)
-    parts.push(`at least ${field.minLength} characters`);
-  if (field.maxLength !== undefined) parts.push(`at most ${field.maxLength} characters`);
-  if (field.minItems !== undefined && field.minItems > 0) parts.push(`at least ${field.minItems}`);
-  if (field.maxItems !== undefined) parts.push(`at most ${field.maxItems}`);
-  if (field.pattern !== undefined) parts.push(`matching ${field.pattern}`);
-  if (field.kind === "date-time") parts.push("in your time zone");
-  if (field.kind === "json") parts.push(field.type === "any" ? "JSON" : `JSON ${field.type}`);
-  return parts.join(", ");
+  const { kind, type, minimum: low, maximum: high, minLength = 0, minItems = 0 } = field;
+  const range = low !== undefined && high !== undefined;
+  const parts = [
+    range ? `${low} to ${high}` : named("at least %", low) || named("at most %", high),
+    named("more than %", field.exclusiveMinimum),
+    named("less than %", field.exclusiveMaximum),
+    named("a multiple of %", field.multipleOf),
+    minLength > 1 && named("at least % characters", minLength),
+    named("at most % characters", field.maxLength),
+    minItems > 0 && named("at least %", minItems),
+    named("at most %", field.maxItems),
+    named("matching %", field.pattern),
+    kind === "date-time" && "in your time zone",
+    kind === "json" && (type === "any" ? "JSON" : `JSON ${type}`),
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** The words with the bound in them; empty where there is none. */
+function named(words: string, bound: number | string | undefined): string {
+  return bound === undefined ? "" : words.replace("%", () => String(bound));
 }

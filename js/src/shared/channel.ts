@@ -25,6 +25,7 @@ interface ChannelOptions {
   /** The last delta this view knows of. */
   seq: () => number;
   receive: (message: Message) => void;
+  /** The link is another one now. What it was at first, the channel says. */
   linked: (link: Link) => void;
   /** Milliseconds until the first hello, for a view that has better to do first and waits for nothing. */
   helloDelay?: number;
@@ -39,7 +40,8 @@ export class Channel {
   constructor(private readonly options: ChannelOptions) {
     const { model, signal } = options;
     this.#liveness = new Liveness((n) => this.send({ kind: "ping", n }), options.linked);
-    if (hasKernel(model) === false) this.#liveness.setStatic(true);
+    // Not told: whoever makes a channel has none yet to ask.
+    if (hasKernel(model) === false) this.#liveness.link = "static";
     listen(model, "msg:custom", signal, (content: unknown) => this.#receive(content));
     watchKernel(model, signal, () => {
       const live = hasKernel(model) !== false;

@@ -14,13 +14,13 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 }
 
 export function button(
-  label: string,
+  label: string | Node,
   className: string,
-  action: (event: Event) => void,
+  action?: (event: Event) => void,
 ): HTMLButtonElement {
   const node = element("button", className, label);
   node.type = "button";
-  node.addEventListener("click", action);
+  if (action) node.addEventListener("click", action);
   return node;
 }
 
@@ -37,13 +37,20 @@ export function setText(node: HTMLElement, text: string): boolean {
   return true;
 }
 
+/** The same, for a node that is only there with words in it. */
+export function showText(node: HTMLElement, text: string): void {
+  setText(node, text);
+  node.hidden = text === "";
+}
+
 export function setAttribute(node: Element, name: string, value: string | null): void {
   if (value === null) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
   } else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+/** Pure, so that a bundle that lights nothing up does not ask. */
+const calm = /* @__PURE__ */ matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Lights a cell up for a moment after its content changed. */
 export function flash(node: HTMLElement): void {

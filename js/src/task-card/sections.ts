@@ -76,16 +76,20 @@ export class Lifecycle {
     const lines = history.slice(-MAX_LOG).reverse();
     while (this.#log.childElementCount > lines.length) this.#log.lastChild?.remove();
     for (const [index, moment] of lines.entries()) {
-      let line = this.#log.children[index] as HTMLElement | undefined;
-      if (!line) {
-        line = element("li", "", element("span"), element("span"), element("span"));
-        this.#log.append(line);
-      }
-      const [time, status, message] = line.children as unknown as HTMLElement[];
-      if (time) setText(time, offset(moment.time - row.started));
-      if (status) setText(status, statusLabel(moment.status));
-      if (message) setText(message, moment.message ?? "");
+      const [time, status, message] = this.#logLine(index);
+      setText(time, offset(moment.time - row.started));
+      setText(status, statusLabel(moment.status));
+      setText(message, moment.message ?? "");
     }
+  }
+
+  #logLine(index: number): [time: HTMLElement, status: HTMLElement, message: HTMLElement] {
+    let line = this.#log.children[index];
+    if (!line) {
+      line = element("li", "", element("span"), element("span"), element("span"));
+      this.#log.append(line);
+    }
+    return line.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
   }
 }
 

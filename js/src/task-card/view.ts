@@ -2,10 +2,10 @@ import type { RenderContext } from "../shared/anywidget";
 import { Badge } from "../shared/badge";
 import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
-import { button, element, flash, setAttribute, setText } from "../shared/dom";
+import { button, element, flash, setAttribute, setText, showText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
 import { duration, spoken } from "../shared/format";
-import { linkText } from "../shared/liveness";
+import { type Link, linkText } from "../shared/liveness";
 import { ProgressBar } from "../shared/progress";
 import { elapsed, isLive, type Row } from "../shared/task";
 import { followTheme } from "../shared/theme";
@@ -87,16 +87,11 @@ export class CardView {
       signal,
       seq: () => feed.seq,
       receive: (message) => this.#receive(message),
-      linked: (link) => {
-        this.#questions.dead = link === "static";
-        this.#showLink(linkText(link));
-        this.#schedule();
-      },
+      linked: (link) => this.#linked(link),
     });
     this.#channel = channel;
     this.#questions.connect(channel);
-    this.#questions.dead = channel.link === "static";
-    this.#showLink(linkText(channel.link));
+    this.#linked(channel.link);
     feed.attach(channel, () => this.#schedule(), signal);
     signal.addEventListener("abort", () => {
       cancelAnimationFrame(this.#frame);
@@ -124,23 +119,12 @@ export class CardView {
     this.#body.hidden = row === null;
     this.#root.firstElementChild?.toggleAttribute("hidden", row === null);
     if (!row) return;
-    this.#root.setAttribute("aria-label", `Task ${row.tool}`);
-    this.#root.dataset.status = row.status;
-    this.#badge.set(row.status);
-    setText(this.#tool, row.tool);
-    setText(this.#server, row.server);
-    setText(this.#id, row.taskId);
-    setAttribute(this.#id, "title", row.taskId);
+    this.#paintHead(row);
     this.#progress.set(row);
     // A server may say its question twice; the form below says it better.
     const repeated = questions.some((asked) => asked.message === row.message);
-    const message = repeated ? "" : (row.message ?? "");
-    if (setText(this.#message, message)) {
-      if (this.#painted) flash(this.#message);
-      setAttribute(this.#message, "title", message || null);
-    }
+    this.#paintMessage(repeated ? "" : (row.message ?? ""));
     this.#message.hidden = repeated;
-    this.#painted = true;
     this.#trouble.hidden = row.trouble === null;
     // Trouble may be that the task could not be cancelled: the wish can be repeated then.
     if (setText(this.#trouble, row.trouble ?? "")) this.#asked = false;
@@ -158,6 +142,24 @@ export class CardView {
     if (running === (this.#stopTicking !== null)) return;
     this.#stopTicking?.();
     this.#stopTicking = running ? everySecond(() => this.#tick(this.#record.row)) : null;
+  }
+
+  #paintHead(row: Row): void {
+    this.#root.setAttribute("aria-label", `Task ${row.tool}`);
+    this.#root.dataset.status = row.status;
+    this.#badge.set(row.status);
+    setText(this.#tool, row.tool);
+    setText(this.#server, row.server);
+    setText(this.#id, row.taskId);
+    setAttribute(this.#id, "title", row.taskId);
+  }
+
+  #paintMessage(message: string): void {
+    if (setText(this.#message, message)) {
+      if (this.#painted) flash(this.#message);
+      setAttribute(this.#message, "title", message || null);
+    }
+    this.#painted = true;
   }
 
   #tick(row: Row | null): void {
@@ -183,8 +185,9 @@ export class CardView {
     setAttribute(this.#cancel, "aria-label", `Cancel ${row.tool}`);
   }
 
-  #showLink(text: string): void {
-    setText(this.#link, text);
-    this.#link.hidden = text === "";
+  #linked(link: Link): void {
+    this.#questions.dead = link === "static";
+    showText(this.#link, linkText(link));
+    this.#schedule();
   }
 }

@@ -83,8 +83,6 @@ export class Keys {
 
   #command(event: KeyboardEvent, line: number): boolean {
     const { lines, settings } = this.context;
-    const command = event.ctrlKey || event.metaKey;
-    const onButton = event.target instanceof HTMLButtonElement;
     const last = lines.count - 1;
     const moves: Record<string, number> = {
       ArrowUp: line - 1,
@@ -95,39 +93,58 @@ export class Keys {
       End: last,
     };
     const to = moves[event.key];
+    const onButton = event.target instanceof HTMLButtonElement;
     if (to !== undefined) {
       this.#go(Math.min(last, Math.max(0, to)));
-      const n = lines.at(this.active);
-      if (event.shiftKey && n >= 0) {
-        if (settings.selection.size === 0 && lines.at(line) >= 0)
-          settings.selection.only(lines.at(line));
-        settings.selection.extend(n, lines);
-        settings.selected();
-      }
-      return true;
-    }
-    if (command && event.key.toLowerCase() === "a") settings.selection.all(lines.order);
-    else if (command) return false;
-    else if (event.key === "Escape" && settings.selection.size > 0) settings.selection.clear();
-    else if (event.key === " " && !onButton && lines.at(line) >= 0)
-      settings.selection.toggle(lines.at(line));
-    else return this.#open(event.key, line, onButton);
+      if (event.shiftKey) this.#extend(line);
+    } else if (this.#select(event, line, onButton)) settings.selected();
+    else return !commands(event) && this.#open(event.key, line, onButton);
+    return true;
+  }
+
+  /** Selects from a line on to the one that is active now. */
+  #extend(from: number): void {
+    const { lines, settings } = this.context;
+    const n = lines.at(this.active);
+    if (n < 0) return;
+    if (settings.selection.size === 0 && lines.at(from) >= 0)
+      settings.selection.only(lines.at(from));
+    settings.selection.extend(n, lines);
     settings.selected();
+  }
+
+  /** Whether the key is one that selects. */
+  #select(event: KeyboardEvent, line: number, onButton: boolean): boolean {
+    const { lines, settings } = this.context;
+    const { selection } = settings;
+    const n = lines.at(line);
+    if (commands(event)) {
+      if (event.key.toLowerCase() !== "a") return false;
+      selection.all(lines.order);
+    } else if (event.key === "Escape" && selection.size > 0) selection.clear();
+    else if (event.key === " " && !onButton && n >= 0) selection.toggle(n);
+    else return false;
     return true;
   }
 
   #open(key: string, line: number, onButton: boolean): boolean {
     if (key === "/") this.wishes.search();
     else if (key === "Enter" && !onButton) this.#toggle(line);
-    else if (key === "ArrowRight") {
-      if (this.#isOpen(line)) this.#button(line)?.focus();
-      else this.#toggle(line);
-    } else if (key === "ArrowLeft") {
-      if (onButton) this.pool.view(line)?.node.focus();
-      else if (this.#isOpen(line)) this.#toggle(line);
-      else this.#toGroup(line);
-    } else return false;
+    else if (key === "ArrowRight") this.#inwards(line);
+    else if (key === "ArrowLeft") this.#outwards(line, onButton);
+    else return false;
     return true;
+  }
+
+  #inwards(line: number): void {
+    if (this.#isOpen(line)) this.#button(line)?.focus();
+    else this.#toggle(line);
+  }
+
+  #outwards(line: number, onButton: boolean): void {
+    if (onButton) this.pool.view(line)?.node.focus();
+    else if (this.#isOpen(line)) this.#toggle(line);
+    else this.#toGroup(line);
   }
 
   #button(line: number): HTMLElement | undefined {
@@ -185,4 +202,9 @@ function marked(target: EventTarget | null): boolean {
   return (
     target instanceof Element && target.closest(".pmcp-toggle, .pmcp-cell-lead, button") !== null
   );
+}
+
+/** Whether the key is pressed as a command. */
+function commands(event: KeyboardEvent): boolean {
+  return event.ctrlKey || event.metaKey;
 }

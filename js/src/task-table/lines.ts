@@ -87,23 +87,24 @@ export class Lines {
   /** Brings the lines up to date; returns the milliseconds after which to come again, if it was too early. */
   update(now: number): number | null {
     if (this.#seen !== this.rows.generation) this.#rebuild = true;
-    const changed = this.rows.changed;
-    if (changed.length > 0) {
-      this.rows.changed = [];
-      this.#stale = this.#stale.length === 0 ? changed : this.#stale.concat(changed);
-    }
+    this.#collect();
     if (this.#rebuild) this.#fromScratch();
-    else if (this.#stale.length > 0) {
-      if (this.#indifferent) {
-        this.#append();
-        this.#stale = [];
-        if (!this.#regroup) return null;
-      } else if (now < this.#due && !this.#regroup) return this.#due - now;
-      else this.#merge();
-    } else if (!this.#regroup) return null;
+    else if (this.#stale.length === 0 || this.#indifferent) {
+      this.#append();
+      if (!this.#regroup) return null;
+    } else if (now < this.#due && !this.#regroup) return this.#due - now;
+    else this.#merge();
     this.#layOut();
     this.#due = now + REORDER_INTERVAL_MS;
     return null;
+  }
+
+  /** The rows that changed since the last time. */
+  #collect(): void {
+    const { changed } = this.rows;
+    if (changed.length === 0) return;
+    this.rows.changed = [];
+    this.#stale = this.#stale.length === 0 ? changed : this.#stale.concat(changed);
   }
 
   /** Whether the order of starting is all there is to it. */
@@ -134,6 +135,7 @@ export class Lines {
 
   /** New rows come last, and nothing else changes. */
   #append(): void {
+    this.#stale = [];
     if (this.#size === this.rows.size) return;
     const position = new Int32Array(this.rows.size);
     position.set(this.#position.subarray(0, this.#size));
@@ -156,26 +158,26 @@ export class Lines {
       moved[n] = 1;
       if (matches(this.rows.get(n) as TableRow, this.#query)) fresh.push(n);
     }
-    const incoming = this.#sorted(fresh);
+    const staying = this.#order.filter((n) => !moved[n]);
+    this.#order = this.#interleaved(staying, this.#sorted(fresh));
+    this.#size = this.rows.size;
+    this.#stale = [];
+  }
+
+  /** Two sorted lists as one. */
+  #interleaved(staying: number[], incoming: number[]): number[] {
     const compare = this.#compare;
+    const before = (a: number, b: number) =>
+      (compare?.(this.rows.get(a) as TableRow, this.rows.get(b) as TableRow) || a - b) <= 0;
     const merged: number[] = [];
     let next = 0;
-    for (const n of this.#order) {
-      if (moved[n]) continue;
-      const row = this.rows.get(n) as TableRow;
-      while (next < incoming.length) {
-        const other = incoming[next] as number;
-        const order = compare?.(this.rows.get(other) as TableRow, row) || other - n;
-        if (order > 0) break;
-        merged.push(other);
-        next += 1;
+    for (const n of staying) {
+      while (next < incoming.length && before(incoming[next] as number, n)) {
+        merged.push(incoming[next++] as number);
       }
       merged.push(n);
     }
-    while (next < incoming.length) merged.push(incoming[next++] as number);
-    this.#order = merged;
-    this.#size = this.rows.size;
-    this.#stale = [];
+    return merged.concat(incoming.slice(next));
   }
 
   #layOut(): void {
@@ -195,13 +197,7 @@ export class Lines {
   }
 
   #grouped(by: GroupBy): void {
-    const members = new Map<string, number[]>();
-    for (const n of this.#order) {
-      const name = (this.rows.get(n) as TableRow)[by] ?? "";
-      const list = members.get(name);
-      if (list) list.push(n);
-      else members.set(name, [n]);
-    }
+    const members = this.#members(by);
     const rank = (name: string) => (STATUSES as readonly string[]).indexOf(name);
     const names = [...members.keys()].sort((a, b) =>
       by === "status" ? rank(a) - rank(b) : a.localeCompare(b),
@@ -210,19 +206,33 @@ export class Lines {
     const list: number[] = [];
     for (const name of names) {
       const inside = members.get(name) as number[];
-      const counts = noCounts();
-      let progress = 0;
-      for (const n of inside) {
-        const row = this.rows.get(n) as TableRow;
-        counts[knownStatus(row.status)] += 1;
-        progress += isLive(row) ? (progressOf(row) ?? 0) : 1;
-      }
-      const group = { name, count: inside.length, counts, progress: progress / inside.length };
-      this.groups.push({ ...group, folded: folded.has(name) });
+      this.groups.push({ name, folded: folded.has(name), ...this.#tally(inside) });
       list.push(-this.groups.length);
       if (!folded.has(name)) for (const n of inside) list.push(n);
     }
     this.#list = list;
+  }
+
+  #members(by: GroupBy): Map<string, number[]> {
+    const members = new Map<string, number[]>();
+    for (const n of this.#order) {
+      const name = (this.rows.get(n) as TableRow)[by] ?? "";
+      const list = members.get(name);
+      if (list) list.push(n);
+      else members.set(name, [n]);
+    }
+    return members;
+  }
+
+  #tally(inside: number[]): Pick<Group, "count" | "counts" | "progress"> {
+    const counts = noCounts();
+    let progress = 0;
+    for (const n of inside) {
+      const row = this.rows.get(n) as TableRow;
+      counts[knownStatus(row.status)] += 1;
+      progress += isLive(row) ? (progressOf(row) ?? 0) : 1;
+    }
+    return { count: inside.length, counts, progress: progress / inside.length };
   }
 }
 
@@ -258,12 +268,14 @@ export function comparator(sort: string): ((a: TableRow, b: TableRow) => number)
   const key = keyOf(sort.replace(/^-/, ""));
   if (!key) return null;
   const sign = sort.startsWith("-") ? -1 : 1;
-  return (left, right) => {
-    const a = key(left);
-    const b = key(right);
-    if (a === b) return 0;
-    if (a === null || b === null) return a === null ? 1 : -1;
-    if (typeof a === typeof b) return a < b ? -sign : sign;
-    return typeof a === "number" ? -sign : sign;
-  };
+  return (left, right) => ordered(key(left), key(right), sign);
+}
+
+/** Numbers come before texts. */
+function ordered(a: ReturnType<Key>, b: ReturnType<Key>, sign: number): number {
+  if (a === b) return 0;
+  if (a === null) return 1;
+  if (b === null) return -1;
+  const first = typeof a === typeof b ? a < b : typeof a === "number";
+  return first ? -sign : sign;
 }

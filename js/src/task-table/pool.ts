@@ -2,10 +2,21 @@ import { type Status, statusLabel } from "../shared/task";
 import type { Column } from "./columns";
 import type { TableContext } from "./context";
 import { GroupView } from "./group-view";
+import type { Group } from "./lines";
 import { RowView } from "./row-view";
 import type { Geometry, Span } from "./window";
 
 const MIN_POOL = 12;
+
+/** What all lines of one painting have in common. */
+interface Painting {
+  geometry: Geometry;
+  /** The line that has the keyboard. */
+  active: number;
+  now: number;
+  /** Of rows, in the tree of groups and rows. */
+  level: number;
+}
 
 /** The lines in the document: as many as are visible and a few more, used again and again. */
 export class Pool {
@@ -47,57 +58,67 @@ export class Pool {
   }
 
   show(span: Span, geometry: Geometry, active: number): void {
-    const { rows, lines, settings, feed } = this.context;
-    const now = feed.clock.now();
+    const { lines, feed } = this.context;
     const level = lines.groups.length > 0 ? 2 : 1;
+    const painting = { geometry, active, now: feed.clock.now(), level };
     this.#at.clear();
     this.#grow(span.end - span.first);
     const used = new Set<RowView>();
-    const held = new Map<number, RowView>();
-    for (const view of this.#rows) if (view.n !== null) held.set(view.n, view);
+    const held = new Map(this.#rows.map((view) => [view.n, view]));
     const arriving: [index: number, n: number][] = [];
     let groups = 0;
-    const put = (view: RowView, index: number, n: number) => {
-      used.add(view);
-      this.#at.set(index, view);
-      const row = rows.get(n);
-      if (!row) return;
-      // Line 1 is the header.
-      view.place(geometry.top(index), index + 2 + geometry.panelsBefore(index), index % 2 === 1);
-      if (n !== view.n) view.tick(row, now);
-      view.show(row, now);
-      view.mark({
-        selected: settings.selection.has(n),
-        expanded: settings.expanded.has(n),
-        level,
-      });
-      const focusable = index === active ? 0 : -1;
-      view.node.tabIndex = focusable;
-      view.cancel.tabIndex = focusable;
-      if (view.node.hidden) view.node.hidden = false;
-    };
     for (let index = span.first; index < span.end; index += 1) {
       const line = lines.at(index);
-      if (line >= 0) {
-        // A row keeps its view while it stays in the window, so focus and running animations survive.
-        const view = held.get(line);
-        if (view) put(view, index, line);
-        else arriving.push([index, line]);
-        continue;
-      }
-      const group = lines.groups[-1 - line];
-      if (!group) continue;
-      const view = this.#group(groups++);
-      view.place(geometry.top(index), index + 2 + geometry.panelsBefore(index));
-      view.show(group, label(settings.group, group.name));
-      view.node.tabIndex = index === active ? 0 : -1;
-      this.#at.set(index, view);
+      // A row keeps its view while it stays in the window, so focus and running animations survive.
+      const view = held.get(line);
+      if (line < 0) groups += this.#putGroup(groups, index, lines.groups[-1 - line], painting);
+      else if (view) used.add(this.#put(view, index, line, painting));
+      else arriving.push([index, line]);
     }
     const free = this.#rows.filter((view) => !used.has(view));
     for (const [place, [index, n]] of arriving.entries()) {
       const view = free[place];
-      if (view) put(view, index, n);
+      if (view) used.add(this.#put(view, index, n, painting));
     }
+    this.#hide(used, groups);
+  }
+
+  #put(view: RowView, index: number, n: number, painting: Painting): RowView {
+    const { rows, settings } = this.context;
+    const { geometry, active, now, level } = painting;
+    this.#at.set(index, view);
+    const row = rows.get(n);
+    if (!row) return view;
+    // Line 1 is the header.
+    view.place(geometry.top(index), index + 2 + geometry.panelsBefore(index), index % 2 === 1);
+    if (n !== view.n) view.tick(row, now);
+    view.show(row, now);
+    view.mark({ selected: settings.selection.has(n), expanded: settings.expanded.has(n), level });
+    const focusable = index === active ? 0 : -1;
+    view.node.tabIndex = focusable;
+    view.cancel.tabIndex = focusable;
+    if (view.node.hidden) view.node.hidden = false;
+    return view;
+  }
+
+  /** How many more views of groups are used for it: one, or none where there is no such group. */
+  #putGroup(
+    place: number,
+    index: number,
+    group: Group | undefined,
+    { geometry, active }: Painting,
+  ): number {
+    if (!group) return 0;
+    const view = this.#group(place);
+    view.place(geometry.top(index), index + 2 + geometry.panelsBefore(index));
+    view.show(group, label(this.context.settings.group, group.name));
+    view.node.tabIndex = index === active ? 0 : -1;
+    this.#at.set(index, view);
+    return 1;
+  }
+
+  /** The views that are not needed now. */
+  #hide(used: ReadonlySet<RowView>, groups: number): void {
     for (const view of this.#rows) {
       if (used.has(view) || view.node.hidden) continue;
       view.node.hidden = true;

@@ -69,8 +69,12 @@ function hasWord(row: TableRow, word: RegExp): boolean {
     if (text && word.test(text)) return true;
   }
   for (const question of row.questions) if (word.test(question.message)) return true;
-  for (const name in row.variables) {
-    if (word.test(name) || word.test(String(row.variables[name]))) return true;
+  return inVariables(row, word);
+}
+
+function inVariables({ variables }: TableRow, word: RegExp): boolean {
+  for (const name in variables) {
+    if (word.test(name) || word.test(String(variables[name]))) return true;
   }
   return false;
 }

@@ -150,42 +150,36 @@ export class Rows implements Sink {
   #patch(patch: Patch | null | undefined, grow = true): void {
     if (!patch) return;
     const numbers = listed(patch.rows);
-    const rows: (TableRow | undefined)[] = new Array(numbers.length);
-    for (let place = 0; place < numbers.length; place += 1) {
-      const n = numbers[place] ?? 0;
-      let row = this.#rows[n];
-      if (!row && grow && n === this.#rows.length) {
-        row = blank(n);
-        this.#rows.push(row);
-        this.counts.working += 1;
-      }
-      rows[place] = row;
-      if (!row) continue;
-      row.version += 1;
-      this.changed.push(n);
-    }
+    const rows = numbers.map((n) => this.#touch(n, grow));
     for (const [name, column] of Object.entries(patch.columns ?? {})) {
-      if (name === "status") this.#statuses(rows, column);
+      if (name === "status")
+        spread(rows, column, (row, value) => this.#become(row, value as Status));
       else if (FIELDS.has(name)) fill(rows, name as keyof TableRow, column);
     }
     for (const [name, column] of Object.entries(patch.variables ?? {})) {
-      const { values, at } = column;
-      for (let index = 0; index < values.length; index += 1) {
-        const row = rows[at ? (at[index] ?? -1) : index];
-        if (row) row.variables[name] = values[index];
-      }
+      spread(rows, column, (row, value) => {
+        row.variables[name] = value;
+      });
     }
   }
 
-  #statuses(rows: (TableRow | undefined)[], { values, at, words }: Column): void {
-    for (let index = 0; index < values.length; index += 1) {
-      const row = rows[at ? (at[index] ?? -1) : index];
-      if (!row) continue;
-      const status = (words ? words[values[index] as number] : values[index]) as Status;
-      this.counts[knownStatus(row.status)] -= 1;
-      this.counts[knownStatus(status)] += 1;
-      row.status = status;
+  /** The row that is about to change; a new one where it is the next. */
+  #touch(n: number, grow: boolean): TableRow | undefined {
+    if (grow && n === this.#rows.length) {
+      this.#rows.push(blank(n));
+      this.counts.working += 1;
     }
+    const row = this.#rows[n];
+    if (!row) return undefined;
+    row.version += 1;
+    this.changed.push(n);
+    return row;
+  }
+
+  #become(row: TableRow, status: Status): void {
+    this.counts[knownStatus(row.status)] -= 1;
+    this.counts[knownStatus(status)] += 1;
+    row.status = status;
   }
 
   #detail(details: Detail[] | undefined): void {
@@ -203,16 +197,29 @@ export class Rows implements Sink {
   }
 }
 
-function fill(rows: (TableRow | undefined)[], name: keyof TableRow, column: Column): void {
-  const { values, at, words } = column;
+/** Gives each value of a column to its row. */
+function spread(
+  rows: (TableRow | undefined)[],
+  { values, at, words }: Column,
+  give: (row: TableRow, value: unknown) => void,
+): void {
   for (let index = 0; index < values.length; index += 1) {
-    const row = rows[at ? (at[index] ?? -1) : index] as Record<string, unknown> | undefined;
-    if (!row) continue;
-    const value = words ? words[values[index] as number] : values[index];
-    if (name === "variables") row[name] = bag(value as object);
-    else if (name === "questions") row[name] = asked(value);
-    else row[name] = value;
+    const row = rows[at ? (at[index] ?? -1) : index];
+    if (row) give(row, words ? words[values[index] as number] : values[index]);
   }
+}
+
+/** Fields that are not as they travel. */
+const READ: Partial<Record<keyof TableRow, (value: unknown) => unknown>> = {
+  variables: (value) => bag(value as object),
+  questions: asked,
+};
+
+function fill(rows: (TableRow | undefined)[], name: keyof TableRow, column: Column): void {
+  const read = READ[name];
+  spread(rows, column, (row, value) => {
+    (row as unknown as Record<string, unknown>)[name] = read ? read(value) : value;
+  });
 }
 
 function asked(value: unknown): Row["questions"] {

@@ -94,6 +94,22 @@ export class Calls {
   /** `asked`: a question is open, which comes first and has its own form. */
   show(calls: Call[], asked: boolean): void {
     const shown = calls.filter(({ kind }) => kind !== "answer");
+    const focused = this.#keep(shown);
+    for (const [index, call] of shown.entries()) {
+      const { node } = this.#view(call);
+      const place = index === 0 && !asked ? this.#first : this.#body;
+      if (node.parentNode !== place) place.append(node);
+    }
+    this.node.hidden = shown.length === 0;
+    this.#showTitles(shown, asked);
+    if (!focused) return;
+    const [next] = this.#views.values();
+    if (next) next.focus();
+    else this.left();
+  }
+
+  /** Takes all others away; whether the keyboard was in one of them. */
+  #keep(shown: Call[]): boolean {
     const keys = new Set(shown.map(({ key }) => key));
     let focused = false;
     for (const [key, view] of this.#views) {
@@ -102,30 +118,28 @@ export class Calls {
       view.node.remove();
       this.#views.delete(key);
     }
-    for (const [index, call] of shown.entries()) {
-      let view = this.#views.get(call.key);
-      if (!view) {
-        view = new CallView(call, (content) => {
-          this.#channel?.expect();
-          this.#channel?.send({ kind: "make", call: call.key, content });
-        });
-        view.dead = this.#dead;
-        this.#views.set(call.key, view);
-      }
-      const place = index === 0 && !asked ? this.#first : this.#body;
-      if (view.node.parentNode !== place) place.append(view.node);
-    }
+    return focused;
+  }
+
+  #view(call: Call): CallView {
+    const known = this.#views.get(call.key);
+    if (known) return known;
+    const view = new CallView(call, (content) => {
+      this.#channel?.expect();
+      this.#channel?.send({ kind: "make", call: call.key, content });
+    });
+    view.dead = this.#dead;
+    this.#views.set(call.key, view);
+    return view;
+  }
+
+  #showTitles(shown: Call[], asked: boolean): void {
     const [first] = shown;
     const step = first?.step && first.kind !== "resume" ? `: ${first.step}` : "";
     setText(this.#title, asked ? "Afterwards" : `Next${step}`);
-    this.node.hidden = shown.length === 0;
     const more = asked ? shown.length : shown.length - 1;
     this.#later.hidden = more < 1;
     setText(this.#summary, more === 1 ? "Then one more step" : `Then ${more} more steps`);
-    if (!focused) return;
-    const [next] = this.#views.values();
-    if (next && first) next.focus();
-    else this.left();
   }
 
   receive(message: Message): void {

@@ -1,4 +1,4 @@
-import { element, flash, setAttribute, setText } from "../shared/dom";
+import { element, flash, setAttribute, setText, showText } from "../shared/dom";
 import { duty, type Step } from "./record";
 
 /** One step: its line, and its arguments and result when it is opened. */
@@ -42,20 +42,23 @@ class StepView {
     setAttribute(this.node, "aria-current", waits || status === "running" ? "step" : null);
     setText(this.#name, step.name);
     setText(this.#tool, step.tool ?? "");
-    setText(this.#duty, duty(step));
+    showText(this.#duty, duty(step));
     this.#tool.hidden = step.tool === null || step.tool === step.name;
-    this.#duty.hidden = duty(step) === "";
     setText(this.#status, step.tries > 1 ? `${status} · ${step.tries} times` : status);
-    setText(this.#line, step.line);
-    this.#line.hidden = step.line === "";
-    setText(this.#given, step.arguments ?? "");
-    setText(this.#gave, step.result ?? "");
-    setText(this.#gaveTitle, step.failed ? "Failed with" : "Gave");
-    this.#given.hidden = this.#givenTitle.hidden = step.arguments === null;
-    this.#gave.hidden = this.#gaveTitle.hidden = step.result === null;
-    this.node.toggleAttribute("data-opens", step.arguments !== null || step.result !== null);
+    showText(this.#line, step.line);
+    this.#showInside(step);
     if (this.#was !== "" && this.#was !== status) flash(this.#details);
     this.#was = status;
+  }
+
+  /** What is seen of it when it is opened. */
+  #showInside({ arguments: given, result: gave, failed }: Step): void {
+    setText(this.#given, given ?? "");
+    setText(this.#gave, gave ?? "");
+    setText(this.#gaveTitle, failed ? "Failed with" : "Gave");
+    this.#given.hidden = this.#givenTitle.hidden = given === null;
+    this.#gave.hidden = this.#gaveTitle.hidden = gave === null;
+    this.node.toggleAttribute("data-opens", given !== null || gave !== null);
   }
 }
 

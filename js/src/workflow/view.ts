@@ -2,7 +2,7 @@ import type { RenderContext } from "../shared/anywidget";
 import { Badge } from "../shared/badge";
 import { Channel, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
-import { button, element, setAttribute, setText } from "../shared/dom";
+import { button, element, setAttribute, setText, showText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
 import { duration, spoken } from "../shared/format";
 import { linkText } from "../shared/liveness";
@@ -124,8 +124,7 @@ export class WorkflowView {
     this.#questions.dead = link === "static";
     this.#calls.dead = link === "static";
     this.#skip.dead = link === "static";
-    setText(this.#link, linkText(link));
-    this.#link.hidden = linkText(link) === "";
+    showText(this.#link, linkText(link));
     this.#schedule();
   }
 
@@ -139,10 +138,26 @@ export class WorkflowView {
   #paint(): void {
     const { shown, questions } = this.#context.record;
     if (!shown) return;
-    const over = OVER.includes(shown.status);
     this.#root.setAttribute("aria-label", `Workflow ${shown.name}`);
     this.#root.dataset.status = shown.status;
-    const ending = over && shown.status !== "cancelled" ? shown.ending : null;
+    this.#paintHead(shown);
+    this.#track.show(shown.steps, shown.pause?.step ?? null);
+    setText(this.#doing, shown.doing ? `${shown.doing}…` : "");
+    this.#doing.hidden = shown.doing === null;
+    this.#paintWhy(shown);
+    showText(this.#trouble, shown.trouble ?? this.#wrong);
+    this.#questions.show(questions);
+    this.#calls.show(shown.doing ? [] : shown.calls, questions.length > 0);
+    this.#skip.show(shown.doing ? null : shown.skippable);
+    setText(this.#text, shown.said);
+    this.#said.hidden = shown.said === "";
+    this.#paintButtons(shown);
+    this.#tick(shown);
+  }
+
+  #paintHead(shown: Workflow): void {
+    const ended = OVER.includes(shown.status) && shown.status !== "cancelled";
+    const ending = ended ? shown.ending : null;
     const word = ending?.kind === "skipped" ? undefined : ending?.kind;
     const status = ending ? ENDINGS[ending.kind] : shown.status;
     this.#badge.set(status === "starting" ? "working" : status, word);
@@ -150,30 +165,24 @@ export class WorkflowView {
     setText(this.#server, shown.server);
     setText(this.#id, shown.taskId ?? "");
     setAttribute(this.#id, "title", shown.taskId);
-    setText(this.#goal, shown.goal);
-    this.#goal.hidden = shown.goal === "";
-    this.#track.show(shown.steps, shown.pause?.step ?? null);
-    setText(this.#doing, shown.doing ? `${shown.doing}…` : "");
-    this.#doing.hidden = shown.doing === null;
-    const until = shown.pause?.deadline;
+    showText(this.#goal, shown.goal);
+  }
+
+  /** Why it ended, or waits. */
+  #paintWhy({ ending, pause }: Workflow): void {
+    const until = pause?.deadline;
     const decides = until ? ` It decides itself at ${new Date(until).toLocaleString()}.` : "";
-    const why = shown.ending?.message ?? (shown.pause ? shown.pause.message + decides : "");
-    setText(this.#pause, why);
-    this.#pause.hidden = why === "";
-    this.#pause.dataset.tone = shown.ending && shown.ending.kind !== "skipped" ? "warning" : "info";
-    const trouble = shown.trouble ?? this.#wrong;
-    setText(this.#trouble, trouble);
-    this.#trouble.hidden = trouble === "";
-    this.#questions.show(questions);
-    this.#calls.show(shown.doing ? [] : shown.calls, questions.length > 0);
-    this.#skip.show(shown.doing ? null : shown.skippable);
-    setText(this.#text, shown.said);
-    this.#said.hidden = shown.said === "";
+    showText(this.#pause, ending?.message ?? (pause ? pause.message + decides : ""));
+    this.#pause.dataset.tone = ending && ending.kind !== "skipped" ? "warning" : "info";
+  }
+
+  #paintButtons({ status, taskId, undoable }: Workflow): void {
+    const none = OVER.includes(status) || taskId === null;
+    const dead = this.#channel.link === "static" ? "true" : null;
     for (const node of [this.#finish, this.#cancel, this.#undo]) {
-      node.hidden = over || shown.taskId === null || (node === this.#undo && !shown.undoable);
-      setAttribute(node, "aria-disabled", this.#channel.link === "static" ? "true" : null);
+      node.hidden = none || (node === this.#undo && !undoable);
+      setAttribute(node, "aria-disabled", dead);
     }
-    this.#tick(shown);
   }
 
   #tick(shown: Workflow | null): void {

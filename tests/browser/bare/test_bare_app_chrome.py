@@ -39,6 +39,13 @@ def test_mute_app_gets_a_bar_and_stays_visible(open_app: Open, inner: Inner) -> 
     expect(bar).to_have_count(0)
 
 
+def test_no_button_around_the_app_sends_a_form(open_app: Open, app: App) -> None:
+    page = open_app(app())
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    types = page.eval_on_selector_all(".pmcp-app button", "(nodes) => nodes.map((node) => node.type)")
+    assert types == ["button", "button"]
+
+
 def test_call_error_is_readable(open_app: Open, app: App) -> None:
     call = {"tool": {"name": "show"}, "arguments": {}, "result": None, "cancelled": None, "error": "no such city"}
     page = open_app(app(), _call=call)

@@ -58,6 +58,16 @@ def test_full_screen_and_back(open_app: Open, able: str, inner: Inner) -> None:
     assert modes == ["fullscreen", "inline"]
 
 
+def test_full_screen_is_left_also_while_the_app_starts_over(open_app: Open, able: str, inner: Inner) -> None:
+    page = open_app(able)
+    ready(page)
+    assert ask(inner, "ui/request-display-mode", {"mode": "fullscreen"}) == {"mode": "fullscreen"}
+    page.evaluate("() => model.set('_resource', {...model.state._resource, html: '<p>says nothing'})")
+    expect(inner().locator("p")).to_have_text("says nothing")
+    page.get_by_role("button", name="Back into the cell").click()
+    expect(page.locator(".pmcp-app-elsewhere")).to_have_count(0)
+
+
 def test_a_window_of_its_own(open_app: Open, able: str, inner: Inner) -> None:
     page = open_app(able)
     ready(page)

@@ -16,7 +16,9 @@ BUNDLES = ("app-view", "task-table", "cards", "inspector")
 # The inspector's place is the app's, and its stylesheet comes when it is opened. Compared in the page: it is much.
 LOOKS = """() => { window.looks = () => [...document.querySelectorAll(".view :not(.pmcp-inspector)")].map((node) => {
     const style = getComputedStyle(node);
-    return [node.className, [...style].map((name) => `${name} ${style[name]}`)];
+    // A variable that nothing of it uses changes no look, and one that is used shows in what uses it.
+    const names = [...style].filter((name) => !name.startsWith("--"));
+    return [node.className, names.map((name) => `${name} ${style[name]}`)];
   });
   window.before = looks(); }"""
 DIFFERENCES = """() => looks().flatMap(([name, lines], at) => lines.flatMap((line, n) =>

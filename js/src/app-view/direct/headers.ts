@@ -28,15 +28,19 @@ export function routing(
   const headers: Record<string, string> = { "mcp-method": method };
   const name = params[NAMED[method] ?? ""];
   if (name !== undefined) headers["mcp-name"] = plain(String(name));
-  const visit = (at: Schema | undefined, given: unknown): void => {
-    for (const [key, each] of Object.entries(at?.properties ?? {})) {
-      const value = (given as Record<string, unknown> | null | undefined)?.[key];
-      if (value === undefined || value === null) continue;
-      const header = each["x-mcp-header"];
-      if (header) headers[`mcp-param-${header}`] = plain(String(value));
-      visit(each, typeof value === "object" ? value : undefined);
-    }
-  };
-  visit(schema, params.arguments);
+  return { ...headers, ...named(schema, params.arguments) };
+}
+
+/** The arguments, at any depth, that the tool's schema wants in a header of their own. */
+function named(schema: Schema | undefined, given: unknown): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const values = (typeof given === "object" && given ? given : {}) as Record<string, unknown>;
+  for (const [key, each] of Object.entries(schema?.properties ?? {})) {
+    const value = values[key];
+    if (value === undefined || value === null) continue;
+    const header = each["x-mcp-header"];
+    if (header) headers[`mcp-param-${header}`] = plain(String(value));
+    Object.assign(headers, named(each, value));
+  }
   return headers;
 }

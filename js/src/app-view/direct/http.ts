@@ -46,23 +46,27 @@ async function events(
   body: ReadableStream<Uint8Array>,
   receive: (message: Message) => void,
 ): Promise<void> {
+  let data = "";
+  for await (const line of linesOf(body)) {
+    if (line.startsWith("data:")) data += line.slice(5);
+    else if (line === "" && data) {
+      const message = JSON.parse(data) as Message;
+      data = "";
+      receive(message);
+    }
+  }
+}
+
+async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   const reader = body.getReader();
   let rest = "";
-  let data = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
     // A lone CR at the end may be half of a CRLF.
     const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() ?? "";
-    for (const line of lines) {
-      if (line.startsWith("data:")) data += line.slice(5);
-      else if (line === "" && data) {
-        const message = JSON.parse(data) as Message;
-        data = "";
-        receive(message);
-      }
-    }
+    yield* lines;
   }
 }

@@ -28,6 +28,8 @@ export interface Asked {
   params: Params;
 }
 
+type Put = (asked: Omit<Asked, "tool">) => Promise<Answer>;
+
 /** A request that the kernel did not see, for `view.calls`. */
 export interface Called {
   /** Ms since the epoch. */
@@ -141,7 +143,7 @@ class Direct implements Transport {
       arguments: args,
       ...(token === undefined ? {} : { _meta: { progressToken: token } }),
     };
-    const ask = (asked: Omit<Asked, "tool">) => this.host.ask({ tool: name, ...asked }, signal);
+    const ask: Put = (asked) => this.host.ask({ tool: name, ...asked }, signal);
     const options = {
       signal,
       schema,
@@ -154,25 +156,27 @@ class Direct implements Transport {
     let more: Params = {};
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const answer = await this.#ask("tools/call", { ...call, ...more }, options);
-      const result = answer.result as Params | undefined;
       if (answer.error?.code === MISSING_CAPABILITY) return null;
-      if (answer.error?.code === URL_FIRST) {
-        const settled = await ask({ method: "settle", params: answer.error.data as Params });
-        if (!(settled.result as Params | undefined)?.again) return answer;
-      } else if (result?.resultType === "input_required") {
-        const inputs = await this.#inputs(result, ask);
-        if ("error" in inputs) return inputs as Answer;
-        more = inputs;
-      } else return answer;
+      const next = await this.#next(answer, more, ask);
+      if (!next) return answer;
+      if ("error" in next) return next as Answer;
+      more = next;
     }
     return refused(`Tool "${name}" asked ${MAX_ROUNDS} times; it was given up.`);
   }
 
+  /** What the call is made with once more after this answer, or why not; null when the answer is the last. */
+  async #next({ result, error }: Answer, more: Params, ask: Put): Promise<Params | null> {
+    if (error?.code === URL_FIRST) {
+      const settled = await ask({ method: "settle", params: error.data as Params });
+      return (settled.result as Params | undefined)?.again ? more : null;
+    }
+    const required = (result as Params | undefined)?.resultType === "input_required";
+    return required ? this.#inputs(result as Params, ask) : null;
+  }
+
   /** What a call is repeated with after an `input_required` result (2026-07-28, multi round-trip). */
-  async #inputs(
-    result: Params,
-    ask: (asked: Omit<Asked, "tool">) => Promise<Answer>,
-  ): Promise<Params> {
+  async #inputs(result: Params, ask: Put): Promise<Params> {
     const requests = Object.entries((result.inputRequests ?? {}) as Record<string, Asked>);
     const inputResponses: Params = {};
     for (const [key, { method, params }] of requests) {

@@ -6,6 +6,8 @@ export interface DownloadModule {
   download: typeof download;
 }
 
+type Read = (uri: string) => Promise<Record<string, unknown> | undefined>;
+
 const MAX_NAME = 120;
 
 export interface File {
@@ -18,11 +20,7 @@ export interface File {
  * Save what the person says yes to; whether all of it was.
  * @param read A resource of the server, read for the person and not for the app.
  */
-export async function download(
-  contents: unknown[],
-  ask: Ask,
-  read: (uri: string) => Promise<Record<string, unknown> | undefined>,
-): Promise<boolean> {
+export async function download(contents: unknown[], ask: Ask, read: Read): Promise<boolean> {
   const offered = files(contents);
   if (offered.length === 0) return false;
   const text = `The app wants to save ${offered.length === 1 ? "a file" : `${offered.length} files`}.`;
@@ -30,17 +28,24 @@ export async function download(
     .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
     .join(", ");
   if (!(await ask("download", { text, detail, yes: "Save", no: "Don’t save" }))) return false;
-  for (const { name, body } of offered) {
-    if (body instanceof Blob) save({ name, body });
-    else if (body instanceof URL) window.open(body.href, "_blank", "noopener,noreferrer");
-    else {
-      const resource = await read(body.uri);
-      const found = resource && embedded(resource);
-      if (!(found?.body instanceof Blob)) return false;
-      save({ name, body: found.body });
-    }
-  }
+  for (const file of offered) if (!(await keep(file, read))) return false;
   return true;
+}
+
+/** Whether there was something to keep. */
+async function keep({ name, body }: File, read: Read): Promise<boolean> {
+  if (body instanceof URL) {
+    window.open(body.href, "_blank", "noopener,noreferrer");
+    return true;
+  }
+  const found = body instanceof Blob ? body : blobOf(await read(body.uri));
+  if (found) save({ name, body: found });
+  return found !== null;
+}
+
+function blobOf(resource: Record<string, unknown> | undefined): Blob | null {
+  const body = resource && embedded(resource)?.body;
+  return body instanceof Blob ? body : null;
 }
 
 /** The files among the contents; what is none is left out. Names and types are the app's, and not to be trusted. */

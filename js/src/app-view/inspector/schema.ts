@@ -71,39 +71,54 @@ function fits(type: string, value: unknown): boolean {
 }
 
 export function check(schema: Schema, value: unknown, path: string): Violation[] {
-  const wrong = (text: string): Violation[] => [{ path, text, extra: false }];
   if (schema.anyOf) return anyOf(schema.anyOf, value, path);
-  if ("const" in schema && value !== schema.const) {
-    return wrong(`must be ${JSON.stringify(schema.const)}`);
-  }
-  if (schema.enum && !schema.enum.includes(value)) {
-    return wrong(`must be one of ${schema.enum.map((each) => JSON.stringify(each)).join(", ")}`);
-  }
-  if (schema.type && !fits(schema.type, value)) {
-    return wrong(value === undefined ? "is missing" : `must be ${schema.type}, is ${kind(value)}`);
-  }
-  if (schema.not && check(schema.not, value, path).length === 0) return wrong("is not allowed");
+  const misfit = misfits(schema, value, path);
+  if (misfit !== null) return [wrong(path, misfit)];
   // Each part of an intersection knows its own properties only.
   const found = (schema.allOf ?? [])
     .flatMap((each) => check(each, value, path))
     .filter(({ extra }) => !extra);
-  if (typeof value === "number") {
-    const { minimum = value, maximum = value } = schema;
-    if (value < minimum) found.push(...wrong(`must be at least ${minimum}`));
-    if (value > maximum) found.push(...wrong(`must be at most ${maximum}`));
-  } else if (typeof value === "string" && schema.pattern) {
-    if (!new RegExp(schema.pattern, "u").test(value)) found.push(...wrong("has the wrong form"));
-  } else if (Array.isArray(value)) {
-    const { items } = schema;
-    if (items) {
-      value.forEach((each, index) => {
-        found.push(...check(items, each, `${path}[${index}]`));
-      });
-    }
-  } else if (kind(value) === "object") {
-    found.push(...object(schema, value as Record<string, unknown>, path));
+  return [...found, ...(INSIDE[kind(value)]?.(schema, value as never, path) ?? [])];
+}
+
+function wrong(path: string, text: string): Violation {
+  return { path, text, extra: false };
+}
+
+/** How the value is another one altogether, so that there is no point in looking into it. */
+function misfits(schema: Schema, value: unknown, path: string): string | null {
+  if ("const" in schema && value !== schema.const) return `must be ${JSON.stringify(schema.const)}`;
+  if (schema.enum && !schema.enum.includes(value)) {
+    return `must be one of ${schema.enum.map((each) => JSON.stringify(each)).join(", ")}`;
   }
-  return found;
+  if (schema.type && !fits(schema.type, value)) {
+    return value === undefined ? "is missing" : `must be ${schema.type}, is ${kind(value)}`;
+  }
+  if (schema.not && check(schema.not, value, path).length === 0) return "is not allowed";
+  return null;
+}
+
+/** What is wrong inside a value, by its kind. */
+const INSIDE: Record<string, (schema: Schema, value: never, path: string) => Violation[]> = {
+  number,
+  string,
+  array,
+  object,
+};
+
+function number(schema: Schema, value: number, path: string): Violation[] {
+  const { minimum = value, maximum = value } = schema;
+  if (value < minimum) return [wrong(path, `must be at least ${minimum}`)];
+  return value > maximum ? [wrong(path, `must be at most ${maximum}`)] : [];
+}
+
+function string({ pattern }: Schema, value: string, path: string): Violation[] {
+  const fine = !pattern || new RegExp(pattern, "u").test(value);
+  return fine ? [] : [wrong(path, "has the wrong form")];
+}
+
+function array({ items }: Schema, value: unknown[], path: string): Violation[] {
+  return items ? value.flatMap((each, index) => check(items, each, `${path}[${index}]`)) : [];
 }
 
 function object(schema: Schema, value: Record<string, unknown>, path: string): Violation[] {
@@ -111,16 +126,15 @@ function object(schema: Schema, value: Record<string, unknown>, path: string): V
   const below = (name: string) => (path ? `${path}.${name}` : name);
   const found: Violation[] = required
     .filter((name) => value[name] === undefined)
-    .map((name) => ({ path: below(name), text: "is missing", extra: false }));
+    .map((name) => wrong(below(name), "is missing"));
   for (const [name, each] of Object.entries(value)) {
-    const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
     // What is undefined does not exist in JSON.
     if (each === undefined) continue;
-    if (propertyNames) found.push(...check(propertyNames, name, below(name)));
-    if (known) found.push(...check(known, each, below(name)));
-    else if (more === false)
-      found.push({ path: below(name), text: "is not in the schema", extra: true });
-    else if (typeof more === "object") found.push(...check(more, each, below(name)));
+    const at = below(name);
+    const known = Object.hasOwn(properties, name) ? properties[name] : more;
+    if (propertyNames) found.push(...check(propertyNames, name, at));
+    if (typeof known === "object") found.push(...check(known, each, at));
+    else if (known === false) found.push({ path: at, text: "is not in the schema", extra: true });
   }
   return found;
 }

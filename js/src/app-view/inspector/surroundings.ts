@@ -33,6 +33,15 @@ const DEVICES: Record<string, Device> = {
   tablet: { label: "tablet", width: 820, height: 1000, touch: true, insets: [24, 20] },
   laptop: { label: "laptop", width: 1280, height: 720, touch: false, insets: [0, 0] },
 };
+/** What an app on such a device is told. */
+function being({ touch, insets: [top, bottom] }: Device): Pretence {
+  return {
+    safeAreaInsets: { top, right: 0, bottom, left: 0 },
+    platform: touch ? "mobile" : "desktop",
+    deviceCapabilities: { touch, hover: !touch },
+  };
+}
+
 const WIDTHS = [480, 640, 768];
 const HEIGHTS: Choices = [
   ["", "no limit"],
@@ -96,7 +105,7 @@ export class Surroundings {
     this.#locale.size = 8;
     this.#locale.addEventListener("change", () => this.#apply());
     const sizes: Choices = [
-      ["", said().width],
+      ["", said.width],
       ...Object.entries(DEVICES).map(
         ([name, { label, width, height }]) => [name, `${label} ${width} × ${height}`] as const,
       ),
@@ -146,17 +155,12 @@ export class Surroundings {
     const valid = locale === "" || isLocale(locale);
     this.#locale.setAttribute("aria-invalid", String(!valid));
     const device = DEVICES[this.#size];
-    const pretence: Pretence = {};
+    const pretence: Pretence = device ? being(device) : {};
     if (this.#theme === "light" || this.#theme === "dark") pretence.theme = this.#theme;
     if (locale && valid) pretence.locale = locale;
-    const [top, bottom] = device?.insets ?? [0, 0];
     if (this.#insets !== "") {
       const all = Number(this.#insets);
       pretence.safeAreaInsets = { top: all, right: all, bottom: all, left: all };
-    } else if (device) pretence.safeAreaInsets = { top, right: 0, bottom, left: 0 };
-    if (device) {
-      pretence.platform = device.touch ? "mobile" : "desktop";
-      pretence.deviceCapabilities = { touch: device.touch, hover: !device.touch };
     }
     this.#inspected?.pretend(pretence);
     const width = device?.width ?? (Number(this.#size) || undefined);

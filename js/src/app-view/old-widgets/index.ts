@@ -113,19 +113,27 @@ export function install(state: unknown, method: string, missing: string | null):
     Object.defineProperty(openai, name, { get, enumerable: true });
     Object.defineProperty(bridge, name, { get, enumerable: true });
   }
+  const answered = (number: number, result: Json, error?: Error) => {
+    const waiting = pending.get(number);
+    pending.delete(number);
+    if (error) waiting?.reject(new Error(error.message));
+    else waiting?.resolve(result);
+  };
+  const told = new Map<unknown, (params: Json) => void>([
+    ["ui/notifications/tool-input", (params) => set({ toolInput: params.arguments })],
+    [
+      "ui/notifications/tool-result",
+      (params) =>
+        set({ toolOutput: data(params) ?? null, toolResponseMetadata: params._meta ?? null }),
+    ],
+    ["ui/notifications/host-context-changed", context],
+  ]);
   addEventListener("message", ({ data: message, source }) => {
     if (source !== parent || typeof message !== "object" || message === null) return;
     const { id, method: name, params, result, error } = message;
-    if (name === "ui/notifications/tool-input") set({ toolInput: params.arguments });
-    else if (name === "ui/notifications/tool-result") {
-      set({ toolOutput: data(params) ?? null, toolResponseMetadata: params._meta ?? null });
-    } else if (name === "ui/notifications/host-context-changed") context(params);
-    else if (name === undefined && typeof id === "string" && id.startsWith("legacy-")) {
-      const waiting = pending.get(Number(id.slice(7)));
-      pending.delete(Number(id.slice(7)));
-      if (error) waiting?.reject(new Error(error.message));
-      else waiting?.resolve(result);
-    }
+    told.get(name)?.(params);
+    if (name !== undefined || typeof id !== "string" || !id.startsWith("legacy-")) return;
+    answered(Number(id.slice(7)), result, error);
   });
   const lacking = (name: string) => {
     say({ method: missing, params: { name } });
