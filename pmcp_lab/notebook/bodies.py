@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pmcp_lab.errors import InvalidArguments
 
+_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
+"""How nobody begins but who writes JSON."""
 FORMATS = ("auto", "json", "yaml", "python")
 
 
@@ -31,7 +34,13 @@ def read_body(text: str, form: str, namespace: Mapping[str, Any]) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return (_python if _is_python(text) else _yaml)(text, namespace)
+        reader = _python if _is_python(text) else _yaml
+    try:
+        return reader(text, namespace)
+    except InvalidArguments:
+        if _JSON.match(text) is None:
+            raise
+    return _json(text, namespace)  # which says where it is none
 
 
 def _json(text: str, _namespace: Mapping[str, Any]) -> Any:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from pmcp_lab.client import (
+    BUNDLED,
     LEVELS,
     Contents,
     Messages,
@@ -45,6 +46,7 @@ Connect to MCP servers, call tools, watch tasks, show apps.
   %mcp out << call demo add a=1 b=2    keeps the result in a variable
   %%mcp task demo train                the cell below holds the arguments: JSON, YAML or Python
 """
+L = TypeVar("L", Tools, Resources, Prompts)
 WITH_CELL = ("call", "task", "map", "app")
 _TTL = "how long the server is asked to keep it: seconds, or 90s, 15m, 1h30m"
 
@@ -55,11 +57,15 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.options: dict[str, list[str]] = {}
         """By name, with the words that can follow; none where any can."""
+        self.required: list[str] = []
+        """The words that must stand behind the command, in their order."""
         super().__init__(*args, **kwargs)
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         choices = list(map(str, kwargs.get("choices") or ()))
         self.options |= {name: choices for name in names if name.startswith("-")}
+        if not names[0].startswith("-") and "nargs" not in kwargs:
+            self.required.append(str(kwargs.get("metavar", names[0])))
         return super().add_argument(*names, **kwargs)
 
     def error(self, message: str) -> NoReturn:
@@ -114,15 +120,15 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     p = command("read", "Read a resource, or a resource template whose variables are given.")
     p.add_argument("server")
     p.add_argument("uri")
-    p.add_argument("arguments", nargs="*", metavar="key=value")
+    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
     p = command("prompt", "Show the messages of a prompt.")
     p.add_argument("server")
     p.add_argument("prompt")
-    p.add_argument("arguments", nargs="*", metavar="key=value")
+    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
     p = command("workflow", "Start a workflow, or take one up again, and show how far it is.")
     p.add_argument("server")
     p.add_argument("prompt", metavar="workflow")
-    p.add_argument("arguments", nargs="*", metavar="key=value")
+    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
     p.add_argument("--task-id", metavar="ID", help="of one that was begun: it goes on from the last step done")
     p = command("call", "Call a tool and show its result.")
     _tool_arguments(p)
@@ -134,7 +140,7 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     p.add_argument("server")
     p.add_argument("tool")
     p.add_argument("rows", nargs="?", help="a $variable (DataFrame, list), or a .csv, .json, .jsonl or .parquet file")
-    p.add_argument("arguments", nargs="*", metavar="key=value", help="the same for every row")
+    p.add_argument("arguments", nargs="*", default=[], metavar="key=value", help="the same for every row")
     p.add_argument("--concurrency", type=int, default=16, help="how many run at the same time")
     p.add_argument("--ttl", type=_duration, help=_TTL)
     p.add_argument("--timeout", type=_duration, help="how long each may run: seconds, or 90s, 2m")
@@ -157,7 +163,9 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
 def _tool_arguments(parser: _Parser) -> None:
     parser.add_argument("server")
     parser.add_argument("tool")
-    parser.add_argument("arguments", nargs="*", metavar="key=value", help="text or JSON; key=$name takes a variable")
+    parser.add_argument(
+        "arguments", nargs="*", default=[], metavar="key=value", help="text or JSON; key=$name takes a variable"
+    )
     parser.add_argument("--format", choices=FORMATS, default="auto", help="of the cell below %%%%mcp")
 
 
@@ -186,6 +194,7 @@ class McpMagics(Magics):
             raise UsageError(f"%mcp has no command {words[0]!r}.{nearest(words[0], known)}")
         if cell is not None and words[0] not in WITH_CELL:
             raise UsageError(f"%%mcp {words[0]} takes no cell; these do: {', '.join(WITH_CELL)}")
+        self._require(known.get(words[0]), words)
         try:
             if words[0] == "connect":
                 words = _options_first(words, known["connect"])
@@ -202,9 +211,35 @@ class McpMagics(Magics):
         self._namespace[name] = result
         return None
 
+    def _require(self, parser: _Parser | None, words: list[str]) -> None:
+        """Say what can stand where a word is missing; the parser knows only that one is."""
+        given = words[1:]
+        if parser is None or any(word.startswith("-") for word in given) or len(given) >= len(parser.required):
+            return
+        noun = parser.required[len(given)]
+        match noun:
+            case "server":
+                names: list[str] = list(servers())
+            case "tool":
+                tools = [each for each in connected(given[0]).tools.values() if "model" in each.ui.visibility]
+                names = [each.name for each in tools if words[0] != "app" or each.ui.resource_uri]
+            case "uri":
+                names = list(connected(given[0]).resources)
+            case "prompt" | "workflow":
+                names = list(connected(given[0]).prompts)
+            case _:
+                names = [each.id for each in connected(given[0]).tasks if each.id is not None]
+        article = "an" if noun[0] in "aeiou" and noun != "uri" else "a"
+        raise UsageError(f"%mcp {' '.join(words)} …: name {article} {noun}.{nearest('', names)}")
+
     # --- commands ---
 
     def _connect(self, options: argparse.Namespace) -> Server:
+        if not options.target and options.config is None:
+            raise UsageError(
+                "%mcp connect …: say what to: a URL, a command line, a $variable that holds a server, or a name."
+                + nearest("", {*BUNDLED, *configured()})
+            )
         return connect(
             self._target(options.target),
             name=options.name,
@@ -251,15 +286,15 @@ class McpMagics(Magics):
 
     def _tools(self, options: argparse.Namespace) -> Tools:
         found, words = self._and_words(options)
-        return found.tools.search(words) if words else found.tools
+        return _with_words(found.tools, words, named=options.server in servers())
 
     def _resources(self, options: argparse.Namespace) -> Resources:
         found, words = self._and_words(options)
-        return found.resources.search(words) if words else found.resources
+        return _with_words(found.resources, words, named=options.server in servers())
 
     def _prompts(self, options: argparse.Namespace) -> Prompts:
         found, words = self._and_words(options)
-        return found.prompts.search(words) if words else found.prompts
+        return _with_words(found.prompts, words, named=options.server in servers())
 
     def _read(self, options: argparse.Namespace) -> Contents:
         given = read_texts(options.arguments, self._namespace)
@@ -363,6 +398,15 @@ class McpMagics(Magics):
         if not isinstance(body, dict):
             raise InvalidArguments(f"the cell must hold arguments by name, not a {type(body).__name__}")
         return {**body, **given}
+
+
+def _with_words(listing: L, words: str, *, named: bool) -> L:
+    found = listing.search(words) if words else listing
+    if words and listing and not found:
+        which = f"none of the {len(listing)} {listing.noun} of {listing.server} has {words!r}"
+        neither = "" if named else ", and no server is called so"
+        raise UsageError(f"{which}{neither}.{nearest(words, listing)}")
+    return found
 
 
 def _options_first(words: list[str], parser: _Parser) -> list[str]:
