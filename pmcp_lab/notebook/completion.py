@@ -9,7 +9,7 @@ from typing import Any
 from pmcp_lab.client import BUNDLED, Resource, Server, configured, servers
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook.arguments import values_of
-from pmcp_lab.notebook.magics import COMMANDS, parsers
+from pmcp_lab.notebook.magic_commands import COMMANDS, parsers
 
 
 def complete(line: str) -> list[str]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from pmcp_lab.client import (
     BUNDLED,
-    LEVELS,
     Contents,
     Messages,
     Prompts,
@@ -34,142 +32,12 @@ from pmcp_lab.client import (
 )
 from pmcp_lab.errors import InvalidArguments, nearest
 from pmcp_lab.notebook.arguments import read_arguments, read_texts, split_words, unquote
-from pmcp_lab.notebook.bodies import FORMATS, read_body, read_rows_file
+from pmcp_lab.notebook.bodies import read_body, read_rows_file
 from pmcp_lab.notebook.listing import EntryList, ServerList
+from pmcp_lab.notebook.magic_commands import WITH_CELL, HelpShown, Parser, parsers
 from pmcp_lab.notebook.task_table import TaskTable
-from pmcp_lab.protocol.durations import typed
 
-DESCRIPTION = """\
-Connect to MCP servers, call tools, watch tasks, show apps.
-
-  %mcp call demo add a=1 b=2           arguments are text or JSON; a=$name takes a variable
-  %mcp out << call demo add a=1 b=2    keeps the result in a variable
-  %%mcp task demo train                the cell below holds the arguments: JSON, YAML or Python
-"""
 L = TypeVar("L", Tools, Resources, Prompts)
-WITH_CELL = ("call", "task", "map", "app")
-_TTL = "how long the server is asked to keep it: seconds, or 90s, 15m, 1h30m"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors as IPython's short usage errors; knows its own option names."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.options: dict[str, list[str]] = {}
-        """By name, with the words that can follow; none where any can."""
-        self.required: list[str] = []
-        """The words that must stand behind the command, in their order."""
-        super().__init__(*args, **kwargs)
-
-    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
-        choices = list(map(str, kwargs.get("choices") or ()))
-        self.options |= {name: choices for name in names if name.startswith("-")}
-        if not names[0].startswith("-") and "nargs" not in kwargs:
-            self.required.append(str(kwargs.get("metavar", names[0])))
-        return super().add_argument(*names, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}\n{self.format_usage().rstrip()}")
-
-    def exit(self, *_: Any) -> NoReturn:
-        raise _Done
-
-
-class _Done(Exception):
-    pass
-
-
-def _duration(text: str) -> float:
-    try:
-        return typed(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-@cache
-def parsers() -> tuple[_Parser, dict[str, _Parser]]:
-    """That of `%mcp`, and those of its commands."""
-    top = _Parser(prog="%mcp", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    known: dict[str, _Parser] = {}
-
-    def command(name: str, text: str, **more: Any) -> _Parser:
-        known[name] = commands.add_parser(name, help=text, description=text, **more)
-        return known[name]
-
-    p = command(
-        "connect", "Connect to a server: 'demo', a URL, a command line, a $variable, or a name that `config` lists."
-    )
-    p.add_argument("--name", help="what to call the connection")
-    p.add_argument("--mode", choices=("auto", "legacy", "2026-07-28"), default="auto", help="protocol generation")
-    p.add_argument("--config", help="an mcpServers file; TARGET is then the name of an entry")
-    p.add_argument("--timeout", type=_duration, default=60.0, help="for start and handshake: seconds, or 90s, 2m")
-    p.add_argument("--auth", choices=("oauth",), help="sign in to a URL in the browser")
-    p.add_argument("--token", metavar="$NAME", help="a variable, of the notebook or the environment, with a token")
-    p.add_argument("target", nargs=argparse.REMAINDER, metavar="TARGET", help="options go before a command line")
-    p = command("close", "Close a connection.")
-    p.add_argument("server", nargs="?", help="its name")
-    p.add_argument("--all", action="store_true", help="close every connection")
-    command("servers", "List the open connections.")
-    p = command("config", "List the servers that configuration files name, or one file does.")
-    p.add_argument("file", nargs="?")
-    for noun in ("tools", "resources", "prompts"):
-        p = command(noun, f"List a server's {noun}; further words filter them.")
-        p.add_argument("server", nargs="?")
-        p.add_argument("words", nargs="*", metavar="WORD")
-    p = command("read", "Read a resource, or a resource template whose variables are given.")
-    p.add_argument("server")
-    p.add_argument("uri")
-    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
-    p = command("prompt", "Show the messages of a prompt.")
-    p.add_argument("server")
-    p.add_argument("prompt")
-    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
-    p = command("workflow", "Start a workflow, or take one up again, and show how far it is.")
-    p.add_argument("server")
-    p.add_argument("prompt", metavar="workflow")
-    p.add_argument("arguments", nargs="*", default=[], metavar="key=value")
-    p.add_argument("--task-id", metavar="ID", help="of one that was begun: it goes on from the last step done")
-    p = command("call", "Call a tool and show its result.")
-    _tool_arguments(p)
-    p.add_argument("--timeout", type=_duration, help="seconds, or 90s, 2m")
-    p = command("task", "Start a tool as a task and show its card.")
-    _tool_arguments(p)
-    p.add_argument("--ttl", type=_duration, help=_TTL)
-    p = command("map", "Start a tool as many tasks, one per row, and show their table.")
-    p.add_argument("server")
-    p.add_argument("tool")
-    p.add_argument("rows", nargs="?", help="a $variable (DataFrame, list), or a .csv, .json, .jsonl or .parquet file")
-    p.add_argument("arguments", nargs="*", default=[], metavar="key=value", help="the same for every row")
-    p.add_argument("--concurrency", type=int, default=16, help="how many run at the same time")
-    p.add_argument("--ttl", type=_duration, help=_TTL)
-    p.add_argument("--timeout", type=_duration, help="how long each may run: seconds, or 90s, 2m")
-    p = command("tasks", "A live table of the tasks of every connection, or of one.")
-    p.add_argument("server", nargs="?")
-    p = command("attach", "Show the card of a task that somebody else started.")
-    p.add_argument("server")
-    p.add_argument("task", help="its id")
-    p = command("app", "Call a tool and show its app.")
-    _tool_arguments(p)
-    p = command("log", "A server's log messages as a DataFrame; words filter them.")
-    p.add_argument("server", nargs="?")
-    p.add_argument("words", nargs="*", metavar="WORD")
-    p.add_argument("--level", choices=LEVELS, help="ask the server for what is at least so grave, from now on")
-    p = command("help", "What a command takes.")
-    p.add_argument("about", nargs="?", metavar="COMMAND")
-    return top, known
-
-
-def _tool_arguments(parser: _Parser) -> None:
-    parser.add_argument("server")
-    parser.add_argument("tool")
-    parser.add_argument(
-        "arguments", nargs="*", default=[], metavar="key=value", help="text or JSON; key=$name takes a variable"
-    )
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="of the cell below %%%%mcp")
-
-
-COMMANDS = tuple(parsers()[1])
 
 
 @magics_class
@@ -199,7 +67,7 @@ class McpMagics(Magics):
             if words[0] == "connect":
                 words = _options_first(words, known["connect"])
             options = top.parse_args(words)
-        except _Done:
+        except HelpShown:
             return None
         if options.command is None:
             top.print_help()
@@ -211,7 +79,7 @@ class McpMagics(Magics):
         self._namespace[name] = result
         return None
 
-    def _require(self, parser: _Parser | None, words: list[str]) -> None:
+    def _require(self, parser: Parser | None, words: list[str]) -> None:
         """Say what can stand where a word is missing; the parser knows only that one is."""
         given = words[1:]
         if parser is None or any(word.startswith("-") for word in given) or len(given) >= len(parser.required):
@@ -409,7 +277,7 @@ def _with_words(listing: L, words: str, *, named: bool) -> L:
     return found
 
 
-def _options_first(words: list[str], parser: _Parser) -> list[str]:
+def _options_first(words: list[str], parser: Parser) -> list[str]:
     """`connect demo --name x` → `connect --name x demo`; a command line keeps its own options."""
     rest = words[1:]
     if len(rest) > 1 and not rest[0].startswith("-") and rest[1].partition("=")[0] in parser.options:
