@@ -79,6 +79,9 @@ class Call:
 
     Attributes:
         number: Counts the calls of this process, in the order they were planned.
+        key: Unique over all connections, before and after the server gave its task an id.
+        token: What the server names with its progress, where it is given one.
+        id: The server's id of its task; None until that is created, and for a plain call.
         trouble: Why what is shown may be out of date, or None.
         attended: False where no person can answer a question: a plain call in a script, or one made by an app.
         visiting: The host that a question sent the person to, until the server says that this is settled.
@@ -97,6 +100,9 @@ class Call:
         self.tool = tool
         self.arguments = dict(arguments)
         self.number = next(_numbers)
+        self.key = f"task-{self.number}"
+        self.token = f"pmcp_lab-{self.number}"
+        self.id: str | None = None
         self.started = now_ms()
         self.updated = self.started
         self.ended: int | None = None
@@ -123,16 +129,6 @@ class Call:
         self._lock = threading.Lock()
 
     # --- what is known ---
-
-    @property
-    def id(self) -> str | None:
-        """The server's id of its task; None until that is created, and for a plain call."""
-        return self.state.task_id if self.state else None
-
-    @property
-    def key(self) -> str:
-        """Unique over all connections, before and after the server gave its task an id."""
-        return f"task-{self.number}"
 
     @property
     def server(self) -> str:
@@ -234,15 +230,32 @@ class Call:
         self.started = self.updated = now_ms()
 
     def identify(self, task_id: str) -> None:
-        """Become equal to every other call of that task."""
+        """Its task has this id from now on; become equal to every other call of that task."""
+        self.id = task_id
         self.identity = _identities.setdefault((self.origin.target, task_id), self.identity)
 
     def observe(self, state: TaskState) -> None:
-        """Take in what the server says, unless it is older than what is known."""
+        """Take in what the server says: how its task is, unless that is older than what is known, and how it ended.
+
+        A state that is terminal and says neither result nor error ends nothing: those are still to be asked for.
+        """
         known = self.state
-        if known is not None and (known.status.terminal or state.updated_at < known.updated_at):
-            return
-        if known is None:
+        if known is None or not (known.status.terminal or state.updated_at < known.updated_at):
+            self._update(state)
+        match state.status:
+            case TaskStatus.CANCELLED:
+                self.cancelled()
+            case TaskStatus.FAILED if state.result is not None and not state.result.get("isError"):
+                self.fail_with_body(state.result)
+            case TaskStatus.COMPLETED | TaskStatus.FAILED if state.result is not None:
+                self.finish(state.result)
+            case TaskStatus.FAILED if state.error is not None:
+                self.fail_with(state.error)
+            case _:
+                pass
+
+    def _update(self, state: TaskState) -> None:
+        if self.state is None:
             self.identify(state.task_id)
         self.state = state
         self.message = state.message
