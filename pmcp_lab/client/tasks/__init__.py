@@ -1,7 +1,13 @@
 """Calls of tools and the tasks they become. `caller` makes them, `follower` keeps them true to what the server says,
-`poller` decides when to ask; `task`, `task_list` and `task_set` are what a cell holds."""
+`poller` decides when to ask; `task`, `task_list` and `task_set` are what a cell holds.
 
-from pmcp_lab.client.tasks.call import Call, Origin, now_ms
+The life of one, in the order in which it is read: `Server.task` has `Client.plan` make a `Call`, which `Caller.start`
+sends; `Follower.adopt` takes the task that the server answers with, and whatever the server says of it from then on
+comes to `Follower._take`, because it told so (`Connection._tell_of`) or was asked (`Poller`); `Call.observe` takes it
+in, and tells who subscribed. A view does, and reads `Call.snapshot`.
+"""
+
+from pmcp_lab.client.tasks.call import Call, Origin, Snapshot, now_ms
 from pmcp_lab.client.tasks.caller import Caller, Ending, on_call
 from pmcp_lab.client.tasks.follower import Follower
 from pmcp_lab.client.tasks.history import Change, Moment
@@ -21,6 +27,7 @@ __all__ = [
     "Moment",
     "Origin",
     "Session",
+    "Snapshot",
     "Task",
     "TaskList",
     "TaskSet",
