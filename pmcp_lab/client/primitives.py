@@ -9,7 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompts, Resources, Tool, Tools
+from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompts, Resources, Tools
 from pmcp_lab.client.client import Client
 from pmcp_lab.client.connection import LEVELS, Peer
 from pmcp_lab.client.runtime import runtime
@@ -97,16 +97,6 @@ class Primitives:
     def roots(self, roots: Iterable[str | os.PathLike[str]]) -> None:
         self._client.roots.assign(roots)
         self._ask(lambda peer: peer.tell_roots_changed())
-
-    def tool(self, name: str) -> Tool:
-        """One tool; the list is refreshed once if the name is new.
-
-        Raises:
-            UnknownTool: Offers the nearest names.
-        """
-        if name not in self.tools:
-            self._client.listings.forget("tools")
-        return self.tools[name]
 
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.

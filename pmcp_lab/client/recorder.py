@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 from pmcp_lab.client.client import Client, client_of
 from pmcp_lab.client.connection import Peer
 from pmcp_lab.client.directory import connect
-from pmcp_lab.client.on_call import Called, Ending, on_call
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.server import Server
 from pmcp_lab.client.targets import Command, Target, Url
+from pmcp_lab.client.tasks import Call, Ending, on_call
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError, TaskFailed, ToolError
 
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ class Recorder:
         names = ", ".join(repr(client.name) for client in called)
         raise InvalidArguments(f"calls of {names} were recorded; save each to a file of its own: save(…, server=…)")
 
-    def _note(self, call: Called, ending: Ending, ms: float) -> None:
+    def _note(self, call: Call, ending: Ending, ms: float) -> None:
         from pmcp_lab.apps import RecordedCall
 
-        client: Client = call.origin
-        if self._only is not None and client is not self._only:
+        client = call.origin
+        if not isinstance(client, Client) or self._only not in (None, client):
             return
         ending = ending.result if isinstance(ending, ToolError) else ending
         answer: dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import Any, Literal
 
 from pmcp_lab.client import views
-from pmcp_lab.client.catalogue import ToolResult
+from pmcp_lab.client.catalogue import Tool, ToolResult
 from pmcp_lab.client.client import Client
 from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.questions import SAMPLING_HOW, InputCallback, SamplingCallback
@@ -75,6 +75,18 @@ class Server(Primitives):
 
     # --- what it does ---
 
+    def tool(self, name: str) -> Tool:
+        """One tool; the list is refreshed once if the name is new.
+
+        Raises:
+            UnknownTool: Offers the nearest names.
+        """
+        known = self._client.listings.known_tools
+        if known is None or name not in known:
+            self._client.connection.wait()
+            known = runtime().run(self._client.listings.tools_with(name))
+        return known[name]
+
     def call(
         self,
         tool: str,
@@ -126,15 +138,16 @@ class Server(Primitives):
             PeerError: The server refused.
         """
         task = self._start(tool, {**(arguments or {}), **named}, check=check, ttl=_wanted(ttl), as_task=True)
-        if task.local:
+        call = call_of(task)
+        if call.local:
             return task
         try:
-            runtime().wait(call_of(task).created, CREATION_TIMEOUT)
+            runtime().wait(call.created, CREATION_TIMEOUT)
         except TimeoutError:
             return task
-        if task.id is None and isinstance(task.failure, PeerError):
+        if call.id is None and isinstance(failure := call.failure, PeerError):
             self._client.tasks.remove(task)
-            raise task.failure
+            raise failure
         return task
 
     def map(

@@ -4,11 +4,12 @@ Whoever shows apps stands on it: the widgets of `notebook`, and `preview`, which
 around the frame itself is `js/src/app-view`.
 """
 
+from pmcp_lab.client import now_ms as now
 from pmcp_lab.host.app import HostedApp
 from pmcp_lab.host.app_opening import open_app
 from pmcp_lab.host.bridge import KERNEL, BridgeMode
 from pmcp_lab.host.forms import fields, problems
-from pmcp_lab.host.model import LiveModel, built, now
+from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.prefetch import read_ahead
 from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
 from pmcp_lab.host.resource import read_app

@@ -13,12 +13,12 @@ from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from pmcp_lab._version import __version__
-from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, runtime
+from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, now_ms, runtime
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
 from pmcp_lab.host.consent import allow
-from pmcp_lab.host.model import LiveModel, built, now
+from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
 from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app
@@ -160,7 +160,7 @@ class HostedApp(LiveModel):
             try:
                 await self._reload()
             except LabError as error:
-                self.events.append({"time": now(), "event": "reload-failed", "payload": {"message": error.message}})
+                self.events.append({"time": now_ms(), "event": "reload-failed", "payload": {"message": error.message}})
 
     async def _reload(self) -> None:
         resource = await read_app(self.client, self._source.uri, self.profile)
@@ -168,7 +168,7 @@ class HostedApp(LiveModel):
             return
         self._source = resource
         self.assign(_resource=resource.trait(self.client))
-        self.events.append({"time": now(), "event": "reloaded", "payload": {"hash": resource.hash}})
+        self.events.append({"time": now_ms(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     async def refresh(self) -> None:
         """Read again what was shown from memory, and show it anew if it is another."""
@@ -362,13 +362,13 @@ class HostedApp(LiveModel):
             handle(self, view, content, payload if isinstance(payload, dict) else {})
 
     def _on_request(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
-        entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+        entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
         self.calls.append(entry)
         self._start_answer(view, content.get("call"), entry)
 
     def _on_asked(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         """What the server asked within a call that the page made itself."""
-        entry = {"time": now(), "method": payload.get("method"), "params": payload.get("params")}
+        entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
         self._start_answer(view, content.get("call"), {**entry, "tool": str(payload.get("tool"))})
 
     def _start_answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
@@ -418,7 +418,7 @@ class HostedApp(LiveModel):
                 return
             case "bridge" if payload.get("mode") == "kernel":
                 self.assign(_bridge=KERNEL)
-        self.events.append({"time": now(), "event": str(content.get("event")), "payload": payload})
+        self.events.append({"time": now_ms(), "event": str(content.get("event")), "payload": payload})
 
     _handlers: ClassVar[Mapping[str, Callable[[Any, str, dict[str, Any], dict[str, Any]], None]]] = {
         "rpc": _on_request,
@@ -435,7 +435,7 @@ class HostedApp(LiveModel):
 
     def _settled(self, key: tuple[str, object], entry: dict[str, Any], work: asyncio.Task[None]) -> None:
         self._pending.pop(key, None)
-        entry["ms"] = now() - entry["time"]
+        entry["ms"] = now_ms() - entry["time"]
         if work.cancelled():
             entry["error"] = {"message": "cancelled"}
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
+from pmcp_lab.client import now_ms
 from pmcp_lab.errors import LabError
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -43,7 +43,7 @@ class LiveModel:
 
     def greet(self, view: str, seq: object) -> None:
         """Answer a view that has just been mounted, or has missed something."""
-        self.post({"kind": "welcome", "to": view, "seq": seq if isinstance(seq, int) else 0, "now": now()})
+        self.post({"kind": "welcome", "to": view, "seq": seq if isinstance(seq, int) else 0, "now": now_ms()})
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         """Take in any other message of a view."""
@@ -55,8 +55,3 @@ class LiveModel:
     def assign(self, **traits: Any) -> None:
         """Change what the views see, from any thread."""
         raise NotImplementedError
-
-
-def now() -> int:
-    """Milliseconds since the epoch, by the kernel's clock."""
-    return time.time_ns() // 1_000_000

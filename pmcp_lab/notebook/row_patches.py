@@ -72,7 +72,8 @@ class Sheet:
 
 def read(task: Task) -> Known:
     """A row's fields as they are now, and the task's variables."""
-    return read_fields(task, message=PREVIEW, result=PREVIEW), dict(call_of(task).variables)
+    seen = call_of(task).snapshot()
+    return read_fields(seen, message=PREVIEW, result=PREVIEW), dict(seen.variables)
 
 
 def _encode(numbers: list[int], changes: list[tuple[Known, Known]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pmcp_lab.client import Moment, Task, call_of
+from pmcp_lab.client import Moment, Snapshot, Task, call_of
 from pmcp_lab.errors import LabError, ToolError
 
 FIELDS = (
@@ -43,63 +43,62 @@ RAW_LIMIT = 100_000
 """Characters of JSON that a view shows of one task."""
 
 
-def error_line(task: Task) -> str | None:
+def error_line(seen: Snapshot) -> str | None:
     """Why a task failed, in one line; None when it did not."""
-    failure = task.failure
+    failure = seen.failure
     if failure is None:
         return None
     text = failure.message if isinstance(failure, LabError) else str(failure)
     # The row names server and tool already.
-    return text.removeprefix(f"{task.server}.{task.tool} failed: ").partition("\n")[0]
+    return text.removeprefix(f"{seen.server}.{seen.tool} failed: ").partition("\n")[0]
 
 
-def read_fields(task: Task, *, message: int = NOTE_LIMIT, result: int) -> tuple[Any, ...]:
+def read_fields(seen: Snapshot, *, message: int, result: int) -> tuple[Any, ...]:
     """What a view knows of a task besides its variables, in the order of `FIELDS`: of the card and of a row alike.
 
     Args:
         message, result: Characters at most.
     """
-    call, status = call_of(task), task.status
     error = shown = None
-    if status not in LIVE:
-        error = error_line(task)
-        if error is None and (outcome := call.outcome) is not None:
-            shown = outcome.preview(result)
-    said, progress = task.message, call.progress
+    if seen.status not in LIVE:
+        error = error_line(seen)
+        if error is None and seen.outcome is not None:
+            shown = seen.outcome.preview(result)
+    said, progress = seen.message, seen.progress
     return (
-        call.server,
-        call.tool,
-        call.set_name,
-        call.id,
-        status,
+        seen.server,
+        seen.tool,
+        seen.set_name,
+        seen.id,
+        seen.status,
         said if said is None or len(said) <= message else said[: message - 1] + "…",
         None if progress is None else round(progress, 4),
-        call.started,
-        call.ended,
-        call.ttl_ms,
-        call.trouble,
+        seen.started,
+        seen.ended,
+        seen.ttl_ms,
+        seen.trouble,
         error,
         shown,
-        tuple((question.key, question.message) for question in call.questions.values()) or None,
+        tuple((question.key, question.message) for question in seen.questions) or None,
     )
 
 
-def row(task: Task) -> dict[str, Any]:
+def row(seen: Snapshot) -> dict[str, Any]:
     """A task as a card shows it (`Row`)."""
-    known = dict(zip(FIELDS, read_fields(task, message=MESSAGE_LIMIT, result=RESULT_LIMIT), strict=True))
+    known = dict(zip(FIELDS, read_fields(seen, message=MESSAGE_LIMIT, result=RESULT_LIMIT), strict=True))
     return {
-        "key": call_of(task).key,
-        "updated": task.updated,
-        "variables": variables(task),
+        "key": seen.key,
+        "updated": seen.updated,
+        "variables": variables(seen),
         **known,
         "taskId": known["taskId"] or "",
         "questions": [{"key": key, "message": message} for key, message in known["questions"] or ()],
     }
 
 
-def variables(task: Task) -> dict[str, Any]:
+def variables(seen: Snapshot) -> dict[str, Any]:
     """A task's variables, each cut at `VARIABLE_LIMIT`."""
-    return {name: _short(value) for name, value in call_of(task).variables.items()}
+    return {name: _short(value) for name, value in seen.variables.items()}
 
 
 def _short(value: Any) -> Any:
@@ -119,9 +118,9 @@ def static_table(tasks: Sequence[Task]) -> str:
     """The tasks as a plain table, for where no widget runs. Everything from a server is escaped."""
     head = "".join(f"<th align='left'>{name}</th>" for name in ("server", "tool", "status", "progress", "message"))
     body = []
-    for task in tasks[:STATIC_LIMIT]:
-        progress = "" if task.progress is None else f"{task.progress:.0%}"
-        cells = (task.server, task.tool, task.status.replace("_", " "), progress, _note(task))
+    for seen in (call_of(task).snapshot() for task in tasks[:STATIC_LIMIT]):
+        progress = "" if seen.progress is None else f"{seen.progress:.0%}"
+        cells = (seen.server, seen.tool, seen.status.replace("_", " "), progress, _note(seen))
         body.append("<tr>" + "".join(f"<td align='left'>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     summary = html.escape(tally(tasks) or "no tasks yet")
@@ -129,10 +128,10 @@ def static_table(tasks: Sequence[Task]) -> str:
     return f"<p>Tasks: {summary}{more}</p>{table if tasks else ''}"
 
 
-def _note(task: Task) -> str:
-    note = task.trouble or error_line(task) or task.message or ""
-    if not note and task.outcome is not None:
-        note = task.outcome.preview(NOTE_LIMIT)
+def _note(seen: Snapshot) -> str:
+    note = seen.trouble or error_line(seen) or seen.message or ""
+    if not note and seen.outcome is not None:
+        note = seen.outcome.preview(NOTE_LIMIT)
     return note if len(note) <= NOTE_LIMIT else note[: NOTE_LIMIT - 1] + "…"
 
 
@@ -146,30 +145,30 @@ def tally(tasks: Sequence[Task]) -> str:
 
 def raw_text(task: Task) -> str:
     """What is known of a task as indented JSON, cut at `RAW_LIMIT`."""
-    failure, outcome, reported = task.failure, task.outcome, call_of(task).reported
+    seen, reported = call_of(task).snapshot(), call_of(task).reported
     known: dict[str, Any] = {
-        "server": task.server,
-        "tool": task.tool,
+        "server": seen.server,
+        "tool": seen.tool,
         "arguments": task.arguments,
         "task": {
-            "taskId": task.id,
+            "taskId": seen.id,
             "status": reported.value if reported else None,
-            "statusMessage": task.message,
-            "progress": task.progress,
-            "ttl": call_of(task).ttl_ms,
-            "variables": dict(task.variables),
+            "statusMessage": seen.message,
+            "progress": seen.progress,
+            "ttl": seen.ttl_ms,
+            "variables": dict(seen.variables),
         },
     }
-    if task.questions:
+    if seen.questions:
         known["inputRequests"] = {
             question.key: {"message": question.message, "requestedSchema": dict(question.schema)}
-            for question in task.questions
+            for question in seen.questions
         }
-    if isinstance(failure, ToolError):
-        known["result"] = failure.result
-    elif failure is not None:
-        known["error"] = {name: getattr(failure, name, None) for name in ("message", "code", "data")}
-    if outcome is not None:
-        known["result"] = outcome.raw
+    if isinstance(seen.failure, ToolError):
+        known["result"] = seen.failure.result
+    elif seen.failure is not None:
+        known["error"] = {name: getattr(seen.failure, name, None) for name in ("message", "code", "data")}
+    if seen.outcome is not None:
+        known["result"] = seen.outcome.raw
     text = json.dumps(known, ensure_ascii=False, indent=2, default=str)
     return text if len(text) <= RAW_LIMIT else text[:RAW_LIMIT] + f"\n… {len(text) - RAW_LIMIT:,} more characters"

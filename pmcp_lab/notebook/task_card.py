@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Question, Task, call_of, openable
+from pmcp_lab.client import Call, Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.rows import moments, raw_text, row, static_table
@@ -30,7 +30,7 @@ class CardWidget(TaskWidget):
         self._forms: dict[str, dict[str, Any]] = {}
         super().__init__(**traits)
         if task is not None:
-            self.follow(task)
+            self.follow(call_of(task))
 
     def shown(self) -> list[Task]:
         return [self.task] if self.task is not None else []
@@ -43,22 +43,28 @@ class CardWidget(TaskWidget):
         task = self.task
         if task is None:
             return {"row": None, "history": [], "questions": [], "visiting": None}
-        return {"row": row(task), "history": moments(task.moments[: self._sent]), **self._asked(task)}
+        return self._told(call_of(task), 0)
 
     def snapshot(self) -> dict[str, Any]:
         with self._lock:
             if self._seq == 0 and self.task is not None:
-                self._sent = len(self.task.moments)
+                self._sent = len(call_of(self.task).history.moments)
             return super().snapshot()
 
-    def delta(self, changed: list[Task]) -> dict[str, Any]:
-        (task,) = changed
-        history = task.moments
-        fresh, self._sent = history[self._sent :], len(history)
-        return {"row": row(task), "history": moments(fresh), **self._asked(task)}
+    def delta(self) -> dict[str, Any]:
+        assert self.task is not None
+        call = call_of(self.task)
+        told, self._sent = self._sent, len(call.history.moments)
+        return self._told(call, told)
 
-    def _asked(self, task: Task) -> dict[str, Any]:
-        return {"questions": self.forms(task.questions), "visiting": call_of(task).visiting}
+    def _told(self, call: Call, since: int) -> dict[str, Any]:
+        seen = call.snapshot()
+        return {
+            "row": row(seen),
+            "history": moments(call.history.moments[since : self._sent]),
+            "questions": self.forms(seen.questions),
+            "visiting": seen.visiting,
+        }
 
     def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:
         """Questions as views draw them; each is made once."""
@@ -134,11 +140,11 @@ def form_of(question: Question) -> dict[str, Any]:
 
 def static_card(task: Task) -> str:
     """The card for where no widget runs. Everything from a server is escaped."""
-    parts = [static_table([task])]
-    if task.variables:
-        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)[:400]}" for name, value in task.variables.items())
+    parts, seen = [static_table([task])], call_of(task).snapshot()
+    if seen.variables:
+        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)[:400]}" for name, value in seen.variables.items())
         parts.append(f"<pre>{html.escape(chr(10).join(lines))}</pre>")
-    parts += [f"<p><b>Asks:</b> {html.escape(each.message)}</p>" for each in task.questions]
-    if task.outcome is not None:
-        parts.append(f"<pre>{html.escape(task.outcome.preview(2_000))}</pre>")
+    parts += [f"<p><b>Asks:</b> {html.escape(each.message)}</p>" for each in seen.questions]
+    if seen.outcome is not None:
+        parts.append(f"<pre>{html.escape(seen.outcome.preview(2_000))}</pre>")
     return "".join(parts)

@@ -98,7 +98,7 @@ class TaskTable(TaskWidget):
         self._loaded = 0
         self._settled = 0
         self._loading: asyncio.Task[None] | None = None
-        self._moved: dict[int, Task] = {}
+        self._moved: dict[int, None] = {}
         self._views: dict[str, bool] | None = None
         self._open: set[int] = set()
         self._moments_sent: dict[int, int] = {}
@@ -121,9 +121,7 @@ class TaskTable(TaskWidget):
 
     def _catch_up(self) -> None:
         """What happened while the table was made: rows that moved before they were followed, tasks that came."""
-        for place in range(min(FIRST, self._loaded)):
-            self._moved[place] = self._tasks[place]
-        self._wake()
+        self._changed(*range(min(FIRST, self._loaded)))
         if self._joining:
             for task in self._present():
                 self._add(task)
@@ -193,12 +191,12 @@ class TaskTable(TaskWidget):
             if self._loaded == place:
                 self._loaded += 1
                 self._follow_up_to(place + 1)
-        self._changed(task)
+        self._changed(place)
 
     def _follow_up_to(self, end: int) -> None:
         """A row is followed before it is first read, and no sooner than that: with very many, it would be felt."""
         while self._following < end:
-            self.follow(self._tasks[self._following])
+            self.follow(call_of(self._tasks[self._following]), self._following)
             self._following += 1
 
     def snapshot(self) -> dict[str, Any]:
@@ -220,8 +218,8 @@ class TaskTable(TaskWidget):
 
     # --- deltas ---
 
-    def _changed(self, task: Task) -> None:
-        self._moved[self._places[_number(task)]] = task
+    def _changed(self, *rows: int) -> None:
+        self._moved.update(dict.fromkeys(rows))
         self._wake()
 
     def _wake(self) -> None:
@@ -245,7 +243,9 @@ class TaskTable(TaskWidget):
                 return
             self._fresh.clear()
             due.sort()
-            patch = self._sheet.patch([(place, self._moved.pop(place)) for place in due])
+            for place in due:
+                del self._moved[place]
+            patch = self._sheet.patch([(place, self._tasks[place]) for place in due])
             if patch is not None or details:
                 self._seq += 1
                 message = {"kind": "delta", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch}
@@ -386,21 +386,21 @@ class TaskTable(TaskWidget):
 
     def _tell(self, place: int) -> dict[str, Any]:
         """What an expanded row has to say that its views were not told yet."""
-        begin, end = self._moments_sent.get(place, 0), len(self._tasks[place].moments)
+        begin, end = self._moments_sent.get(place, 0), len(call_of(self._tasks[place]).history.moments)
         self._moments_sent[place] = end
         return self._detail(place, begin, end)
 
     def _detail(self, place: int, begin: int, end: int) -> dict[str, Any]:
-        task = self._tasks[place]
+        call = call_of(self._tasks[place])
+        seen = call.snapshot()
         begin = max(begin, end - HISTORY)
-        outcome = task.outcome
         return {
             "row": place,
             "from": begin,
-            "history": moments(task.moments[begin:end]),
-            "variables": variables(task),
-            "arguments": task.arguments,
-            "result": outcome.preview(RESULT) if outcome is not None else None,
+            "history": moments(call.history.moments[begin:end]),
+            "variables": variables(seen),
+            "arguments": call.arguments,
+            "result": seen.outcome.preview(RESULT) if seen.outcome is not None else None,
         }
 
     def close(self) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import traitlets as t
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Task, WorkflowRun, call_of, driver_of
+from pmcp_lab.client import Task, call_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import now
 from pmcp_lab.notebook.live import LiveWidget
@@ -27,9 +28,11 @@ def _present(_value: object, widget: TaskWidget) -> dict[str, Any]:
     return widget.snapshot()
 
 
-def key_of(what: Task | WorkflowRun) -> str:
-    """Unique over all connections."""
-    return driver_of(what).key if isinstance(what, WorkflowRun) else call_of(what).key
+class Followed(Protocol):
+    """A call, or what drives a workflow."""
+
+    def subscribe(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call `listener()` after every change; returns how to stop that."""
 
 
 class TaskWidget(LiveWidget):
@@ -40,7 +43,7 @@ class TaskWidget(LiveWidget):
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()
         self._seq = 0
-        self._dirty: dict[str, Any] = {}
+        self._dirty = False
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
         self._handles: list[Any] = []
@@ -49,7 +52,8 @@ class TaskWidget(LiveWidget):
     def state(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def delta(self, changed: list[Any]) -> dict[str, Any]:
+    def delta(self) -> dict[str, Any]:
+        """What the views were not told yet."""
         raise NotImplementedError
 
     def shown(self) -> list[Task]:
@@ -59,13 +63,13 @@ class TaskWidget(LiveWidget):
         with self._lock:
             return {"seq": self._seq, "now": now(), "state": self.state()}
 
-    def follow(self, what: Task | WorkflowRun) -> None:
-        """Send what changes in it from now on."""
-        self._stops.append(what.subscribe(self._changed))
+    def follow(self, what: Followed, *rows: int) -> None:
+        """Send what changes in it, shown in these rows, from now on."""
+        self._stops.append(what.subscribe(partial(self._changed, *rows)))
 
-    def _changed(self, what: Any) -> None:
+    def _changed(self, *_rows: int) -> None:
         """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
-        self._dirty[key_of(what)] = what
+        self._dirty = True
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -75,10 +79,9 @@ class TaskWidget(LiveWidget):
             self._flushing = False
             return
         with self._lock:
-            changed = list(self._dirty.values())
-            self._dirty.clear()
+            self._dirty = False
             self._seq += 1
-            self.post({"kind": "delta", "seq": self._seq, "now": now(), **self.delta(changed)})
+            self.post({"kind": "delta", "seq": self._seq, "now": now(), **self.delta()})
         asyncio.get_running_loop().call_later(PAUSE, self._flush)
 
     def greet(self, view: str, seq: object) -> None:
@@ -91,7 +94,7 @@ class TaskWidget(LiveWidget):
     def receive(self, kind: str, _view: str, content: dict[str, Any]) -> None:
         if kind == "action" and content.get("action") == "cancel":
             for task in self.shown():
-                if key_of(task) == content.get("key") and not task.done():
+                if call_of(task).key == content.get("key") and not task.done():
                     asyncio.get_running_loop().create_task(cancel(task))
 
     def _ipython_display_(self) -> None:

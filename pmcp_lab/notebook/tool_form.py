@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Task, Tool
+from pmcp_lab.client import Server, Task, Tool, call_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, now, problems
 from pmcp_lab.notebook.task_card import CardWidget
@@ -79,13 +79,13 @@ class ToolForm(CardWidget):
             for stop in self._stops:
                 stop()
             self._stops.clear()
-            self._dirty.clear()
+            self._dirty = False
             self.task = task
-            self._sent = len(task.moments)
+            self._sent = len(call_of(task).history.moments)
             self._seq += 1
             self.post({"kind": "state", "seq": self._seq, "now": now(), "state": self.state()})
-        self.follow(task)
-        self._changed(task)
+        self.follow(call_of(task))
+        self._changed()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundled = super()._repr_mimebundle_(**kwargs)

@@ -38,7 +38,7 @@ class WorkflowView(CardWidget):
         self._about = runtime().run(listings.prompts())[run.name].description
         self._ended = False
         super().__init__(None)
-        self.follow(run)
+        self.follow(driver_of(run))
 
     def shown(self) -> list[Task]:
         return [self.run.task] if self.run.task is not None else []
@@ -50,7 +50,7 @@ class WorkflowView(CardWidget):
         questions = self.forms([question for task in self.asking() for question in task.questions])
         return {"workflow": self._workflow(), "questions": questions}
 
-    def delta(self, _changed: list[Any]) -> dict[str, Any]:
+    def delta(self) -> dict[str, Any]:
         if self.run.done() and not self._ended:
             self._ended = True
             self.restate()

@@ -1,7 +1,7 @@
 """One connection: opened, opened again when it is lost, and asked in either generation of the protocol. What is done
 over it is its attendants' business, of which it knows nothing but `Attendant`."""
 
-from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures
+from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures, Hears
 from pmcp_lab.client.connection.connection import Connection
 from pmcp_lab.client.connection.list_changes import CHANGED, ListChanges
 from pmcp_lab.client.connection.peer import ROUNDS, OnProgress, Peer
@@ -17,6 +17,7 @@ __all__ = [
     "Attendant",
     "ClientFeatures",
     "Connection",
+    "Hears",
     "ListChanges",
     "OnProgress",
     "Peer",

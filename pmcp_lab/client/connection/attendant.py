@@ -6,17 +6,21 @@ is in their own files.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mcp.client import IncomingMessage
 from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, SamplingFnT
 
 from pmcp_lab.client.connection.peer import Peer
-from pmcp_lab.protocol import TaskState
+
+Hears = Mapping[type, Callable[[Any], object]]
+"""What to call, on the connection's loop, with what the server sends by itself: by the type of the notification, or by
+`TaskState` for what it says of a task in either generation."""
 
 
 class Attendant:
-    """Does nothing of all this. Every method is called on the connection's loop."""
+    """Does nothing of all this. Every method but `hears` is called on the connection's loop."""
 
     async def run(self, peer: Peer) -> None:
         """The connection stands; cancelled when it is lost."""
@@ -36,11 +40,9 @@ class Attendant:
             trouble: The same in one line.
         """
 
-    async def on_message(self, message: IncomingMessage) -> None:
-        """What the server sends by itself."""
-
-    def on_task(self, state: TaskState) -> None:
-        """What the server says of a task by itself, in either generation."""
+    def hears(self) -> Hears:
+        """What it wants to be told of; asked once, before the connection is opened."""
+        return {}
 
 
 @dataclass(frozen=True)

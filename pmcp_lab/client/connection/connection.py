@@ -11,7 +11,7 @@ import concurrent.futures
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mcp_types as types
 from mcp import MCPError
@@ -77,6 +77,7 @@ class Connection:
         self.mode = mode
         self._timeout = timeout
         self._attendants: Sequence[Attendant] = ()
+        self._heard: dict[type, list[Callable[[Any], object]]] = {}
         self._features = ClientFeatures()
         self._peer: Peer | None = None
         self._ever = False
@@ -98,6 +99,8 @@ class Connection:
             features: What the server may ask.
         """
         self._attendants, self._features = attendants, features
+        for kind, hear in (pair for each in attendants for pair in each.hears().items()):
+            self._heard.setdefault(kind, []).append(hear)
         self._owner = runtime().start(self._own())
         runtime().at_exit(self, self.close)
 
@@ -258,12 +261,11 @@ class Connection:
                 self.lost = setback or self.loss
                 return
             self._interrupt()
-            # A server that does answer is not made to wait for what it did before.
-            steps = failed + min(short, 3)
             self._wanted.clear()
             self._tell()
             with suppress(TimeoutError):
-                pause = jittered(steps, SHORTEST, LONGEST)
+                # A server that does answer is not made to wait for what it did before.
+                pause = jittered(failed + min(short, 3), SHORTEST, LONGEST)
                 self._next = time.monotonic() + pause
                 await asyncio.wait_for(self._wanted.wait(), pause)
 
@@ -358,12 +360,11 @@ class Connection:
                         each.cancel()
 
     async def _on_message(self, message: IncomingMessage) -> None:
-        for each in self._attendants:
-            await each.on_message(message)
+        self._tell_of(message)
 
-    def _on_task(self, state: TaskState) -> None:
-        for each in self._attendants:
-            each.on_task(state)
+    def _tell_of(self, sent: IncomingMessage | TaskState) -> None:
+        for hear in self._heard.get(type(sent), ()):
+            hear(sent)
 
     def _transport(self, streams: Streams) -> TaskTransport:
         match self.target:
@@ -374,12 +375,11 @@ class Connection:
                 inner = http_transport(self.target, self._on_loss, self._words.on_stranger)
             case _:
                 inner = local_transport(self.target.server)
-        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._words.on_noise)
+        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._tell_of, on_noise=self._words.on_noise)
 
     def _on_end(self) -> None:
-        if isinstance(self.target, Url):
-            return  # the transport fell, and says why when it is left
-        self._lose(self._words.stopped())
+        if not isinstance(self.target, Url):  # whose transport fell, and says why when it is left
+            self._lose(self._words.stopped())
 
     def _on_loss(self, reason: str) -> bool:
         return self._lose(f"Lost the connection to {self.name!r} ({self.target}): {self._words.scrubbed(reason)}")

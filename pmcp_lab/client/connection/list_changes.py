@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from mcp.client import IncomingMessage
+import mcp_types as types
 
-from pmcp_lab.client.connection.attendant import Attendant
+from pmcp_lab.client.connection.attendant import Attendant, Hears
 from pmcp_lab.client.connection.peer import Peer
 from pmcp_lab.errors import ConnectionClosed, PeerError
 from pmcp_lab.protocol.backoff import doubled
@@ -38,10 +38,13 @@ class ListChanges(Attendant):
         """Whether a change that the server tells of is noticed now."""
         self._missed = False
 
-    async def on_message(self, message: IncomingMessage) -> None:
-        """What the server sends by itself."""
-        if (method := getattr(message, "method", None)) in CHANGED:
-            self.changed(method)
+    def hears(self) -> Hears:
+        lists = (
+            types.ToolListChangedNotification,
+            types.ResourceListChangedNotification,
+            types.PromptListChangedNotification,
+        )
+        return dict.fromkeys(lists, lambda message: self.changed(message.method))
 
     def changed(self, method: str) -> None:
         """The server says so."""

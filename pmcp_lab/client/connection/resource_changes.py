@@ -10,9 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import mcp_types as types
-from mcp.client import IncomingMessage
 
-from pmcp_lab.client.connection.attendant import Attendant
+from pmcp_lab.client.connection.attendant import Attendant, Hears
 from pmcp_lab.client.connection.peer import Peer
 from pmcp_lab.client.connection.streams import Stream
 from pmcp_lab.errors import LabError, PeerError
@@ -45,12 +44,11 @@ class ResourceChanges(Attendant):
         if not callbacks and self._wanted.pop(uri, None) is not None:
             self._change.set()
 
-    async def on_message(self, message: IncomingMessage) -> None:
-        """What the server sends by itself."""
-        if isinstance(message, types.ResourceUpdatedNotification):
-            self._tell(str(message.params.uri))
-        elif isinstance(message, types.ResourceListChangedNotification):
-            self._tell(None)
+    def hears(self) -> Hears:
+        return {
+            types.ResourceUpdatedNotification: lambda message: self._tell(str(message.params.uri)),
+            types.ResourceListChangedNotification: lambda _: self._tell(None),
+        }
 
     async def run(self, peer: Peer) -> None:
         """Have one connection tell of what is wanted, until cancelled."""

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pmcp_lab.client.catalogue import ToolResult
 from pmcp_lab.client.questions import Question
@@ -29,6 +29,7 @@ _numbers = itertools.count(1)
 
 
 def now_ms() -> int:
+    """Milliseconds since the epoch, by this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
@@ -63,6 +64,29 @@ class Origin(Protocol):
         """
 
 
+class Snapshot(NamedTuple):
+    """All that there is to be shown of a call, as it was at one moment. See `Call` and `Task` for what each is."""
+
+    key: str
+    server: str
+    tool: str
+    set_name: str | None
+    id: str | None
+    status: str
+    message: str | None
+    progress: float | None
+    started: int
+    updated: int
+    ended: int | None
+    ttl_ms: int | None
+    trouble: str | None
+    visiting: str | None
+    variables: Mapping[str, Any]
+    questions: tuple[Question, ...]
+    failure: BaseException | None
+    outcome: ToolResult | None
+
+
 class Identity:
     """Shared by all calls of one task, so that handles of it are equal and have equal hashes."""
 
@@ -79,6 +103,9 @@ class Call:
 
     Attributes:
         number: Counts the calls of this process, in the order they were planned.
+        key: Unique over all connections, before and after the server gave its task an id.
+        token: What the server names with its progress, where it is given one.
+        id: The server's id of its task; None until that is created, and for a plain call.
         trouble: Why what is shown may be out of date, or None.
         attended: False where no person can answer a question: a plain call in a script, or one made by an app.
         visiting: The host that a question sent the person to, until the server says that this is settled.
@@ -87,6 +114,7 @@ class Call:
         set_name: The `TaskSet` it belongs to.
         meta: What it carries in its `_meta`.
         check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
+        failure, outcome: What went wrong, or the result, once there is one.
         partial: What it had when it failed, where the server says so.
         making: What waits for the answer to the call.
         created: Done when the server has named the task, ended it at once, or asks something first.
@@ -98,6 +126,9 @@ class Call:
         self.tool = tool
         self.arguments = dict(arguments)
         self.number = next(_numbers)
+        self.key = f"task-{self.number}"
+        self.token = f"pmcp_lab-{self.number}"
+        self.id: str | None = None
         self.started = now_ms()
         self.updated = self.started
         self.ended: int | None = None
@@ -117,6 +148,8 @@ class Call:
         self.message: str | None = None
         self.history = History()
         self.questions: dict[str, Question] = {}
+        self.failure: BaseException | None = None
+        self.outcome: ToolResult | None = None
         self.partial: ToolResult | None = None
         self.result: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
         self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -125,16 +158,6 @@ class Call:
         self._lock = threading.Lock()
 
     # --- what is known ---
-
-    @property
-    def id(self) -> str | None:
-        """The server's id of its task; None until that is created, and for a plain call."""
-        return self.state.task_id if self.state else None
-
-    @property
-    def key(self) -> str:
-        """Unique over all connections, before and after the server gave its task an id."""
-        return f"task-{self.number}"
 
     @property
     def server(self) -> str:
@@ -178,27 +201,42 @@ class Call:
         return f"asks nothing at the moment (it is {self.status})"
 
     @property
+    def said(self) -> str | None:
+        """What it last said of itself, or why it says nothing."""
+        return "waiting for its turn" if self.queued else self.message
+
+    @property
     def variables(self) -> Mapping[str, Any]:
         """As they were last seen."""
         return self.state.variables if self.state else {}
 
-    @property
-    def ttl_ms(self) -> int | None:
-        """Milliseconds from creation for which the server keeps the task; None is for good, or not known yet."""
-        return self.state.ttl if self.state else None
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What went wrong, once that is known."""
-        return self.result.exception() if self.result.done() else None
-
-    @property
-    def outcome(self) -> ToolResult | None:
-        """The result, once there is one."""
-        return self.result.result() if self.result.done() and self.result.exception() is None else None
-
     def done(self) -> bool:
         return self.result.done()
+
+    def snapshot(self) -> Snapshot:
+        """Look at all of it at once."""
+        # The status first: when it says that the call ended, what it ended with is there.
+        status, state = self.status, self.state
+        return Snapshot(
+            key=self.key,
+            server=self.server,
+            tool=self.tool,
+            set_name=self.set_name,
+            id=self.id,
+            status=status,
+            message=self.said,
+            progress=self.progress,
+            started=self.started,
+            updated=self.updated,
+            ended=self.ended,
+            ttl_ms=state.ttl if state else None,
+            trouble=self.trouble,
+            visiting=self.visiting,
+            variables=state.variables if state else {},
+            questions=tuple(self.questions.values()),
+            failure=self.failure,
+            outcome=self.outcome,
+        )
 
     def add_done_callback(self, function: Callable[[Call], object]) -> None:
         """Call `function(call)` when it ends, or now if it has."""
@@ -236,15 +274,30 @@ class Call:
         self.started = self.updated = now_ms()
 
     def identify(self, task_id: str) -> None:
-        """Become equal to every other call of that task."""
+        """Its task has this id from now on; become equal to every other call of that task."""
+        self.id = task_id
         self.identity = _identities.setdefault((self.origin.target, task_id), self.identity)
 
     def observe(self, state: TaskState) -> None:
-        """Take in what the server says, unless it is older than what is known."""
+        """Take in what the server says: how its task is, unless that is older than what is known, and how it ended.
+
+        A state that is terminal and says neither result nor error ends nothing: those are still to be asked for.
+        """
         known = self.state
-        if known is not None and (known.status.terminal or state.updated_at < known.updated_at):
-            return
-        if known is None:
+        if known is None or not (known.status.terminal or state.updated_at < known.updated_at):
+            self._update(state)
+        match state.status:
+            case TaskStatus.CANCELLED:
+                self.cancelled()
+            case TaskStatus.FAILED if state.result is not None and not state.result.get("isError"):
+                self.fail_with_body(state.result)
+            case TaskStatus.COMPLETED | TaskStatus.FAILED if state.result is not None:
+                self.finish(state.result)
+            case TaskStatus.FAILED if state.error is not None:
+                self.fail_with(state.error)
+
+    def _update(self, state: TaskState) -> None:
+        if self.state is None:
             self.identify(state.task_id)
         self.state = state
         self.message = state.message
@@ -278,7 +331,7 @@ class Call:
         result = ToolResult(raw, f"{self.server}.{self.tool}")
         if not result.is_error:
             self.progress = 1.0 if self.progress is not None else None
-            self._end(lambda: self.result.set_result(result))
+            self._end(result)
             return
         reason = result.text or self.message or "no reason given"
         self.fail(ToolError(f"{self.server}.{self.tool} failed: {reason}", result.raw))
@@ -290,7 +343,7 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """Set what waiting for the result raises."""
-        self._end(lambda: self.result.set_exception(error))
+        self._end(error)
 
     def fail_with(self, error: Mapping[str, Any] | None) -> None:
         """It ended `failed` without a result.
@@ -314,14 +367,19 @@ class Call:
         """It ended `cancelled`."""
         self.fail(TaskCancelled(f"{self.server}.{self.tool} was cancelled", self.id or ""))
 
-    def _end(self, settle: Callable[[], None]) -> None:
+    def _end(self, end: ToolResult | BaseException) -> None:
         if self.result.done():
             return
         self.queued = False
         over = self.attached and self.state is not None and self.state.status.terminal
         self.ended = int(self.state.updated_at.timestamp() * 1000) if self.state and over else now_ms()
         self.questions.clear()
-        settle()
+        if isinstance(end, ToolResult):
+            self.outcome = end
+            self.result.set_result(end)
+        else:
+            self.failure = end
+            self.result.set_exception(end)
         self._reach(self.created, self.asked)
         self.touch()
 

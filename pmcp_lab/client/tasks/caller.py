@@ -1,23 +1,23 @@
 """Makes the calls of one connection: each in the same way, whoever wants it, a cell, a task, an app or a workflow.
 
 A call waits while the connection is made again, and is sent again only where that does no harm. What the server asks
-within it is asked on its behalf. One that becomes a task is followed.
+within it is asked on its behalf. One that becomes a task is followed. Recorders are told of its end (`on_call`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import mcp_types as types
-from mcp.client import ClientRequestContext, IncomingMessage
+from mcp.client import ClientRequestContext
 
-from pmcp_lab.client import on_call
-from pmcp_lab.client.connection import ROUNDS, Attendant, Connection, OnProgress, Peer
+from pmcp_lab.client.connection import ROUNDS, Attendant, Connection, Hears, OnProgress, Peer
 from pmcp_lab.client.questions import SAMPLING_HOW, SAMPLING_REFUSED, Elicitations, Sampling, read_question
 from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.tasks.call import Call
@@ -30,6 +30,35 @@ T = TypeVar("T")
 
 calling: ContextVar[Call | None] = ContextVar("calling", default=None)
 """Whose request this is, for what is asked within it (`input_required` results, 2026-07-28)."""
+
+Ending = Mapping[str, Any] | BaseException
+"""The raw `CallToolResult`, or what a call ended with instead."""
+Listener = Callable[[Call, Ending, float], object]
+"""Gets a call, what it ended with, and the milliseconds it took."""
+
+_listeners: list[Listener] = []
+
+
+def on_call(listener: Listener) -> Callable[[], None]:
+    """Call `listener(call, ending, ms)` at the end of every call that is made from now on; returns how to stop that."""
+    _listeners.append(listener)
+
+    def stop() -> None:
+        if listener in _listeners:
+            _listeners.remove(listener)
+
+    return stop
+
+
+def _begun(call: Call) -> Callable[[Ending], None]:
+    """A call is made now; returns how to say that it ended."""
+    began = time.perf_counter()
+
+    def ended(ending: Ending) -> None:
+        for listener in tuple(_listeners):
+            listener(call, ending, (time.perf_counter() - began) * 1000)
+
+    return ended
 
 
 class Caller(Attendant):
@@ -46,7 +75,6 @@ class Caller(Attendant):
         self._follower = follower
         self._elicitations = elicitations
         self._sampling = sampling
-        self._progress: dict[str, Call] = {}
         self._numbers = itertools.count(1)
 
     async def start(self, call: Call, *, ttl: int | None) -> None:
@@ -58,7 +86,7 @@ class Caller(Attendant):
         if call.done():
             return  # cancelled before it was its turn on the loop
         call.making = asyncio.current_task()
-        ended = on_call.begun(call)
+        ended = _begun(call)
         call.add_done_callback(lambda call: ended(_ending(call)))
         try:
             await self._start(call, ttl)
@@ -68,23 +96,18 @@ class Caller(Attendant):
     async def _start(self, call: Call, ttl: int | None) -> None:
         self._follower.follow(call)
         call.touch()
-        token = f"pmcp_lab-{next(self._numbers)}"
-        self._progress[token] = call
         calling.set(call)
         try:
-            answer = await self._for_handle(call, token, ttl)
+            answer = await self._for_handle(call, ttl)
         except LabError as error:
-            self._progress.pop(token, None)
             if SAMPLING_REFUSED in error.message:
                 error = InputRequired(f"{call.server}.{call.tool} asks for a completion; {SAMPLING_HOW}", "")
             call.fail(error)
             return
         except asyncio.CancelledError:
-            self._progress.pop(token, None)
             call.cancelled()
             raise
         if not isinstance(answer, TaskState):
-            self._progress.pop(token, None)
             call.local = True
             try:
                 call.check_result(answer)
@@ -93,10 +116,9 @@ class Caller(Attendant):
             else:
                 call.finish(answer)
             return
-        call.add_done_callback(lambda _: self._progress.pop(token, None))
         self._follower.adopt(call, answer)
 
-    async def _for_handle(self, call: Call, token: str, ttl: int | None) -> dict[str, Any] | TaskState:
+    async def _for_handle(self, call: Call, ttl: int | None) -> dict[str, Any] | TaskState:
         def request(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
             legacy_task = not call.local and not peer.modern
             return peer.call_tool(
@@ -104,7 +126,7 @@ class Caller(Attendant):
                 call.arguments,
                 task=({} if ttl is None else {"ttl": ttl}) if legacy_task else None,
                 # After a legacy task is created, only a token of our own still finds its way to us.
-                meta={**call.meta, "progressToken": token} if legacy_task else dict(call.meta) or None,
+                meta={**call.meta, "progressToken": call.token} if legacy_task else dict(call.meta) or None,
                 on_progress=None if legacy_task else call.observe_progress,
             )
 
@@ -128,7 +150,7 @@ class Caller(Attendant):
             InputRequired: The tool asks its user something, and there is nobody to answer.
             PeerError, ConnectionClosed: As for every request.
         """
-        ended = on_call.begun(call)
+        ended = _begun(call)
         try:
             raw = await self._passed_on(call, as_task, on_progress, became_task)
         except LabError as error:
@@ -226,12 +248,14 @@ class Caller(Attendant):
 
     # --- what the server sends, and asks, within calls ---
 
-    async def on_message(self, message: IncomingMessage) -> None:
-        if isinstance(message, types.ProgressNotification):
-            params = message.params
-            call = self._progress.get(str(params.progress_token))
-            if call is not None:
-                call.observe_progress(params.progress, params.total, params.message)
+    def hears(self) -> Hears:
+        return {types.ProgressNotification: self._on_progress}
+
+    def _on_progress(self, message: types.ProgressNotification) -> None:
+        params = message.params
+        call = self._follower.by_token(str(params.progress_token))
+        if call is not None:
+            call.observe_progress(params.progress, params.total, params.message)
 
     async def on_elicitation(
         self, context: ClientRequestContext, params: types.ElicitRequestParams
@@ -281,7 +305,7 @@ class Caller(Attendant):
         return max(unnamed, key=lambda call: call.number, default=None)
 
 
-def _ending(call: Call) -> on_call.Ending:
+def _ending(call: Call) -> Ending:
     """What a call that is over ended with."""
     outcome = call.outcome
     return outcome.raw if outcome is not None else call.failure or RuntimeError("it has not ended")

@@ -8,9 +8,8 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 import mcp_types as types
-from mcp.client import IncomingMessage
 
-from pmcp_lab.client.connection import Attendant, Connection, Peer, Stream
+from pmcp_lab.client.connection import Attendant, Connection, Hears, Peer, Stream
 from pmcp_lab.client.questions import SAMPLING_HOW, Elicitations, Sampling, read_question
 from pmcp_lab.client.tasks.call import Call
 from pmcp_lab.client.tasks.poller import DEFAULT, IN_FLIGHT, Listed, Poller, interval
@@ -35,7 +34,8 @@ class Follower(Attendant):
         self._doubted: set[str] = set()
         """Tasks that the server was not asked for since the connection was lost."""
         self._results = asyncio.Semaphore(IN_FLIGHT)
-        self._following: set[Call] = set()
+        self._following: dict[str, Call] = {}
+        """The calls that have not ended, by their progress tokens."""
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._asked: dict[str, set[str]] = {}
 
@@ -51,7 +51,7 @@ class Follower(Attendant):
         """The tasks wait for the connection."""
         self._give_up_waiting()
         self._doubted.update(self._tasks)
-        for call in list(self._following):
+        for call in list(self):
             if call.id is not None:
                 call.trouble = trouble
                 call.touch()
@@ -64,7 +64,7 @@ class Follower(Attendant):
 
     def ended(self, why: str, trouble: str) -> None:
         """End what was followed over it."""
-        for call in list(self._following):
+        for call in list(self):
             call.trouble = trouble
             call.fail(ConnectionClosed(f"{why}\nTask {call.id or call.tool} was {call.status} when last seen."))
         self._following.clear()
@@ -100,28 +100,39 @@ class Follower(Attendant):
 
     def __iter__(self) -> Iterator[Call]:
         """The calls that have not ended."""
-        return iter(self._following)
+        return iter(self._following.values())
 
     def by_id(self, task_id: str) -> Call | None:
         """The call whose task has this id, until it ends."""
         return self._tasks.get(task_id)
 
+    def by_token(self, token: str) -> Call | None:
+        """The call whose progress has this token, until it ends."""
+        return self._following.get(token)
+
     def follow(self, call: Call) -> None:
         """A call is made, whatever becomes of it."""
-        self._following.add(call)
-        call.add_done_callback(self._following.discard)
+        if call.token not in self._following:
+            self._following[call.token] = call
+            call.add_done_callback(self.leave)
 
     def leave(self, call: Call) -> None:
-        """Nothing became of it that is to be followed."""
-        self._following.discard(call)
+        """It ended, or nothing became of it that is to be followed."""
+        self._following.pop(call.token, None)
+        if call.id is not None and self._tasks.get(call.id) is call:
+            del self._tasks[call.id]
+            self.poller.forget(call.id)
+            self._asked.pop(call.id, None)
+            self._doubted.discard(call.id)
 
     def adopt(self, call: Call, state: TaskState) -> None:
         """Follow a task that the server has, until it ends."""
         self.follow(call)
         self._tasks[state.task_id] = call
-        call.add_done_callback(lambda _: self._forget(state.task_id))
         self._take(call, state)
-        if not call.done():
+        if call.done():
+            self.leave(call)  # by now, or before the server had named it
+        else:
             self.poller.watch(state.task_id, interval(state.poll_interval))
 
     async def refresh(self, call: Call) -> None:
@@ -131,35 +142,17 @@ class Follower(Attendant):
         task_id = call.id
         self._take(call, await self._connection.ask(lambda peer: peer.get_task(task_id), again=True))
 
-    def _forget(self, task_id: str) -> None:
-        self.poller.forget(task_id)
-        self._tasks.pop(task_id, None)
-        self._asked.pop(task_id, None)
-        self._doubted.discard(task_id)
-
     def _take(self, call: Call, state: TaskState) -> None:
         """Let a call know the state of its task, and do what the state asks for."""
         self._doubted.discard(state.task_id)
         call.observe(state)
         if self._modern:
-            for key, request in state.input_requests.items():
+            for key, request in () if state.status.terminal else state.input_requests.items():
                 self._ask(call, state.task_id, key, request)
-            self._elicitations.withdraw(call, keep=state.input_requests)
-        match state.status:
-            case TaskStatus.CANCELLED:
-                call.cancelled()
-            case TaskStatus.FAILED if state.result is not None and not state.result.get("isError"):
-                call.fail_with_body(state.result)
-            case TaskStatus.COMPLETED | TaskStatus.FAILED if state.result is not None:
-                call.finish(state.result)
-            case TaskStatus.FAILED if state.error is not None:
-                call.fail_with(state.error)
-            case TaskStatus.COMPLETED | TaskStatus.FAILED if not self._modern:
-                self._fetch(call, state.task_id)
-            case TaskStatus.INPUT_REQUIRED if not self._modern:
-                self._fetch(call, state.task_id)  # a legacy server asks its question while this waits
-            case _:
-                pass
+            if call.questions:
+                self._elicitations.withdraw(call, keep=state.input_requests)
+        elif not call.done() and (state.status.terminal or state.status is TaskStatus.INPUT_REQUIRED):
+            self._fetch(call, state.task_id)  # a legacy server asks its question, or gives its result, while this waits
 
     # --- what the state of a modern task asks ---
 
@@ -307,6 +300,8 @@ class Follower(Attendant):
                 call.observe(await self._connection.peer.get_task(task_id))
             except LabError:
                 call.trouble = "the final state could not be read"
+            if call.done():
+                return
         else:
             call.trouble = None
         if failure is not None and not ended and call.reported is not TaskStatus.CANCELLED:
@@ -328,18 +323,21 @@ class Follower(Attendant):
 
     # --- what the server sends by itself ---
 
-    def on_task(self, state: TaskState) -> None:
+    def hears(self) -> Hears:
+        return {TaskState: self._on_task, types.ElicitCompleteNotification: self._on_elicitation_complete}
+
+    def _on_task(self, state: TaskState) -> None:
         call = self._tasks.get(state.task_id)
-        if call is None or call.done() or not self._connection.open:
+        if call is None or not self._connection.open:
             return
         self._take(call, state)
-        self.poller.heard(state.task_id, _until_next(state))
-        if state.status.terminal and self._modern and not call.done():
-            self.poller.ask(state.task_id)  # told without its result
+        if state.task_id in self._tasks:
+            self.poller.heard(state.task_id, _until_next(state))
+            if state.status.terminal and self._modern:
+                self.poller.ask(state.task_id)  # told without its result
 
-    async def on_message(self, message: IncomingMessage) -> None:
-        if isinstance(message, types.ElicitCompleteNotification):
-            self._elicitations.completed(message.params.elicitation_id)
+    def _on_elicitation_complete(self, message: types.ElicitCompleteNotification) -> None:
+        self._elicitations.completed(message.params.elicitation_id)
 
 
 def _until_next(state: TaskState) -> float | None:

@@ -64,7 +64,7 @@ class Task:
     @property
     def message(self) -> str | None:
         """What it last said of itself."""
-        return "waiting for its turn" if self._call.queued else self._call.message
+        return self._call.said
 
     @property
     def progress(self) -> float | None:
@@ -79,8 +79,8 @@ class Task:
     @property
     def ttl(self) -> float | None:
         """Seconds from creation for which the server keeps the task; None is for good, or not known yet."""
-        milliseconds = self._call.ttl_ms
-        return None if milliseconds is None else milliseconds / 1_000
+        state = self._call.state
+        return None if state is None or state.ttl is None else state.ttl / 1_000
 
     @property
     def started(self) -> int:

@@ -1,18 +1,17 @@
-"""The tasks of one server: those started here, and those found there."""
+"""The tasks of one server: those started here, and those found there; and who hears of new ones, of any server."""
 
 from __future__ import annotations
 
 import asyncio
 import html
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from pmcp_lab.client.connection import Connection
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.tasks.call import Call, Origin
 from pmcp_lab.client.tasks.follower import Follower
-from pmcp_lab.client.tasks.listeners import announce
 from pmcp_lab.client.tasks.remembered import Started, session
 from pmcp_lab.client.tasks.task import Task, call_of
 from pmcp_lab.errors import INVALID_PARAMS, LabError, NotOffered, PeerError, TaskNotFound
@@ -27,6 +26,29 @@ SHOWN = 20
 """Tasks that are spelt out, the newest; the live table shows all."""
 RECALL_TIMEOUT = 2.0
 """Seconds that the first look waits for tasks of an earlier kernel; later ones join when they are found."""
+
+_listeners: dict[int, Callable[[Task], object]] = {}
+_listening = threading.Lock()
+
+
+def on_task(listener: Callable[[Task], object]) -> Callable[[], None]:
+    """Call `listener(task)` for every task started from now on, on the starting thread. Returns how to stop."""
+    key = id(listener)
+    with _listening:
+        _listeners[key] = listener
+
+    def stop() -> None:
+        with _listening:
+            _listeners.pop(key, None)
+
+    return stop
+
+
+def _announce(task: Task) -> None:
+    with _listening:
+        listeners = list(_listeners.values())
+    for listener in listeners:
+        listener(task)
 
 
 class TaskList(Sequence[Task]):
@@ -79,13 +101,14 @@ class TaskList(Sequence[Task]):
         """Take in a task that is started here, and remember it once the server has named it."""
         with self._lock:
             self._tasks.append(task)
-        call_of(task).created.add_done_callback(lambda _: self._remember(call_of(task)))
-        announce(task)
+        call = call_of(task)
+        call.created.add_done_callback(lambda _: self._remember(call))
+        _announce(task)
 
     def _remember(self, call: Call) -> None:
-        if call.id is not None:
-            expires = None if call.ttl_ms is None else call.started + call.ttl_ms
-            session.note(self._connection.target, call.id, call.tool, expires)
+        if (state := call.state) is not None:
+            expires = None if state.ttl is None else call.started + state.ttl
+            session.note(self._connection.target, state.task_id, call.tool, expires)
 
     def remove(self, task: Task) -> None:
         with self._lock:
@@ -120,7 +143,7 @@ class TaskList(Sequence[Task]):
         with self._lock:
             self._tasks.append(task)
         self._follower.adopt(call, state)
-        announce(task)
+        _announce(task)
         return task
 
     def refresh(self) -> TaskList:

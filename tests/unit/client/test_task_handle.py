@@ -293,7 +293,8 @@ class TestSession:
             (line,) = file.read_text().splitlines()
             assert json.loads(line).keys() == {"target", "task", "tool", "expires"}
             assert json.loads(line)["task"] == run.id
-            assert json.loads(line)["expires"] == run.started + call_of(run).ttl_ms == run.started + run.ttl * 1_000
+            ttl_ms = call_of(run).snapshot().ttl_ms
+            assert json.loads(line)["expires"] == run.started + ttl_ms == run.started + run.ttl * 1_000
             assert not {"s3cret", "hush", "train.ipynb", "demo"} & set(line.replace('"', " ").split())
 
     def test_what_the_server_forgot_is_forgotten(self, workshop: Workshop, notebook: Path) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import pmcp_lab as lab
 from pmcp_lab.cli import app
+from pmcp_lab.client import call_of
 from pmcp_lab.errors import InvalidArguments, WorkflowInvalid
 from pmcp_lab.notebook.rows import row
 from pmcp_lab.protocol.durations import from_milliseconds, milliseconds, seconds, typed, written
@@ -121,7 +122,7 @@ def test_a_tool_s_minute_is_a_minute(units: lab.Server) -> None:
     run = units.task("work")
     assert run.result(10).text == "done", "it did not expire while it ran"
     assert run.ttl == 60
-    assert row(run)["ttl"] == 60_000, "milliseconds for the front end"
+    assert row(call_of(run).snapshot())["ttl"] == 60_000, "milliseconds for the front end"
 
 
 @pytest.mark.parametrize("ttl", [90, "90s", timedelta(seconds=90)])
