@@ -62,7 +62,7 @@ class TestPmcp:
             run.next()
         with pytest.raises(InvalidArguments, match=r"colour"):
             run.next(bucket="b", colour="red")
-        assert run.next(bucket="b2").value == '{"file": "a.tar", "bucket": "b2"}'
+        assert run.next(bucket="b2").value == {"file": "a.tar", "bucket": "b2"}
         (call,) = pmcp.continued
         assert call["_meta"]["_task_id"] == "wf"
         assert list(run.df.status) == ["completed", "completed", "pending"]
