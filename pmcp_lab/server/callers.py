@@ -23,7 +23,7 @@ from pmcp_lab.errors import LimitExceeded, QuotaExceeded
 from pmcp_lab.server.network import Pace, network_of, unbelieved_proxy
 from pmcp_lab.server.request import Request, header, is_modern
 from pmcp_lab.tasks import LOCAL, Job, Owner, TaskRecord, TaskStore, resolve_owner
-from pmcp_lab.tasks.owner import network_owner, owner_named
+from pmcp_lab.tasks.owner import network_owner, of_calls, owner_named
 from pmcp_lab.tasks.scattered import list_some
 from pmcp_lab.tasks.secret import store_secret
 from pmcp_lab.tasks.store import Page
@@ -84,10 +84,11 @@ class Callers:
         """
         return self._known(ctx) or owner_named(task_id)
 
-    async def create(self, ctx: Request, *, job: Job, **fields: Any) -> TaskRecord:
+    async def create(self, ctx: Request, *, job: Job, behind_call: bool = False, **fields: Any) -> TaskRecord:
         """A new task of the caller's.
 
         Args:
+            behind_call: It stands behind a call, and its caller gets no task: see `owner.of_calls`.
             fields: As for `TaskStore.create`.
 
         Raises:
@@ -97,10 +98,12 @@ class Callers:
         """
         known = self._known(ctx)
         if known is not None or ctx.request is None or self._anonymous == "local":
-            return await self._store.create(known or LOCAL, job=job, **fields)
+            owner = known or LOCAL
+            return await self._store.create(of_calls(owner) if behind_call else owner, job=job, **fields)
         network = network_of(ctx.request)
         self._keep_pace(network, ctx)
         owner, sign = await self._network(network), await self._session(ctx)
+        owner = of_calls(owner) if behind_call else owner
         if sign is not None:
             self._note(sign, owner)
             job = replace(job, context={**job.context, _SESSION: sign})

@@ -54,7 +54,9 @@ class Declarations(Extension, ABC):
         """Register a tool that can run as a task.
 
         A parameter annotated `TaskContext` receives the task and is not part of the tool's input schema. The
-        same function runs without a task when none is asked for and `support` is not "required".
+        same function runs without a task when none is asked for and `support` is not "required". It can ask there
+        too: on the request's stream (2025-11-25), or in the call's result, which the client answers by calling again
+        (2026-07-28, multi round-trip requests).
 
         Args:
             support: "forbidden", "optional" or "required".

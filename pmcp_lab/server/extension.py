@@ -9,39 +9,40 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Any
 
-import anyio
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.extension import MethodBinding
-from mcp.server.mcpserver import require_client_extension
+from mcp.server.lowlevel import Server
+from mcp.server.mcpserver import MCPServer, require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, CallToolRequestParams, CallToolResult
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost
 from pmcp_lab.execution import AsyncioExecutor, Executor, Recover, TaskKey, key_of, open_executor
 from pmcp_lab.protocol import legacy, modern
-from pmcp_lab.protocol.durations import Duration, from_milliseconds, seconds
+from pmcp_lab.protocol.durations import Duration, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
 from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.call_context import CallContext
 from pmcp_lab.server.callers import Anonymous, Callers
-from pmcp_lab.server.declaring import Declarations
+from pmcp_lab.server.creation import Creation
+from pmcp_lab.server.declaring import Declarations, S
 from pmcp_lab.server.durability import warn_of_losses
 from pmcp_lab.server.loop_state import Tool
 from pmcp_lab.server.lost_tasks import LostTasks
-from pmcp_lab.server.methods import TaskMethods, as_mcp_error
+from pmcp_lab.server.methods import TaskMethods
 from pmcp_lab.server.policy import Support
 from pmcp_lab.server.request import Request, is_legacy, is_modern, questions_of, takes_tasks
+from pmcp_lab.server.request_state import state_of
+from pmcp_lab.server.round_trips import RoundTrips
 from pmcp_lab.server.runner import TaskRunner
 from pmcp_lab.server.stats import Stats
 from pmcp_lab.server.subscriptions import listen
-from pmcp_lab.server.tool import CURRENT_CALL, Call, Prepared, text_of
-from pmcp_lab.server.tracing import trace_context
+from pmcp_lab.server.tool import CURRENT_CALL, Call, text_of
 from pmcp_lab.server.upkeep import Upkeep
 from pmcp_lab.tasks import LOCAL, Job, Limits, Owner, TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.owner import owner_named
@@ -149,10 +150,12 @@ class Tasks(Declarations):
             attempts=attempts,
             in_process=runner.in_process,
         )
-        self._upkeep = Upkeep(runner, self._lost_tasks, self._tools, drain=drained)
         self._drain = drained
         self.executor.bind(self._runner.run)
         self._callers = Callers(self.store, anonymous)
+        self._creation = Creation(self.store, self._callers, runner)
+        self._round_trips = RoundTrips(self.store, self._callers, self._creation, runner)
+        self._upkeep = Upkeep(runner, self._lost_tasks, self._tools, self._round_trips.close, drain=drained)
         self._pmcp_compat = pmcp_compat
         self._methods = TaskMethods(
             self.store, self.executor, self._callers, self._client_writes, pmcp_compat=pmcp_compat
@@ -162,6 +165,11 @@ class Tasks(Declarations):
 
     def methods(self) -> Sequence[MethodBinding]:
         return self._methods.bindings()
+
+    def attach(self, server: S) -> S:
+        super().attach(server)
+        self._round_trips.serve(server)
+        return server
 
     # --- running ---
 
@@ -185,11 +193,14 @@ class Tasks(Declarations):
         await self.store.close()
 
     @asynccontextmanager
-    async def lifespan(self, server: object = None) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG002
+    async def lifespan(self, server: object = None) -> AsyncIterator[dict[str, Any]]:
         """`start` and `close` with a server that is a process of its own: `MCPServer(..., lifespan=tasks.lifespan)`.
 
-        Without it an HTTP server that ends leaves its tasks to be found when their leases have run out.
+        Without it an HTTP server that ends leaves its tasks to be found when their leases have run out; and what a call
+        asks can, unless `attach` was called, be answered for ten minutes and at the process that asked only.
         """
+        if isinstance(server, MCPServer | Server):
+            self._round_trips.serve(server)
         self._serving += 1
         self.start()
         try:
@@ -291,8 +302,13 @@ class Tasks(Declarations):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: Request, call_next: CallNext
     ) -> HandlerResult:
-        """Decide whether this call becomes a task: by the client's wish (2025-11-25) or the tool's (2026-07-28)."""
+        """Decide whether this call becomes a task: by the client's wish (2025-11-25) or the tool's (2026-07-28).
+
+        One that does not, and asks, is answered with its question (2026-07-28, multi round-trip requests).
+        """
         tool = self._tools.get(params.name)
+        if is_modern(ctx) and (state := state_of(params)) is not None:
+            return await self._round_trips.go_on(state, params, ctx)
         support = tool.policy.support if tool is not None else "forbidden"
         # `task` also reaches handlers of modern connections, where it must be ignored.
         if is_legacy(ctx) and params.task is not None:
@@ -305,12 +321,15 @@ class Tasks(Declarations):
             return await self._create_legacy(tool, params, ctx, call_next, exchange)
         if tool is None:
             return await call_next(ctx)
+        self.start()
         if is_modern(ctx) and support != "forbidden" and takes_tasks(ctx):
             return await self._create_modern(tool, params, ctx, call_next)
         if support == "required":
             if is_modern(ctx):
                 require_client_extension(ctx, TASKS_EXTENSION)
             raise MCPError(METHOD_NOT_FOUND, f"tool {params.name!r} must be called as a task")
+        if is_modern(ctx) and questions_of(ctx):
+            return await self._round_trips.call(tool, params, ctx, call_next)
         with_context = CURRENT_CALL.set(Call(tool.name, CallContext(ctx)))
         try:
             return await call_next(ctx)
@@ -320,6 +339,7 @@ class Tasks(Declarations):
     async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """The middleware half."""
         self.start()
+        self._round_trips.serve_sender(ctx)
         match ctx.method:
             case "initialize":
                 return advertise_legacy(await call_next(ctx), lists=self._callers.lists(ctx))
@@ -340,50 +360,15 @@ class Tasks(Declarations):
             case _:
                 return await call_next(ctx)
 
-    async def _create(self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext) -> Any:
-        """The record of a new task, or the result of a call that ended before its tool could start."""
-        self.start()
-        wanted = params.task.ttl if params.task is not None and is_legacy(ctx) else None
-        if wanted is not None and wanted < 0:
-            raise MCPError(INVALID_PARAMS, f"task.ttl can't be negative: {wanted}")
-        prepared = await tool.capture(params, ctx, call)
-        if not isinstance(prepared, Prepared):
-            return prepared
-        context: dict[str, Any] = {"protocol": ctx.protocol_version, "asks": questions_of(ctx), **trace_context()}
-        if tool.policy.client_result:
-            context[compat.CLIENT_RESULT] = True
-        since = asyncio.get_running_loop().time()
-        try:
-            # The request is cancelled when its caller leaves; what is stored has to be run all the same.
-            with nullcontext() if self._runner.at_once else anyio.CancelScope(shield=True):
-                record = await self._callers.create(
-                    ctx,
-                    ttl=self._granted(tool.policy.ttl_ms if wanted is None else wanted),
-                    poll_interval=tool.policy.poll_interval,
-                    job=Job(tool=tool.name, arguments=params.arguments or {}, context=context),
-                    lease=self._runner.birth_lease(tool),
-                )
-                await self._submit(record, prepared, since)
-        except LabError as error:
-            raise as_mcp_error(error) from error
-        return record
-
-    async def _submit(self, record: TaskRecord, prepared: Prepared, since: float) -> None:
-        try:
-            await self._runner.submit(record, prepared, since=since)
-        except LabError as error:
-            await self.store.fail(record.owner, record.task_id, {"code": error.code, "message": error.message})
-            raise
-
     async def _create_legacy(
         self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext, exchange: _Exchange
     ) -> HandlerResult:
-        made = await self._create(tool, params, ctx, call)
+        made = await self._creation.of_request(tool, params, ctx, call)
         if not isinstance(made, TaskRecord):
             if isinstance(made, CallToolResult) and made.is_error:
                 # The client reads a CreateTaskResult or an error, nothing else.
                 raise MCPError(INVALID_PARAMS, text_of(made))
-            return made  # type: ignore[no-any-return]
+            return made
         token = (ctx.meta or {}).get("progress_token")
         self._methods.reports.begin(ctx.session, made, token)
         meta = compat.related(made.task_id) if self._pmcp_compat else {}
@@ -395,15 +380,8 @@ class Tasks(Declarations):
     async def _create_modern(
         self, tool: Tool, params: CallToolRequestParams, ctx: Request, call: CallNext
     ) -> HandlerResult:
-        made = await self._create(tool, params, ctx, call)
+        made = await self._creation.of_request(tool, params, ctx, call)
         return modern.encode_created(made.state()) if isinstance(made, TaskRecord) else made
-
-    def _granted(self, wanted: int | None) -> timedelta | None:
-        """A wish (ms) above the maximum gets the maximum: both specifications let the server decide."""
-        if wanted is None:
-            return None
-        longest = self.store.limits.max_ttl_ms
-        return from_milliseconds(wanted if longest is None else min(wanted, longest))
 
     def _client_writes(self, record: TaskRecord, variables: Mapping[str, Any]) -> bool:
         tool = None if record.job is None else self._tools.get(record.job.tool)

@@ -12,16 +12,16 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, CallToolResult
+from mcp_types import INTERNAL_ERROR
 from opentelemetry.trace import StatusCode
 
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, StoreError, TaskCancelled, TaskNotFound
 from pmcp_lab.execution import Executor, TaskKey, idle
 from pmcp_lab.protocol import TaskStatus
-from pmcp_lab.server.log_records import log_extra
+from pmcp_lab.server.log_records import log_extra, log_moment
 from pmcp_lab.server.loop_state import LoopState, Run, Tool
 from pmcp_lab.server.stats import Counts, Stats
-from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, text_of
+from pmcp_lab.server.tool import CURRENT_CALL, CURRENT_TASK, Prepared, failed_by, plain_result, result_of, text_of
 from pmcp_lab.server.tracing import run_span
 from pmcp_lab.tasks import WAITING, Job, Lease, TaskRecord, TaskStore
 from pmcp_lab.tasks.leases import check_held, holds
@@ -30,6 +30,8 @@ from pmcp_lab.tasks.retries import retry_storage
 from pmcp_lab.tasks.stored_context import StoredContext
 
 logger = logging.getLogger(__name__)
+
+Submit = Callable[[TaskKey], Awaitable[None]]
 
 _WATCHED_AFTER = 0.2
 """Seconds a task runs before its record is watched for what other processes do to it: most are over by then."""
@@ -57,7 +59,7 @@ class TaskRunner:
         self.lease = lease if self.durable else _FOR_GOOD
         self.period = lease
         self._tools = tools
-        self._grace = float(getattr(executor, "grace", 2.0))
+        self.grace = float(getattr(executor, "grace", 2.0))
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = WeakKeyDictionary()
         self._last: tuple[ref[asyncio.AbstractEventLoop], LoopState] | None = None
         self._ended: dict[str, Counts] = {}
@@ -79,8 +81,14 @@ class TaskRunner:
 
     # --- making tasks ---
 
-    def birth_lease(self, tool: Tool) -> Lease:
-        """For a task that is about to be submitted, so that it is missed when this process ends before that."""
+    def birth_lease(self, tool: Tool, *, begun: bool = False) -> Lease:
+        """For a task that is about to be submitted, so that it is missed when this process ends before that.
+
+        Args:
+            begun: Its tool is at work in this process.
+        """
+        if begun:
+            return self.loop_state.birth_lease(self.lease, "running")
         if not self.in_process:
             return Lease(run=WAITING, seconds=self.lease, version=new_version(), phase="queued")
         starts = self.at_once or (getattr(self.executor, "has_room", True) and self._has_turn(tool))
@@ -92,17 +100,25 @@ class TaskRunner:
         turns = self.loop_state.turns.get(tool.name)
         return turns is None or not turns.locked()
 
-    async def submit(self, record: TaskRecord, prepared: Prepared | None = None, *, since: float | None = None) -> None:
+    async def submit(
+        self,
+        record: TaskRecord,
+        prepared: Prepared | None = None,
+        *,
+        since: float | None = None,
+        here: Submit | None = None,
+    ) -> None:
         """Have a task run that this process, or nobody, holds.
 
         Args:
             since: When this process began to write the record of a new task (the loop's time).
+            here: Has it run in this process, whoever runs the others.
 
         Raises:
             LabError: The executor does not take it.
         """
         state, key = self.loop_state, (record.owner, record.task_id)
-        if self.in_process:
+        if self.in_process or here is not None:
             if state.heartbeat.holds(key):
                 # It took so long to hear that it is written that it was found lost, and is run.
                 return
@@ -115,7 +131,7 @@ class TaskRunner:
                 state.born[key] = (since, record)
             state.heartbeat.hold(key, record.lease.run)
         try:
-            await self.executor.submit(key)
+            await (here or self.executor.submit)(key)
         except BaseException as error:
             state.forget(key)
             if record.lease is not None:
@@ -220,7 +236,7 @@ class TaskRunner:
                 _WATCHED_AFTER, self._start_watching, run, state, context=Context()
             )
         try:
-            limit = run.tool.policy.concurrency
+            limit = None if prepared is not None and prepared.begun else run.tool.policy.concurrency
             async with nullcontext() if limit is None else self._turn(run, state, limit):
                 run.has_turn = True
                 if run.cancelled.is_set():
@@ -260,12 +276,12 @@ class TaskRunner:
             record,
             run.cancelled,
             asks=frozenset(job.context.get("asks", ())),
-            convert=lambda value: _plain(_result(tool, value)),
+            convert=lambda value: plain_result(result_of(value, tool.convert)),
             idle=idle,
             lost=lambda _: run.lose(),
         )
         call, task = CURRENT_CALL.set(None), CURRENT_TASK.set(context)
-        _say(logging.DEBUG, record, "starts")
+        log_moment(logger, logging.DEBUG, record, "starts")
         try:
             with run_span(tool.name, record.task_id, context.attempt, job.context) as span:
                 status, write = await self._called(run, prepared, job, context)
@@ -281,7 +297,7 @@ class TaskRunner:
             CURRENT_CALL.reset(call)
             CURRENT_TASK.reset(task)
         self.count(tool, status)
-        _say(logging.INFO if status == "failed" else logging.DEBUG, record, status)
+        log_moment(logger, logging.INFO if status == "failed" else logging.DEBUG, record, status)
 
     async def _called(
         self, run: Run, prepared: Prepared | None, job: Job, context: StoredContext
@@ -303,7 +319,7 @@ class TaskRunner:
         # A client that only reads the status should still learn what went wrong.
         message = text_of(result) if result.is_error else None
         status = "failed" if result.is_error else "completed"
-        return status, lambda: store.complete(owner, task_id, _plain(result), message=message)
+        return status, lambda: store.complete(owner, task_id, plain_result(result), message=message)
 
     async def _settle(self, run: Run, status: str, write: Callable[[], Awaitable[Any]]) -> str:
         """Write how the task ended; how it did, when that can't be written as it is."""
@@ -346,7 +362,7 @@ class TaskRunner:
             run.lose()
         # A tool that ended its task early may go on.
         elif not (run.context is not None and run.context.ended):
-            run.stop(self._grace)
+            run.stop(self.grace)
 
     def _start_watching(self, run: Run, state: LoopState) -> None:
         run.watching = asyncio.create_task(self._watch(run, state), name=f"watch of task {run.record.task_id}")
@@ -394,24 +410,6 @@ class TaskRunner:
         return Stats(tools)
 
 
-def _say(level: int, record: TaskRecord, what: str) -> None:
-    if logger.isEnabledFor(level):
-        about = log_extra(record)
-        text = "task %s of owner %s, tool %r: %s"
-        logger.log(level, text, record.task_id, about["owner_hash"], about["tool"], what, extra=about)
-
-
 def _status_in(error: LabError) -> str:
     """The status an error says the task has; "" when it says none."""
     return str(error.current) if isinstance(error, InvalidTransition) else ""
-
-
-def _result(tool: Tool, value: Any) -> CallToolResult:
-    """What a tool completes its task with: a result as it is, or what it could have returned."""
-    if isinstance(value, Mapping) and isinstance(value.get("content"), list):
-        return CallToolResult.model_validate(value, by_name=False)
-    return tool.convert(value)
-
-
-def _plain(result: CallToolResult) -> dict[str, Any]:
-    return result.model_dump(by_alias=True, mode="json", exclude_none=True)

@@ -53,9 +53,14 @@ class Captured(MCPError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call that has passed every check and only has to be run."""
+    """A call that has passed every check and only has to be run.
+
+    Args:
+        begun: Its tool is at work already, so that it waits for nobody's turn.
+    """
 
     run: Callable[[TaskContext], Awaitable[CallToolResult]]
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +112,37 @@ def text_of(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
 
+def result_of(value: Any, convert: Callable[[Any], CallToolResult]) -> CallToolResult:
+    """What a tool completes its task with: a result as it is, or what it could have returned."""
+    if isinstance(value, Mapping) and isinstance(value.get("content"), list):
+        return CallToolResult.model_validate(value, by_name=False)
+    return convert(value)
+
+
+def plain_result(result: CallToolResult) -> dict[str, Any]:
+    """The result as it is stored."""
+    return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
 def failed(tool: str, text: str | None = None) -> CallToolResult:
     """The result of a tool that reports an error, in the SDK's words."""
     line = f"Error executing tool {tool}" + (f": {text}" if text else "")
     return CallToolResult(content=[TextContent(type="text", text=line)], is_error=True)
 
 
-def failed_by(tool: str, error: Exception) -> CallToolResult:
-    """The result of a tool that raised this, which is logged without a word of arguments and results."""
+def tool_error(tool: str, error: LabError) -> ToolError:
+    """The error as one that the SDK tells the caller; what only the server's people may know is logged."""
     if isinstance(error, StoreError):
         # It names files and hosts, which are no business of a client's.
         logger.error("Tool %r can't use the task store: %s", tool, error)
-        return failed(tool, "the server can't use its task store")
+        return ToolError("the server can't use its task store")
+    return ToolError(str(error))
+
+
+def failed_by(tool: str, error: Exception) -> CallToolResult:
+    """The result of a tool that raised this, which is logged without a word of arguments and results."""
+    if isinstance(error, StoreError):
+        return failed(tool, str(tool_error(tool, error)))
     if isinstance(error, ToolError | ResourceError | LabError) and not isinstance(
         error, UnexpectedToolError | UnexpectedResourceError
     ):
@@ -272,7 +296,7 @@ class TaskTool:
             try:
                 return await self._call(arguments, call.context)
             except LabError as error:
-                raise ToolError(str(error)) from error
+                raise tool_error(self.name, error) from error
 
         kept = [p for name, p in self._signature.parameters.items() if name != self._context_parameter]
         entry.__name__ = self._fn.__name__

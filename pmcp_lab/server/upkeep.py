@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
@@ -30,13 +30,23 @@ class Upkeep:
 
     Args:
         tools: By name; may grow.
+        close_calls: Ends the tasks behind calls; takes the seconds they are left to finish.
         drain: Seconds running tasks are left to finish when the process is asked to end.
     """
 
-    def __init__(self, runner: TaskRunner, lost_tasks: LostTasks, tools: dict[str, Tool], *, drain: float) -> None:
+    def __init__(
+        self,
+        runner: TaskRunner,
+        lost_tasks: LostTasks,
+        tools: dict[str, Tool],
+        close_calls: Callable[[float], Awaitable[None]],
+        *,
+        drain: float,
+    ) -> None:
         self._runner = runner
         self._lost_tasks = lost_tasks
         self._tools = tools
+        self._close_calls = close_calls
         self._drain = drain
         self.others: list[Recover] = []
         """Asked about lost tasks that are for no tool."""
@@ -81,7 +91,7 @@ class Upkeep:
             for run in tuple(state.running.values()):
                 if run.tool.policy.on_lost == "retry" and run.task is not None:
                     run.task.cancel()
-        await self._runner.executor.close(timeout)
+        await asyncio.gather(self._runner.executor.close(timeout), self._close_calls(timeout))
         await asyncio.gather(*(self._never_started(key, state) for key in tuple(state.waiting)))
 
     async def _never_started(self, key: TaskKey, state: LoopState) -> None:

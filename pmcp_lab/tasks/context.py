@@ -1,7 +1,8 @@
 """What a tool sees of the task it works for.
 
 A tool asks for it by annotating a parameter with `TaskContext`. The same tool also runs without a task
-(nobody asked for one): then updates become progress notifications, if anything, and nothing is stored.
+(nobody asked for one): then updates become progress notifications, if anything, and nothing is stored, unless it
+asks something that its connection can't carry.
 What questions look like in MCP is in `tasks.questions`; the context of a task that has a record in `stored_context`.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -86,6 +88,10 @@ class TaskContext(ABC):
 
     async def elicit(self, message: str, schema: type[M], *, key: str | None = None) -> Answer[M]:
         """Ask the person at the client; the task is `input_required` meanwhile (MCP "Elicitation", form mode).
+
+        In a call that is no task the call is answered with the question instead, and made again with the answer, where
+        its connection has no other way (MCP 2026-07-28 "Multi Round-Trip Requests"). Clients give up after a number of
+        rounds, most of them after ten: what is asked at once is one round.
 
         Args:
             schema: Flat: text, numbers, booleans and enumerations (MCP "Elicitation", requested schema).
@@ -203,26 +209,35 @@ class InThread:
 
     Each does what that of the task does, and returns when it is done.
 
+    Args:
+        asking: Entered on the event loop while the thread waits for an answer.
+
     Raises:
         RuntimeError: Called on the event loop's own thread.
     """
 
-    def __init__(self, task: TaskContext) -> None:
+    def __init__(self, task: TaskContext, *, asking: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.refresh = _waiting(task.refresh)
         self.update = _waiting(task.update)
-        self.elicit = _waiting(task.elicit)
-        self.elicit_url = _waiting(task.elicit_url)
-        self.sample = _waiting(task.sample)
-        self.ask = _waiting(task.ask)
+        self.elicit = _waiting(task.elicit, asking)
+        self.elicit_url = _waiting(task.elicit_url, asking)
+        self.sample = _waiting(task.sample, asking)
+        self.ask = _waiting(task.ask, asking)
         self.require_input = _waiting(task.require_input)
         self.resume = _waiting(task.resume)
         self.complete = _waiting(task.complete)
         self.fail = _waiting(task.fail)
 
 
-def _waiting(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+def _waiting(
+    method: Callable[P, Coroutine[Any, Any, T]], during: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Callable[P, T]:
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with during():
+            return await method(*args, **kwargs)
+
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return anyio.from_thread.run(partial(method, *args, **kwargs))
+        return anyio.from_thread.run(partial(run, *args, **kwargs))
 
     return call

@@ -17,7 +17,8 @@ class Limits(BaseModel):
 
     Args:
         tasks_per_owner: Live (not terminal, not expired) tasks one owner may have; None is without limit. Callers
-            without credentials are one owner per network they come from.
+            without credentials are one owner per network they come from. Calls that wait for an answer, without being
+            tasks to their client, count for themselves.
         default_ttl: How long a task is kept when nobody asks otherwise; None keeps it for good.
         max_ttl: The longest time to live that may be asked for; None is without limit.
         poll_interval: What clients are asked to leave between two polls.

@@ -13,6 +13,7 @@ LOCAL: Owner = ("local",)
 """The one owner of a server that can't tell its callers apart."""
 
 _NETWORK: Final = "network"
+_CALL: Final = "call"
 _TAG: Final = re.compile(r"[0-9a-f]{12}")
 
 
@@ -44,6 +45,13 @@ def network_owner(tag: str) -> Owner:
         tag: Twelve hexadecimal digits that stand for the network.
     """
     return (_NETWORK, tag)
+
+
+def of_calls(owner: Owner) -> Owner:
+    """Who has the tasks behind an owner's calls, which no client knows of: they are in none of the owner's lists, and
+    no id reaches them.
+    """
+    return (*owner, _CALL)
 
 
 def task_suffix(owner: Owner) -> str:

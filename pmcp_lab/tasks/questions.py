@@ -122,18 +122,27 @@ def answerable(capabilities: ClientCapabilities | None) -> list[str]:
     return kinds
 
 
-def check_askable(request: Mapping[str, Any], kinds: Collection[str]) -> None:
-    """Raise `LabError` unless this question is of a kind that the client answers."""
+def kind_of(request: Mapping[str, Any]) -> str:
+    """The kind of a question.
+
+    Raises:
+        LabError: It is of none (-32602).
+    """
     match request.get("method"):
         case "elicitation/create":
-            kind = URL if (request.get("params") or {}).get("mode") == "url" else FORM
+            return URL if (request.get("params") or {}).get("mode") == "url" else FORM
         case "sampling/createMessage":
-            kind = SAMPLING
+            return SAMPLING
         case other:
             raise LabError(
                 f"a task asks with elicitation/create or sampling/createMessage, not with {other!r}",
                 code=INVALID_PARAMS,
             )
+
+
+def check_askable(request: Mapping[str, Any], kinds: Collection[str]) -> None:
+    """Raise `LabError` unless this question is of a kind that the client answers."""
+    kind = kind_of(request)
     if kind not in kinds:
         raise LabError(f"the client can't be asked: it did not declare {kind}, or its connection can't carry questions")
 

@@ -21,7 +21,9 @@ workflows.attach(server)  # when the tools are declared: checks every workflow a
 Each is a prompt. `prompts/get` makes a task, runs the steps that can be run, and answers with messages that anybody
 can follow and with `_meta` that a program can (`pmcp_lab.protocol.workflow_wire`). What comes next:
 
-* `tools/call` or `resources/read` with `_meta._task_id` does the step it is for and goes on from there;
+* `tools/call` or `resources/read` with `_meta._task_id` does the step it is for and goes on from there; its tool may
+  ask its client, which the tool of a step that the server runs can do on connections of 2025-11-25 only: there is
+  `execution="manual"`;
 * an answer to the task's question, or a variable that a step waits for, does so too; a client that can't be asked
   answers by the tool `answer_<workflow>`;
 * `prompts/get` with `_meta._task_id`, or `await workflows.resume(task_id)`, tries once more what may be tried again,

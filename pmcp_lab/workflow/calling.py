@@ -40,12 +40,16 @@ class StepSession:
     """The session of the request, as a step sees it: its progress is a part of the workflow's, and its tool runs
     without a task of its own.
 
+    The tool of a call that the server makes can ask on a connection that carries questions (2025-11-25), and nowhere
+    else: what asks in its result is answered by the same call made again (2026-07-28), for which there is no client.
+
     Args:
         token: What the request's progress is told under, if it is.
         detached: The request is answered: nobody listens to its progress.
 
     Attributes:
         task_id: The workflow's task, which its progress names: a client learns of it long before the answer comes.
+        by_client: The client makes the call, and can make it again.
     """
 
     def __init__(self, session: ServerSession, *, token: ProgressToken | None = None, detached: bool = False) -> None:
@@ -54,6 +58,7 @@ class StepSession:
         self._detached = detached
         self._last = -1.0
         self.task_id = ""
+        self.by_client = False
         self.support: Support = "optional"
         self.done = 0
         self.total = 1
@@ -68,7 +73,10 @@ class StepSession:
         others.pop(TASKS_EXTENSION, None)
         if self.support == "required":
             others[TASKS_EXTENSION] = {}
-        return (found or ClientCapabilities()).model_copy(update={"extensions": others})
+        changes: dict[str, Any] = {"extensions": others}
+        if not (self.by_client or self._session.can_send_request):
+            changes |= {"elicitation": None, "sampling": None}
+        return (found or ClientCapabilities()).model_copy(update=changes)
 
     async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         part = fraction(progress, total)

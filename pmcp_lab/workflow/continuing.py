@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcp.server.context import CallNext, HandlerResult
+from mcp.server.context import CallNext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
@@ -66,11 +66,14 @@ async def go_on_with(
     tools: Mapping[str, ToolSchemas],
     guarded: Collection[str],
     caller: Caller,
-) -> tuple[HandlerResult, Led, Recorded]:
+) -> tuple[dict[str, Any], Led, Recorded | None]:
     """Serve the call as ever, record what came of it, and go on.
 
     Args:
         guarded: See `matching.refusal`.
+
+    Returns:
+        The result, where the workflow stands, and what was recorded: None for a call that asks, and is made again.
 
     Raises:
         MCPError: It may not be made (-32602), or failed; `data` has the workflow.
@@ -89,11 +92,16 @@ async def go_on_with(
     if name is not None and said.tool in guarded:
         return await _guarded(led, name, said, request, call_next, leader, tools, caller)
     began = to_timestamp(tasks.store.now())
+    caller.session.by_client = True
     try:
         result = wire(await call_next(request))
     except MCPError as error:
         led, recorded = await _note(led, failed(error.message), caller, name, said, began, tasks, leader, tools)
         raise _with_workflow(error, led.state(recorded=recorded)) from error
+    finally:
+        caller.session.by_client = False
+    if result.get("resultType") == "input_required":
+        return result, led, None
     led, recorded = await _note(led, result, caller, name, said, began, tasks, leader, tools)
     return result, led, recorded
 
@@ -121,7 +129,7 @@ async def _guarded(
     leader: Leader,
     tools: Mapping[str, ToolSchemas],
     caller: Caller,
-) -> tuple[HandlerResult, Led, Recorded]:
+) -> tuple[dict[str, Any], Led, Recorded]:
     """Make a call that nobody else may make meanwhile: its step is taken before, as if the server did it."""
     answer: dict[str, Any] = {}
     trouble: list[MCPError] = []

@@ -355,10 +355,10 @@ class Workflows:
             )
         except LabError as error:
             raise as_mcp_error(error) from error
-        self._before_answer(led, ctx)
-        state = led.state(recorded=recorded)
-        raw = wire(result)
-        return {**raw, "_meta": {**(raw.get("_meta") or {}), **workflow_wire.call_meta(state)}}
+        if recorded is not None:
+            self._before_answer(led, ctx)
+            result["_meta"] = {**(result.get("_meta") or {}), **workflow_wire.call_meta(led.state(recorded=recorded))}
+        return result
 
     @property
     def answer_tools(self) -> tuple[str, ...]:

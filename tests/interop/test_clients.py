@@ -98,3 +98,29 @@ async def test_a_client_over_both_transports(name: str, server_url: str) -> None
         assert states[-1] == "completed", transport
         known = {key: found[key] for key in COMMON | expected}
         assert known == COMMON | expected, transport
+
+
+ASKED: dict[str, tuple[Any, str, list[str], str]] = {
+    "typescript client 2.4, legacy": (None, "client2_asked.mjs", ["legacy"], "2025-11-25"),
+    "typescript client 2.4, auto": (None, "client2_asked.mjs", ["auto"], "2026-07-28"),
+    "fastmcp": (peers.FASTMCP, "fastmcp_asked.py", [], "2026-07-28"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_a_client_without_tasks_is_asked_in_its_calls(name: str, server_url: str) -> None:
+    peer, script, options, version = ASKED[name]
+    if peer is None:
+        installed(peers.CONFORMANCE)
+    command = [node() if peer is None else python_of(peer), str(peers.CLIENTS / script)]
+    reports = await asyncio.gather(*(report(command, target, options) for target in (server_url, STDIO)))
+    for transport, found in zip(("http", "stdio"), reports, strict=True):
+        asked = found.pop("asked")
+        assert asked[0] == "Delete b.txt?", transport
+        assert sorted(asked[1:]) == ["How many?", "Your name?"], transport
+        assert found == {
+            "version": version,
+            "plain": "Hello, Ada!",
+            "input": "deleted b.txt",
+            "both": "got ['accept', 'accept']",
+        }, transport
