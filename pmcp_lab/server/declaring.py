@@ -49,6 +49,7 @@ class Declarations(Extension, ABC):
         client_variables: ClientVariables | None = None,
         client_result: bool = False,
         immediate_response: str | None = None,
+        mask_errors: bool = False,
         **options: Any,
     ) -> Callable[[F], F]:
         """Register a tool that can run as a task.
@@ -69,6 +70,9 @@ class Declarations(Extension, ABC):
                 By default any but those the server wrote.
             client_result: Whether the client may finish a task, by `tasks/cancel` with a result (PMCP).
             immediate_response: What a 2025-11-25 client may tell its model while a task runs.
+            mask_errors: Whether an exception that is no `ToolError` keeps its words on the server, as with
+                `MCPServer.tool`. By default its type and text are the result, so that whoever waits for a long task
+                learns why it failed; its traceback is logged either way.
             options: As for `MCPServer.tool`: title, description, annotations, icons, meta, structured_output.
 
         Raises:
@@ -89,7 +93,8 @@ class Declarations(Extension, ABC):
         )
 
         def register(fn: F) -> F:
-            tool = TaskTool(fn, policy, options if name is None else {"name": name, **options})
+            named = options if name is None else {"name": name, **options}
+            tool = TaskTool(fn, policy, named, mask_errors=mask_errors)
             self._check_new(tool.name)
             if self._consumed:
                 if self._server is None:

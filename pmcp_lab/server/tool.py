@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -108,6 +108,10 @@ def _is_context(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, TaskContext)
 
 
+TOLD: Final = 2000
+"""Characters of an exception that its caller is told."""
+
+
 def text_of(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
 
@@ -139,8 +143,12 @@ def tool_error(tool: str, error: LabError) -> ToolError:
     return ToolError(str(error))
 
 
-def failed_by(tool: str, error: Exception) -> CallToolResult:
-    """The result of a tool that raised this, which is logged without a word of arguments and results."""
+def failed_by(tool: str, error: Exception, *, masked: bool = True) -> CallToolResult:
+    """The result of a tool that raised this, which is logged without a word of arguments and results.
+
+    Args:
+        masked: Whether what nobody raised for the caller keeps its words on the server.
+    """
     if isinstance(error, StoreError):
         return failed(tool, str(tool_error(tool, error)))
     if isinstance(error, ToolError | ResourceError | LabError) and not isinstance(
@@ -154,9 +162,23 @@ def failed_by(tool: str, error: Exception) -> CallToolResult:
         where = sorted({f"{'.'.join(map(str, problem['loc']))}: {problem['type']}" for problem in error.errors()})
         logger.error("Tool %r raised an unexpected ValidationError of %s (%s)", tool, error.title, "; ".join(where))
     else:
-        # As in the SDK, a crash keeps its own words on the server.
         logger.error("Tool %r raised an unexpected exception", tool, exc_info=error)
-    return failed(tool)
+    return failed(tool, None if masked else told(error))
+
+
+def told(error: Exception) -> str:
+    """What an exception says, in a line or a few, for the person whose call it ended: nothing of where it was raised,
+    nor of the values that pydantic could not validate."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    kind = type(error).__name__
+    if isinstance(error, ValidationError):
+        where = (f"{'.'.join(map(str, each['loc'])) or error.title}: {each['type']}" for each in error.errors())
+        return f"{kind}: {', '.join(dict.fromkeys(where))}"[:TOLD]
+    text = str(error).strip()
+    if len(text) > TOLD:
+        text = text[: TOLD - 1] + "…"
+    return f"{kind}: {text}" if text else kind
 
 
 class TaskTool:
@@ -165,10 +187,19 @@ class TaskTool:
     Args:
         fn: Async, or plain (then it runs in a worker thread).
         options: What `MCPServer.add_tool` takes besides the function.
+        mask_errors: Whether an exception that is no `ToolError` keeps its words on the server.
     """
 
-    def __init__(self, fn: Callable[..., Any], policy: Policy, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        policy: Policy,
+        options: Mapping[str, Any] | None = None,
+        *,
+        mask_errors: bool = False,
+    ) -> None:
         self.policy = policy
+        self._mask_errors = mask_errors
         self.options = dict(options or {})
         self.server: MCPServer[Any] | None = None
         self._fn = fn
@@ -244,7 +275,7 @@ class TaskTool:
         except (MCPError, TaskCancelled):
             raise
         except Exception as error:
-            return failed_by(self.name, error)
+            return failed_by(self.name, error, masked=self._mask_errors)
 
     async def _call(self, arguments: Mapping[str, Any], context: TaskContext) -> Any:
         ready = dict(arguments)
@@ -297,6 +328,13 @@ class TaskTool:
                 return await self._call(arguments, call.context)
             except LabError as error:
                 raise tool_error(self.name, error) from error
+            except (MCPError, ToolError, ResourceError):
+                raise
+            except Exception as error:
+                if self._mask_errors:
+                    raise
+                logger.error("Tool %r raised an unexpected exception", self.name, exc_info=error)
+                raise ToolError(told(error)) from error
 
         kept = [p for name, p in self._signature.parameters.items() if name != self._context_parameter]
         entry.__name__ = self._fn.__name__

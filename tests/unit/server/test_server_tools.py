@@ -45,7 +45,7 @@ def lab(*, middleware: bool = True, extensions: list[Extension] | None = None, *
     async def protocol_error(task: TaskContext) -> None:
         raise MCPError(-32055, "out of order", {"retry": False})
 
-    @tasks.tool()
+    @tasks.tool(mask_errors=True)
     async def crash() -> None:
         raise RuntimeError("the password is hunter2")
 
