@@ -27,6 +27,8 @@ class ScriptedHttp:
         self.stall_on: str | None = None
         """A method that is answered once `resume` is set."""
         self.resume = threading.Event()
+        self.farewell = 200
+        """The status with which a session ends."""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,7 +44,7 @@ class ScriptedHttp:
 
             def do_DELETE(self) -> None:
                 outer.sessions.discard(self.headers.get("mcp-session-id", ""))
-                outer._reply(self, 200, b"")
+                outer._reply(self, outer.farewell, b"")
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

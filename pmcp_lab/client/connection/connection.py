@@ -391,7 +391,7 @@ class Connection:
             self.lost = str(error)
 
     def _why(self, error: BaseException) -> str:
-        return self._words.why(error, stood=self._since is not None, asked=self.mode == "auto", timeout=self._timeout)
+        return self._words.why(error, stood=self._since is not None, mode=self.mode, timeout=self._timeout)
 
     async def close(self) -> None:
         """End the connection; returns when the server process is gone."""

@@ -52,8 +52,9 @@ class _Addresses(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = address.within(record.getMessage()), None
-        # What answers instead of a server is told where the connection fails, and once.
-        return not record.msg.startswith(("Unexpected content type", "Redirect to"))
+        # What answers instead of a server is told where the connection fails, and once. A session that its server does
+        # not end with a 200 or 204 (rmcp says 202) is over for us all the same.
+        return not record.msg.startswith(("Unexpected content type", "Redirect to", "Session termination failed"))
 
 
 for _name in ("httpx2", "mcp.client.streamable_http"):

@@ -88,6 +88,7 @@ class Caller(Attendant):
             call.local = True
             call.finish(answer)
             return
+        call.local = False
         call.add_done_callback(lambda _: self._progress.pop(token, None))
         self._follower.adopt(call, answer)
 

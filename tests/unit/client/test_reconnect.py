@@ -96,6 +96,17 @@ def scripted() -> Iterator[ScriptedHttp]:
 
 
 class TestSession:
+    @pytest.mark.parametrize("status", [202, 404, 500])
+    def test_its_end_is_nothing_to_tell(
+        self, scripted: ScriptedHttp, status: int, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scripted.farewell = status
+        with lab.connect(scripted.url, name=f"ended-{status}") as server:
+            assert server.call("dig").text == "dug"
+        assert not scripted.sessions
+        assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+        assert capsys.readouterr().err == ""
+
     def test_an_expired_session_is_begun_again(self, scripted: ScriptedHttp) -> None:
         server = lab.connect(scripted.url, name="expired")
         runs = [server.task("dig") for _ in range(3)]
