@@ -8,6 +8,7 @@
 * `extends`: speaks 2026-07-28 with extensions nobody knows, and settings of known ones that nobody knows
 * `slow`: speaks 2026-07-28 without extensions, and its tool tells of its progress for as long as FILE is not there
 * `reticent`: its prompt takes an argument that it does not declare (the Go SDK's example)
+* `garbles`: what it tells of its work, its log and its lists is not of the form it should have
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
 """
 
@@ -56,6 +57,8 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             capabilities = GENEROUS if WAY in ("generous", "reticent") else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
+        case "tools/list" if WAY == "garbles":
+            return {"tools": [{"name": "work", "inputSchema": {"type": "object"}}]}
         case "tools/list":
             return {"tools": [TOOL]}
         case "resources/list" if WAY == "generous":
@@ -65,6 +68,10 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         case "prompts/get" if WAY == "reticent":
             said = f"Say hello to {params['arguments']['name']}."
             return {"messages": [{"role": "user", "content": {"type": "text", "text": said}}]}
+        case "tools/call" if WAY == "garbles":
+            tell("notifications/message", {"level": "loud", "data": "x"})
+            tell("notifications/progress", {"progressToken": params["_meta"]["progressToken"], "progress": "half"})
+            return {"content": [{"type": "text", "text": "done"}]}
         case "tools/call":
             return {"task": {**TASK, "status": "working"}}
         case "tasks/get" if WAY == "refuses-while-it-asks":
@@ -79,12 +86,15 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def tell(method: str, params: dict[str, Any]) -> None:
+    print(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}), flush=True)
+
+
 def tell_of_progress(token: object, until: Path) -> None:
     done = 0.0
     while not until.exists():
         done = (1 + done) / 2
-        params = {"progressToken": token, "progress": done, "total": 1}
-        print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}), flush=True)
+        tell("notifications/progress", {"progressToken": token, "progress": done, "total": 1})
         time.sleep(0.02)
 
 

@@ -374,7 +374,7 @@ class Connection:
                 inner = http_transport(self.target, self._on_loss, self._words.on_stranger)
             case _:
                 inner = local_transport(self.target.server)
-        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, on_noise=self._words.on_noise)
+        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._on_task, words=self._words)
 
     def _on_end(self) -> None:
         if isinstance(self.target, Url):

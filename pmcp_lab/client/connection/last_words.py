@@ -49,6 +49,11 @@ class LastWords:
         if self.stderr is not None:
             self.stderr.add(f"(on stdout, where only MCP belongs) {line}")
 
+    def on_unreadable(self, said: str) -> None:
+        """A message of the server is not of the form it should have."""
+        if self.stderr is not None:
+            self.stderr.add(f"(in its messages) {said}")
+
     def on_stranger(self, said: str) -> None:
         """Something else than an MCP server answered."""
         self.stranger = self.scrubbed(said)

@@ -88,6 +88,18 @@ def test_one_that_chatters_is_understood_and_its_chatter_is_in_one_place(
     assert capsys.readouterr().err == ""
 
 
+def test_one_whose_notifications_can_not_be_read_is_told_of_in_one_place(
+    odd: Odd, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = odd("garbles")
+    assert server.call("work").text == "done"
+    level, progress = server.stderr.splitlines()
+    assert level.startswith("(in its messages) notifications/message can't be read: params.level: Input should be 'al")
+    assert progress.startswith("(in its messages) notifications/progress can't be read: params.progress: Input should")
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+    assert capsys.readouterr().err == ""
+
+
 def test_one_that_only_chatters_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed) as failed:
         lab.connect([sys.executable, str(SERVER), "banner"], timeout=2)
