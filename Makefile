@@ -49,7 +49,7 @@ front-end: $(VENV)/.notebook ## Build the front end, if it is out of date
 	@$(BIN)/python hatch_build.py
 
 NPM_CI := $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
-peers: tests/peers/node_modules/.package-lock.json .peers/mcp1/.made .peers/fastmcp/.made
+peers: tests/peers/node_modules/.package-lock.json $(patsubst %,.peers/%/.made,mcp1 fastmcp reference go rust)
 tests/peers/node_modules/.package-lock.json: tests/peers/package-lock.json | $(VENV)/.dev
 	cd $(<D) && $(CURDIR)/$(NPM_CI)
 	@touch $@
@@ -59,6 +59,22 @@ tests/peers/node_modules/.package-lock.json: tests/peers/package-lock.json | $(V
 	$(BIN)/python -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
+
+# Peers in other languages are built where there is a toolchain. Elsewhere, and where the build fails, their tests are
+# skipped and say so.
+GO_PEER := tests/peers/go
+.peers/go/.made: $(wildcard $(GO_PEER)/go.* $(GO_PEER)/*/*.go)
+	@mkdir -p $(@D)
+	@if ! command -v go >/dev/null; then echo "there is no go: its peers are left out"; \
+	elif cd $(GO_PEER) && go build -o $(CURDIR)/$(@D)/ ./client ./server \
+	  github.com/modelcontextprotocol/go-sdk/examples/server/everything; then touch $(CURDIR)/$@; fi
+
+RUST_PEER := tests/peers/rust
+.peers/rust/.made: $(wildcard $(RUST_PEER)/Cargo.* $(RUST_PEER)/src/bin/*.rs)
+	@mkdir -p $(@D)
+	@if ! command -v cargo >/dev/null; then echo "there is no cargo: its peers are left out"; \
+	elif CARGO_TARGET_DIR=$(CURDIR)/$(@D) cargo build --quiet --locked --manifest-path $(RUST_PEER)/Cargo.toml; \
+	then touch $@; fi
 
 # The checks of the front end need its packages also when the bundles are fresh.
 js/node_modules/.package-lock.json: js/package-lock.json | $(VENV)/.dev
@@ -134,8 +150,8 @@ js: js/node_modules/.package-lock.json ## Types, style and tests of the front en
 unit: $(VENV)/.dev front-end ## The quick Python tests
 	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m "not ($(NOT_UNIT))"
 
-interop: $(VENV)/.dev peers ## Against other people's clients and servers
-	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m interop
+interop: $(VENV)/.dev peers ## Against other people's clients and servers; fills tests/interop/README.md
+	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m interop -p tests.interop.table
 
 notebooks: $(VENV)/.dev front-end ## Run every notebook
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks

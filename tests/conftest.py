@@ -40,6 +40,7 @@ TIMEOUTS = {"interop": 120, "browser": 180, "packaging": 600, "benchmark": 600, 
 # there is a test that quietly stopped running; an entry here is a decision and says why.
 SKIPS_ALLOWED_IN_CI: tuple[str, ...] = (
     r"^needs Windows",  # CI is Linux
+    r"^there is no (go|cargo) here",  # a peer in a language that is not every machine's
 )
 
 
@@ -49,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "peer(name, role, generation, transport): see tests/interop/table.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -122,6 +124,15 @@ def python_of(peer: peers.PythonPeer) -> str:
     if not peer.python.is_file():
         pytest.skip(f"there is no environment of {peer.name} at {peer.python}: run `make peers`")
     return str(peer.python)
+
+
+def built(peer: peers.BuiltPeer, name: str) -> str:
+    program = peer.program(name)
+    if program.is_file():
+        return str(program)
+    if shutil.which(peer.toolchain) is None:
+        pytest.skip(f"there is no {peer.toolchain} here to build it with")
+    pytest.skip(f"{peer.language}'s {name} is not built: run `make peers`")
 
 
 @pytest.fixture(scope="session")

@@ -96,9 +96,10 @@ class Client:
         call.check_result = tool.check_result
         call.attended = as_task is not None or views.attended()
         peer = self.connection.wait()
-        # A legacy server is asked for a task where a tool can be one, and for a plain call where it must.
+        # A modern server decides, if it has tasks. A legacy one is asked for a task where a tool can be one, and for a
+        # plain call where it must.
         fitting = ("optional", "required") if as_task else ("required",)
-        call.local = not peer.modern and not (peer.offers_tasks and tool.task_support in fitting)
+        call.local = not (peer.offers_tasks and (peer.modern or tool.task_support in fitting))
         return call
 
     async def start(self, call: Call, *, ttl: int | None = None) -> None:

@@ -113,18 +113,23 @@ class Primitives:
         raw = self._ask(lambda peer: peer.read_resource(uri)).get("contents") or ()
         return Contents(Content.of_resource(item) for item in raw)
 
-    def prompt(self, name: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Messages:
+    def prompt(
+        self, name: str, arguments: Mapping[str, Any] | None = None, /, *, check: bool = True, **named: Any
+    ) -> Messages:
         """The messages of a prompt.
 
         Args:
             arguments: The prompt's arguments; keyword arguments are added. All are sent as text.
+            check: Compare them with what the prompt declares first. Some servers declare less than they take.
 
         Raises:
             UnknownPrompt, InvalidArguments: Before anything is sent.
             PeerError: The server refused.
         """
         given = {**(arguments or {}), **named}
-        self.prompts[name].check(given)
+        prompt = self.prompts[name]
+        if check:
+            prompt.check(given)
         texts = {key: str(value) for key, value in given.items()}
         return Messages(self._ask(lambda peer: peer.get_prompt(name, texts)))
 

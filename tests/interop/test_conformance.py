@@ -17,6 +17,7 @@ import pytest
 from hatch_build import node
 from tests import peers
 from tests.conftest import installed
+from tests.interop.table import peer
 from tests.servers import started
 
 SUITE = peers.CONFORMANCE
@@ -87,7 +88,9 @@ def results(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return asyncio.run(both())
 
 
-@pytest.mark.parametrize("revision", LEAST)
+@pytest.mark.parametrize(
+    "revision", [pytest.param(each, marks=peer("conformance", "client", each, "HTTP")) for each in LEAST]
+)
 def test_what_a_revision_requires(revision: str, results: dict[str, tuple[Checks, str]]) -> None:
     scenarios, printed = results[revision]
     checks = [check for found in scenarios.values() for check in found]
@@ -100,6 +103,7 @@ def test_what_a_revision_requires(revision: str, results: dict[str, tuple[Checks
     assert status["SUCCESS"] >= LEAST[revision], (status, printed[-3000:])
 
 
+@peer("conformance", "client", "2026-07-28", "HTTP")
 def test_every_check_of_the_tasks_extension(results: dict[str, tuple[Checks, str]]) -> None:
     scenarios, _ = results["2026-07-28"]
     passed = {

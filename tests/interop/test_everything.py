@@ -12,7 +12,10 @@ import pmcp_lab as lab
 from pmcp_lab.client import call_of
 from pmcp_lab.errors import InvalidArguments, TaskCancelled
 from pmcp_lab.host.forms import fields
+from tests.interop.table import peer
 from tests.peers import Peer
+
+pytestmark = peer("server-everything", "server", "2025-11-25", "stdio")
 
 
 @pytest.fixture(scope="module")

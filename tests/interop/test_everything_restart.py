@@ -12,8 +12,11 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.errors import ConnectionClosed
+from tests.interop.table import peer
 from tests.peers import Peer
 from tests.unit.storage_servers import free_port
+
+pytestmark = peer("server-everything", "server", "2025-11-25", "HTTP")
 
 
 def until(condition: Callable[[], object], timeout: float = 30.0) -> None:

@@ -1,4 +1,4 @@
-"""Our client against other people's task servers, one of each generation."""
+"""Our client against the Python SDK 1.x, with tasks of 2025-11-25. Those of 2026-07-28 are in test_sdk_servers.py."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from pmcp_lab.client.tasks.task import Task
 from pmcp_lab.errors import TaskCancelled, ToolError
 from tests import peers
 from tests.conftest import python_of
+from tests.interop.table import peer
 
-SERVERS = {
-    "2025-11-25": (peers.MCP1, "mcp1.py"),
-    "2026-07-28": (peers.FASTMCP, "fastmcp_tasks_server.py"),
-}
+pytestmark = peer("Python SDK 1", "server", "2025-11-25", "stdio")
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request: pytest.FixtureRequest) -> Iterator[lab.Server]:
-    peer, script = SERVERS[request.param]
-    with lab.connect([python_of(peer), str(peers.SERVERS / script)], name="peer") as connected:
-        assert connected.version == request.param
+@pytest.fixture(scope="module")
+def server() -> Iterator[lab.Server]:
+    with lab.connect([python_of(peers.MCP1), str(peers.SERVERS / "mcp1.py")], name="peer") as connected:
+        assert connected.version == "2025-11-25"
         yield connected
 
 
@@ -47,8 +44,6 @@ def test_cancel(server: lab.Server) -> None:
     assert isinstance(run.exception(timeout=20), TaskCancelled)
 
 
-# The other one asks before there is a task, never in it.
-@pytest.mark.parametrize("server", ["2025-11-25"], indirect=True)
 def test_a_question(server: lab.Server) -> None:
     run = server.task("confirm")
     asked = threading.Event()

@@ -1,7 +1,8 @@
 """Other people's MCP servers and clients to test against: what they are called and how each is started.
 
-The versions are pinned beside this file, in `package-lock.json` and in one requirements file per Python peer.
-`make peers` installs them; by hand it is `npm ci --ignore-scripts` in this folder, and an environment per file.
+The versions are pinned beside this file: in `package-lock.json`, in one requirements file per Python environment, in
+`go/go.sum` and `rust/Cargo.lock`. `make peers` installs them; by hand it is `npm ci --ignore-scripts` in this folder,
+an environment per file, and a build in each of those two folders.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hatch_build import node
+from tests.peers.pins import APPS as APP_NAMES
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Peer:
     """One npm package, the way it is started."""
 
     package: str
-    stdio_argument: str
+    stdio_argument: str | None = None
     http_argument: str | None = None
 
     @property
@@ -30,7 +33,7 @@ class Peer:
     @property
     def stdio(self) -> list[str]:
         """The command line that serves on stdin and stdout."""
-        return [node(), str(self.script), self.stdio_argument]
+        return [node(), str(self.script), *([self.stdio_argument] if self.stdio_argument else [])]
 
     @property
     def http(self) -> list[str]:
@@ -61,25 +64,38 @@ class PythonPeer:
     @property
     def python(self) -> Path:
         named = os.environ.get(f"PMCP_LAB_{self.name.upper()}_PYTHON")
-        return Path(named) if named else HERE.parents[1] / ".peers" / self.name / "bin" / "python"
+        return Path(named) if named else ROOT / ".peers" / self.name / "bin" / "python"
 
 
 # The Python SDK 1.x: tasks of 2025-11-25.
 MCP1 = PythonPeer("mcp1")
 # fastmcp with fastmcp-tasks: the tasks extension of 2026-07-28.
 FASTMCP = PythonPeer("fastmcp")
+# mcp-server-time, -git and -fetch.
+REFERENCE = PythonPeer("reference")
+
+
+@dataclass(frozen=True)
+class BuiltPeer:
+    """Programs on somebody's SDK, built where there is a toolchain for them."""
+
+    language: str
+    toolchain: str
+    folder: Path
+
+    def program(self, name: str) -> Path:
+        return self.folder / name
+
+
+# A client, a server, and the SDK's own example server `everything`.
+GO = BuiltPeer("Go", "go", ROOT / ".peers" / "go")
+# A client and a server on rmcp, with the tasks extension.
+RUST = BuiltPeer("Rust", "cargo", ROOT / ".peers" / "rust" / "debug")
 
 # Others of that kind, each with one tool that shows it. `debug` uses every feature of a host; `threejs` needs eval.
-APPS = {
-    name: Peer(f"server-{name}", "--stdio")
-    for name in (
-        "budget-allocator",
-        "basic-react",
-        "cohort-heatmap",
-        "debug",
-        "scenario-modeler",
-        "shadertoy",
-        "system-monitor",
-        "threejs",
-    )
-}
+APPS = {name: Peer(f"server-{name}", "--stdio") for name in APP_NAMES}
+
+# Servers that people have in their `.mcp.json`.
+FILESYSTEM = Peer("server-filesystem")
+MEMORY = Peer("server-memory")
+SEQUENTIAL_THINKING = Peer("server-sequential-thinking")

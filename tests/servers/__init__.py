@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,11 +18,16 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
-@contextmanager
-def started(module: str, *arguments: str) -> Iterator[str]:
+def started(module: str, *arguments: str) -> AbstractContextManager[str]:
     """The URL that `python -m module` prints on its first line; the process ends with the block."""
+    return serving([sys.executable, "-m", module, *arguments])
+
+
+@contextmanager
+def serving(command: list[str]) -> Iterator[str]:
+    """The same of any command."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        command,
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -33,7 +38,7 @@ def started(module: str, *arguments: str) -> Iterator[str]:
     try:
         url = process.stdout.readline().strip()
         if not url.startswith("http://"):
-            raise RuntimeError(f"{module} did not start:\n{url}\n{process.stdout.read()}")
+            raise RuntimeError(f"{command} did not start:\n{url}\n{process.stdout.read()}")
         # What else it writes must not fill the pipe.
         drain = threading.Thread(target=process.stdout.read, daemon=True)
         drain.start()

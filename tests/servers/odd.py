@@ -6,6 +6,9 @@
 * `banner`: prints where it would be reached over HTTP, and answers nothing
 * `failed-with-result`: says that its task failed, and gives a result that says nothing of that (PMCP's task server)
 * `extends`: speaks 2026-07-28 with extensions nobody knows, and settings of known ones that nobody knows
+* `slow`: speaks 2026-07-28 without extensions, and its tool tells of its progress for as long as FILE is not there
+* `reticent`: its prompt takes an argument that it does not declare (the Go SDK's example)
+* `garbles`: what it tells of its work, its log and its lists is not of the form it should have
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +37,41 @@ EXTENSIONS = {
     "io.modelcontextprotocol/ui": {"mimeTypes": "text/plain", "more": {"deep": {}}},
     "org.example/unknown": {"a": [{"b": None}]},
 }
+MODERN = ("extends", "slow")
 asked = 0
 
 
-def result(method: str) -> dict[str, Any] | None:
+def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     """None for a method that it does not know."""
     global asked
     match method:
-        case "server/discover" if WAY == "extends":
-            capabilities = {"tools": {}, "extensions": EXTENSIONS}
+        case "server/discover" if WAY in MODERN:
+            capabilities = {"tools": {}} | ({"extensions": EXTENSIONS} if WAY == "extends" else {})
             found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **FRESH}
             return {**found, "serverInfo": {"name": WAY, "version": "1"}}
-        case "tools/list" if WAY == "extends":
+        case "tools/list" if WAY in MODERN:
             return {"tools": [{"name": "work", "inputSchema": {"type": "object"}}], **FRESH}
-        case "tools/call" if WAY == "extends":
+        case "tools/call" if WAY in MODERN:
             return {"content": [{"type": "text", "text": "done"}], "resultType": "complete"}
         case "initialize":
-            capabilities = GENEROUS if WAY == "generous" else {"tools": {}, "tasks": TASKS}
+            capabilities = GENEROUS if WAY in ("generous", "reticent") else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
+        case "tools/list" if WAY == "garbles":
+            return {"tools": [{"name": "work", "inputSchema": {"type": "object"}}]}
         case "tools/list":
             return {"tools": [TOOL]}
         case "resources/list" if WAY == "generous":
             return {"resources": [{"uri": "memo://a", "name": "a"}]}
+        case "prompts/list" if WAY == "reticent":
+            return {"prompts": [{"name": "greet"}]}
+        case "prompts/get" if WAY == "reticent":
+            said = f"Say hello to {params['arguments']['name']}."
+            return {"messages": [{"role": "user", "content": {"type": "text", "text": said}}]}
+        case "tools/call" if WAY == "garbles":
+            tell("notifications/message", {"level": "loud", "data": "x"})
+            tell("notifications/progress", {"progressToken": params["_meta"]["progressToken"], "progress": "half"})
+            return {"content": [{"type": "text", "text": "done"}]}
         case "tools/call":
             return {"task": {**TASK, "status": "working"}}
         case "tasks/get" if WAY == "refuses-while-it-asks":
@@ -70,8 +86,20 @@ def result(method: str) -> dict[str, Any] | None:
     return None
 
 
+def tell(method: str, params: dict[str, Any]) -> None:
+    print(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}), flush=True)
+
+
+def tell_of_progress(token: object, until: Path) -> None:
+    done = 0.0
+    while not until.exists():
+        done = (1 + done) / 2
+        tell("notifications/progress", {"progressToken": token, "progress": done, "total": 1})
+        time.sleep(0.02)
+
+
 def main() -> None:
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 and WAY != "slow":
         with Path(sys.argv[2]).open("a") as starts:
             starts.write("started\n")
     first = True
@@ -87,7 +115,9 @@ def main() -> None:
         first = False
         if "id" not in message or WAY == "banner":
             continue
-        found = result(message["method"])
+        if WAY == "slow" and message["method"] == "tools/call":
+            tell_of_progress(message["params"]["_meta"]["progressToken"], Path(sys.argv[2]))
+        found = result(message["method"], message.get("params") or {})
         answer = {"error": {"code": -32601, "message": "Method not found"}} if found is None else {"result": found}
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
 

@@ -129,7 +129,9 @@ class Lab:
         @tasks.tool()
         async def breaks(task: TaskContext, how: str) -> str:
             await task.elicit("Who?", Name)
-            raise MCPError(-32055, "out of order", {"retry": False}) if how == "protocol" else RuntimeError("secret")
+            raise (
+                MCPError(-32055, "out of order", {"retry": False}) if how == "protocol" else RuntimeError("loss is nan")
+            )
 
         @tasks.tool()
         async def odd(task: TaskContext, request: dict[str, Any]) -> Any:

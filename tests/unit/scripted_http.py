@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.server
+import io
+import itertools
 import json
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +29,11 @@ class ScriptedHttp:
         """A method whose request is read and never answered: the connection is closed."""
         self.stall_on: str | None = None
         """A method that is answered once `resume` is set."""
+        self.flood_on: str | None = None
+        """A method that is answered by progress, as a stream of events, for as long as somebody listens."""
         self.resume = threading.Event()
+        self.farewell = 200
+        """The status with which a session ends."""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,7 +49,7 @@ class ScriptedHttp:
 
             def do_DELETE(self) -> None:
                 outer.sessions.discard(self.headers.get("mcp-session-id", ""))
-                outer._reply(self, 200, b"")
+                outer._reply(self, outer.farewell, b"")
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -72,6 +79,9 @@ class ScriptedHttp:
         if method == self.stall_on:
             self.resume.wait(30)
         headers: dict[str, str] = {}
+        if method == self.flood_on:
+            self._flood(handler, message["params"]["_meta"]["progressToken"])
+            return
         if method == "initialize":
             headers["mcp-session-id"] = f"session-{len(self.asked)}"
             self.sessions.add(headers["mcp-session-id"])
@@ -88,6 +98,18 @@ class ScriptedHttp:
             return
         answer = self._answer(method, message.get("params") or {})
         self._reply(handler, 200, json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}).encode(), **headers)
+
+    def _flood(self, handler: http.server.BaseHTTPRequestHandler, token: object) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.end_headers()
+        with suppress(OSError):
+            for done in itertools.count():
+                told = {"progressToken": token, "progress": done}
+                event = {"jsonrpc": "2.0", "method": "notifications/progress", "params": told}
+                handler.wfile.write(b"event: message\ndata: " + json.dumps(event).encode() + b"\n\n")
+        handler.wfile = io.BytesIO()  # what is left of the stream can be sent to nobody
 
     def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         match method:

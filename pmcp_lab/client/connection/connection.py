@@ -375,7 +375,7 @@ class Connection:
                 inner = http_transport(self.target, self._on_loss, self._words.on_stranger)
             case _:
                 inner = local_transport(self.target.server)
-        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._tell_of, on_noise=self._words.on_noise)
+        return TaskTransport(inner, streams, on_end=self._on_end, on_task=self._tell_of, words=self._words)
 
     def _on_end(self) -> None:
         if not isinstance(self.target, Url):  # whose transport fell, and says why when it is left
@@ -391,7 +391,7 @@ class Connection:
             self.lost = str(error)
 
     def _why(self, error: BaseException) -> str:
-        return self._words.why(error, stood=self._since is not None, asked=self.mode == "auto", timeout=self._timeout)
+        return self._words.why(error, stood=self._since is not None, mode=self.mode, timeout=self._timeout)
 
     async def close(self) -> None:
         """End the connection; returns when the server process is gone."""

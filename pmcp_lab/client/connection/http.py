@@ -47,17 +47,20 @@ _REACH_TIMEOUT = 2.0
 """Seconds for a server to accept a connection."""
 
 
-class _Addresses(logging.Filter):
-    """What other packages log of requests, without what is secret in a URL."""
+class _Worthwhile(logging.Filter):
+    """What other packages log of requests, without what is secret in a URL and what is nothing to anybody."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], anyio.BrokenResourceError | anyio.ClosedResourceError):
+            return False  # "Error parsing SSE message": its reader has gone, because the connection was closed
         record.msg, record.args = address.within(record.getMessage()), None
-        # What answers instead of a server is told where the connection fails, and once.
-        return not record.msg.startswith(("Unexpected content type", "Redirect to"))
+        # What answers instead of a server is told where the connection fails, and once. A session that its server does
+        # not end with a 200 or 204 (rmcp says 202) is over for us all the same.
+        return not record.msg.startswith(("Unexpected content type", "Redirect to", "Session termination failed"))
 
 
 for _name in ("httpx2", "mcp.client.streamable_http"):
-    logging.getLogger(_name).addFilter(_Addresses())
+    logging.getLogger(_name).addFilter(_Worthwhile())
 
 
 class HttpClient(AuthorizedClient):

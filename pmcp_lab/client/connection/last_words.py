@@ -6,9 +6,13 @@ import asyncio
 import re
 
 from mcp import MCPError
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
 
 from pmcp_lab.client.connection.transports import StderrLog
 from pmcp_lab.client.targets import Command, Target, Url
+
+_OF_ANOTHER_GENERATION = {METHOD_NOT_FOUND, INVALID_PARAMS, UNSUPPORTED_PROTOCOL_VERSION}
+"""What servers answer to the first message of a generation that they don't speak (the Python SDK 1.x: the second)."""
 
 
 class LastWords:
@@ -45,6 +49,11 @@ class LastWords:
         if self.stderr is not None:
             self.stderr.add(f"(on stdout, where only MCP belongs) {line}")
 
+    def on_unreadable(self, said: str) -> None:
+        """A message of the server is not of the form it should have."""
+        if self.stderr is not None:
+            self.stderr.add(f"(in its messages) {said}")
+
     def on_stranger(self, said: str) -> None:
         """Something else than an MCP server answered."""
         self.stranger = self.scrubbed(said)
@@ -60,12 +69,12 @@ class LastWords:
             reason += f" Its last words on stderr:\n{tail}"
         return reason
 
-    def why(self, error: BaseException, *, stood: bool, asked: bool, timeout: float) -> str:
+    def why(self, error: BaseException, *, stood: bool, mode: str, timeout: float) -> str:
         """Why it can't be connected to, or was lost.
 
         Args:
             stood: Whether the handshake was done.
-            asked: Whether the server was asked which generation it speaks.
+            mode: "auto" when the server was asked which generation it speaks, or the one that was taken for known.
             timeout: Seconds the handshake may take.
         """
         cause = innermost(error)
@@ -79,11 +88,13 @@ class LastWords:
                 reason = text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
         what = "Lost the connection to" if stood else "Can't connect to"
         message = f"{what} {self._name!r} ({self._target}): {reason}"
+        if not stood and mode != "auto" and isinstance(cause, MCPError) and cause.code in _OF_ANOTHER_GENERATION:
+            message += f" (does it speak what mode={mode!r} stands for? mode='auto' asks it)"
         if not stood and self.noise:
             return message + self._quoted_noise()
         if self.stderr is not None and (tail := self.stderr.tail()):
             message += f"\nIts stderr says:\n{tail}"
-        elif not stood and asked and not self.stranger and _may_have_stumbled(cause):
+        elif not stood and mode == "auto" and not self.stranger and _may_have_stumbled(cause):
             message += " (it was asked what it speaks; mode='legacy' or mode='2026-07-28' takes that for known)"
         return message
 

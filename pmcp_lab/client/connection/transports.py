@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 import mcp_types as types
 from mcp.client import Transport
@@ -40,14 +40,37 @@ NOISE_SHOWN = 200
 """Characters of a line that is no message."""
 
 
-class _NotOfNoise(logging.Filter):
-    """The SDK logs twenty lines for each one that is no message; here it becomes one, in `server.stderr`."""
+class Words(Protocol):
+    """Who keeps what a server says besides MCP."""
+
+    def on_noise(self, line: str) -> None:
+        """A line that is no message."""
+
+    def on_unreadable(self, said: str) -> None:
+        """What is wrong with a notification."""
+
+
+_WORDS: ContextVar[Words | None] = ContextVar("words", default=None)
+"""Of the connection that this is part of."""
+
+
+class _OneLineEach(logging.Filter):
+    """The SDK logs twenty lines for each one that it can't read; here it becomes one, in `server.stderr`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("Failed to parse JSONRPC message")
+        text = record.getMessage()
+        words = _WORDS.get()
+        error = record.exc_info[1] if record.exc_info else None
+        if text.startswith("Failed to validate notification") and words and isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            words.on_unreadable(f"{text.rpartition(' ')[2]} can't be read: {place}: {first['msg']}")
+            return False
+        return not text.startswith("Failed to parse JSONRPC message")
 
 
-logging.getLogger("mcp.client.stdio").addFilter(_NotOfNoise())
+for _name in ("mcp.client.stdio", "client"):  # the SDK's session logs as "client"
+    logging.getLogger(_name).addFilter(_OneLineEach())
 
 # Linux: the server is told when the thread that started it ends, even by SIGKILL, and then exec'd in place.
 # The page of an app is one line of half a megabyte: through a pipe of 64 KB server and kernel take eight turns at it.
@@ -138,7 +161,7 @@ class TaskTransport:
         inner: The transport to wrap.
         on_end: Called once when the server's side of the stream ends.
         on_task: Called with every Task the server volunteers, in either generation.
-        on_noise: Called with every line that is no message.
+        words: Told what is no message, or none that can be read.
         streams: Told of the `subscriptions/listen` requests and their acknowledgements.
     """
 
@@ -149,18 +172,20 @@ class TaskTransport:
         *,
         on_end: Callable[[], None],
         on_task: Callable[[TaskState], None],
-        on_noise: Callable[[str], None],
+        words: Words,
     ) -> None:
         self._inner = inner
         self._on_end = on_end
         self._on_task = on_task
-        self._on_noise = on_noise
+        self._words = words
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
         self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
 
     async def __aenter__(self) -> tuple[_Reader, _Writer]:
+        # The SDK reads the messages in tasks that are begun after this, in this context.
+        _WORDS.set(self._words)
         read, write = await self._stack.enter_async_context(self._inner)
         return _Reader(read, self._incoming, self._on_end), _Writer(write, self._outgoing)
 
@@ -185,7 +210,7 @@ class TaskTransport:
     def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, Exception):
             if isinstance(item, ValidationError):
-                self._on_noise(_shown_line(item))
+                self._words.on_noise(_shown_line(item))
             return item
         message = item.message
         if isinstance(message, types.JSONRPCNotification):

@@ -116,6 +116,7 @@ class Caller(Attendant):
             else:
                 call.finish(answer)
             return
+        call.local = False
         self._follower.adopt(call, answer)
 
     async def _for_handle(self, call: Call, ttl: int | None) -> dict[str, Any] | TaskState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.client import call_of, client_of
-from pmcp_lab.errors import ConnectionFailed, NotOffered, TaskFailed
+from pmcp_lab.errors import ConnectionFailed, InvalidArguments, NotOffered, TaskFailed
 
 SERVER = Path(__file__).parents[2] / "servers" / "odd.py"
 
@@ -69,6 +70,11 @@ def test_a_generation_that_is_named_is_not_tried_twice(tmp_path: Path) -> None:
     assert "mode=" not in failed.value.message
 
 
+def test_one_that_does_not_speak_the_generation_that_is_named_says_how_to_ask() -> None:
+    with pytest.raises(ConnectionFailed, match=r"method not found \(.*mode='2026-07-28' .*mode='auto' asks it\)"):
+        lab.connect([sys.executable, str(SERVER), "generous"], mode="2026-07-28")
+
+
 def test_one_that_chatters_is_understood_and_its_chatter_is_in_one_place(
     odd: Odd, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,6 +85,18 @@ def test_one_that_chatters_is_understood_and_its_chatter_is_in_one_place(
         "(on stdout, where only MCP belongs) {broken",
     ]
     assert "Traceback" not in caplog.text
+    assert capsys.readouterr().err == ""
+
+
+def test_one_whose_notifications_can_not_be_read_is_told_of_in_one_place(
+    odd: Odd, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = odd("garbles")
+    assert server.call("work").text == "done"
+    level, progress = server.stderr.splitlines()
+    assert level.startswith("(in its messages) notifications/message can't be read: params.level: Input should be 'al")
+    assert progress.startswith("(in its messages) notifications/progress can't be read: params.progress: Input should")
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
     assert capsys.readouterr().err == ""
 
 
@@ -106,6 +124,28 @@ def test_extensions_and_settings_that_nobody_knows_are_no_trouble(odd: Odd) -> N
     assert server.version == "2026-07-28"
     assert server.call("work").text == "done"
     assert server.task("work").result(10).text == "done"
+
+
+def test_a_prompt_that_declares_less_than_it_takes_can_be_given_all(odd: Odd) -> None:
+    server = odd("reticent")
+    with pytest.raises(InvalidArguments, match="name: not an argument of this prompt"):
+        server.prompt("greet", name="Ada")
+    assert server.prompt("greet", check=False, name="Ada").text == "Say hello to Ada."
+
+
+def test_a_modern_server_without_tasks_is_called_in_the_background(odd: Odd, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    server = odd("slow", str(release))
+    began = time.monotonic()
+    run = server.task("work")
+    assert time.monotonic() - began < 1
+    assert run.local
+    moved = threading.Event()
+    run.subscribe(lambda task: moved.set() if task.progress else None)
+    assert moved.wait(10)
+    assert not run.done()
+    release.touch()
+    assert run.result(10).text == "done"
 
 
 def test_a_failed_task_with_a_result_has_failed(odd: Odd) -> None:

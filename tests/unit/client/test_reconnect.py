@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,32 @@ def scripted() -> Iterator[ScriptedHttp]:
 
 
 class TestSession:
+    @pytest.mark.parametrize("status", [202, 404, 500])
+    def test_its_end_is_nothing_to_tell(
+        self, scripted: ScriptedHttp, status: int, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scripted.farewell = status
+        with lab.connect(scripted.url, name=f"ended-{status}") as server:
+            assert server.call("dig").text == "dug"
+        assert not scripted.sessions
+        assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+        assert capsys.readouterr().err == ""
+
+    def test_a_stream_that_nobody_reads_any_more_is_nothing_to_tell(
+        self, scripted: ScriptedHttp, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scripted.flood_on = "tools/call"
+        with ThreadPoolExecutor(1) as pool:
+            for n in range(5):
+                server = lab.connect(scripted.url, name=f"flooded-{n}")
+                call = pool.submit(server.call, "dig")
+                until(lambda n=n: scripted.count()["tools/call"] == n + 1)
+                time.sleep(0.1)
+                server.close()
+                assert isinstance(call.exception(10), ConnectionClosed)
+        assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+        assert capsys.readouterr().err == ""
+
     def test_an_expired_session_is_begun_again(self, scripted: ScriptedHttp) -> None:
         server = lab.connect(scripted.url, name="expired")
         runs = [server.task("dig") for _ in range(3)]
