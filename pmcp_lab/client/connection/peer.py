@@ -21,7 +21,8 @@ from mcp.client import (
 from mcp.shared.dispatcher import ProgressFnT
 from pydantic import ConfigDict, TypeAdapter
 
-from pmcp_lab.client.connection.http import BROKE, BUSY, RETRY_AFTER, UNDELIVERED
+from pmcp_lab.client.connection.accepted import ON_ACCEPTED, awaited
+from pmcp_lab.client.connection.refusals import refusal
 from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
 from pmcp_lab.client.connection.transports import CREATED, ON_TASK
 from pmcp_lab.errors import (
@@ -31,7 +32,6 @@ from pmcp_lab.errors import (
     LabError,
     NotOffered,
     PeerError,
-    ServerBusy,
 )
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
@@ -313,11 +313,13 @@ class Peer:
         task: dict[str, Any] | None = None,
         meta: dict[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        on_awaited: Callable[[str], object] | None = None,
     ) -> dict[str, Any] | TaskState:
         """Call a tool; the answer is a raw `CallToolResult`, or the task that the server made of it.
 
         Args:
             task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
+            on_awaited: Called with what is waited for, when the answer is to come on the server's own stream.
         """
         reporting = _reporting(on_progress) if on_progress is not None else None
         if self._log_level is not None:
@@ -330,7 +332,8 @@ class Peer:
                     arguments,
                     progress_callback=reporting,
                     meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
-                )
+                ),
+                on_awaited,
             )
         else:
             params = types.CallToolRequestParams(
@@ -340,7 +343,8 @@ class Peer:
                 _meta=types.RequestParamsMeta(**meta) if meta else None,  # type: ignore[typeddict-item]
             )
             result = await self._guard(
-                self._client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+                self._client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult),
+                on_awaited,
             )
         if result.meta and CREATED in result.meta:
             return decode_task(result.meta[CREATED])
@@ -456,21 +460,21 @@ class Peer:
         )
         return raw
 
-    async def _guard(self, awaitable: Any) -> Any:
+    async def _guard(self, awaitable: Any, on_awaited: Callable[[str], object] | None = None) -> Any:
+        accepted: list[str] = []
+
+        def on_accepted(method: str) -> None:
+            accepted.append(awaited(self._name, method))
+            if on_awaited is not None:
+                on_awaited(accepted[-1])
+
+        ON_ACCEPTED.set(on_accepted)
         try:
             return await awaitable
         except MCPError as error:
-            data = error.data if isinstance(error.data, Mapping) else {}
-            if error.code == types.CONNECTION_CLOSED:
-                what = f": {error.message}" if BROKE in data else " closed the connection."
-                raise ConnectionClosed(f"Server {self._name!r}{what}", delivered=not data.get(UNDELIVERED)) from None
-            if BUSY in data:
-                wish = data.get(RETRY_AFTER)
-                when = "again later" if wish is None else f"again in {wish:g} s"
-                raise ServerBusy(f"Server {self._name!r} answered: {error.message}; try {when}", wish) from None
-            raise PeerError(
-                f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
-            ) from None
+            if error.code == types.REQUEST_TIMEOUT and accepted:
+                raise PeerError(f"No answer in time: {accepted[-1]} ({error.code})", code=error.code) from None
+            raise refusal(error, self._name) from None
         except InputRequiredRoundsExceededError:
             raise InputRequired(f"A tool of server {self._name!r} asked {ROUNDS} times; it was given up.", "") from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):

@@ -245,7 +245,10 @@ class _Stream:
 
 class _Reader(_Stream):
     def __init__(
-        self, inner: Any, change: Callable[[SessionMessage | Exception], Any], on_end: Callable[[], None]
+        self,
+        inner: Any,
+        change: Callable[[SessionMessage | Exception], SessionMessage | Exception],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(inner)
         self._change = change
@@ -256,7 +259,7 @@ class _Reader(_Stream):
         return getattr(self._inner, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:
-        return self._change(await self._inner.receive())  # type: ignore[no-any-return]
+        return self._change(await self._inner.receive())
 
     def __aiter__(self) -> Self:
         return self
@@ -267,7 +270,7 @@ class _Reader(_Stream):
         except StopAsyncIteration:
             self._on_end()
             raise
-        return self._change(item)  # type: ignore[no-any-return]
+        return self._change(item)
 
 
 class _Writer(_Stream):
@@ -286,13 +289,15 @@ async def http_transport(
 ) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
+    from pmcp_lab.client.connection.accepted import Accepted
     from pmcp_lab.client.connection.http import HttpClient
 
+    accepted = Accepted()
     async with (
-        HttpClient(target, on_loss, on_stranger) as http,
-        streamable_http_client(target.url, http_client=http) as streams,
+        HttpClient(target, on_loss, on_stranger, accepted) as http,
+        streamable_http_client(target.url, http_client=http) as (read, write),
     ):
-        yield streams
+        yield _Reader(read, accepted.incoming), _Writer(write, accepted.outgoing)
 
 
 @asynccontextmanager
