@@ -83,7 +83,7 @@ async def read_app(client: Client, uri: str, profile: Profile = STANDARD) -> App
     listing = asyncio.create_task(_listed_meta(client, uri))
     listing.add_done_callback(seen)
     try:
-        contents = (await client.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+        contents = (await client.listings.read(uri)).get("contents")
         content = _app_of(client, uri, contents, profile)
         described = isinstance((content.get("_meta") or {}).get("ui"), dict)
         listed = [] if described else await listing

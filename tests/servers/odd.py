@@ -6,6 +6,8 @@
 * `banner`: prints where it would be reached over HTTP, and answers nothing
 * `failed-with-result`: says that its task failed, and gives a result that says nothing of that (PMCP's task server)
 * `extends`: speaks 2026-07-28 with extensions nobody knows, and settings of known ones that nobody knows
+* `hints`: speaks 2026-07-28, or 2025-11-25, and says of each list and resource what FILE, which is JSON, says; the
+  names of its items, and the text of its resource, count how often it was asked for them
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +36,41 @@ EXTENSIONS = {
     "io.modelcontextprotocol/ui": {"mimeTypes": "text/plain", "more": {"deep": {}}},
     "org.example/unknown": {"a": [{"b": None}]},
 }
+HINTS = json.loads(sys.argv[2]) if WAY == "hints" else {}
 asked = 0
+counted = Counter[str]()
+
+
+def hinted(method: str) -> dict[str, Any]:
+    """What it lists, with the hints to be tried."""
+    counted[method] += 1
+    name = f"{method.partition('/')[0]}-{counted[method]}"
+    match method:
+        case "tools/list":
+            found: dict[str, Any] = {"tools": [{"name": "work", "title": name, "inputSchema": {"type": "object"}}]}
+        case "prompts/list":
+            found = {"prompts": [{"name": name}]}
+        case "resources/list":
+            found = {"resources": [{"uri": "memo://a", "name": name}]}
+        case "resources/templates/list":
+            found = {"resourceTemplates": []}
+        case _:
+            found = {"contents": [{"uri": "memo://a", "text": name}]}
+    return {**found, "resultType": "complete", **HINTS}
 
 
 def result(method: str) -> dict[str, Any] | None:
     """None for a method that it does not know."""
     global asked
     match method:
+        case "tools/list" | "prompts/list" | "resources/list" | "resources/read" | "resources/templates/list" if (
+            WAY == "hints"
+        ):
+            return hinted(method)
+        case "server/discover" if WAY == "hints":
+            capabilities: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}}
+            found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **HINTS}
+            return {**found, "resultType": "complete", "serverInfo": {"name": WAY, "version": "1"}}
         case "server/discover" if WAY == "extends":
             capabilities = {"tools": {}, "extensions": EXTENSIONS}
             found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **FRESH}
@@ -49,7 +80,7 @@ def result(method: str) -> dict[str, Any] | None:
         case "tools/call" if WAY == "extends":
             return {"content": [{"type": "text", "text": "done"}], "resultType": "complete"}
         case "initialize":
-            capabilities = GENEROUS if WAY == "generous" else {"tools": {}, "tasks": TASKS}
+            capabilities = GENEROUS if WAY in ("generous", "hints") else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
         case "tools/list":
@@ -71,7 +102,7 @@ def result(method: str) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 and WAY != "hints":
         with Path(sys.argv[2]).open("a") as starts:
             starts.write("started\n")
     first = True

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import anyio
 import mcp_types as types
-from mcp import MCPError
 from mcp.client import (
     ClaimContext,
     Client,
     ClientExtension,
     ClientRequestContext,
-    InputRequiredRoundsExceededError,
     ResultClaim,
     advertise,
 )
@@ -22,12 +21,12 @@ from mcp.shared.dispatcher import ProgressFnT
 from pydantic import ConfigDict, TypeAdapter
 
 from pmcp_lab.client.connection.accepted import ON_ACCEPTED, awaited
-from pmcp_lab.client.connection.refusals import refusal
+from pmcp_lab.client.connection.freshness import Listed, all_pages
+from pmcp_lab.client.connection.refusals import REFUSALS, ROUNDS, refusal
 from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
 from pmcp_lab.client.connection.transports import CREATED, ON_TASK
 from pmcp_lab.errors import (
     METHOD_NOT_FOUND,
-    ConnectionClosed,
     InputRequired,
     LabError,
     NotOffered,
@@ -39,8 +38,6 @@ from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
 OnProgress = Callable[[float, float | None, str | None], None]
 """Told how far a request is: progress, total, message."""
-ROUNDS = 10
-"""How often one call may ask before it is given up; the SDK's own limit."""
 STATE_ONLY_PAUSE = 0.25
 """Seconds before a call is repeated that asked nothing and only wants to be called again."""
 
@@ -164,47 +161,41 @@ class Peer:
 
     # --- listing and reading ---
 
-    async def list_tools(self) -> list[dict[str, Any]]:
-        return await self._all_pages("list_tools", "tools") if self.capabilities.tools is not None else []
+    async def list_tools(self) -> Listed:
+        return await self._pages("list_tools", "tools", self.capabilities.tools)
 
-    async def list_resources(self) -> list[dict[str, Any]]:
-        if self.capabilities.resources is None:
-            return []
-        return await self._pages_if_known("list_resources", "resources")
+    async def list_resources(self) -> Listed:
+        return await self._pages_if_known("list_resources", "resources", self.capabilities.resources)
 
-    async def list_resource_templates(self) -> list[dict[str, Any]]:
-        if self.capabilities.resources is None:
-            return []
-        return await self._pages_if_known("list_resource_templates", "resource_templates")
+    async def list_resource_templates(self) -> Listed:
+        return await self._pages_if_known("list_resource_templates", "resource_templates", self.capabilities.resources)
 
-    async def list_prompts(self) -> list[dict[str, Any]]:
-        if self.capabilities.prompts is None:
-            return []
-        return await self._pages_if_known("list_prompts", "prompts")
+    async def list_prompts(self) -> Listed:
+        return await self._pages_if_known("list_prompts", "prompts", self.capabilities.prompts)
 
-    async def _pages_if_known(self, verb: str, field: str) -> list[dict[str, Any]]:
+    async def _pages_if_known(self, verb: str, field: str, declared: Any) -> Listed:
         """A whole list; an empty one where the server does not know the request, whatever it declared."""
         try:
-            return await self._all_pages(verb, field)
+            return await self._pages(verb, field, declared)
         except PeerError as error:
             if error.code != METHOD_NOT_FOUND:
                 raise
-            return []
+            return Listed()
 
-    async def _all_pages(self, verb: str, field: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        cursor: str | None = None
-        while True:
-            page = await self._guard(getattr(self._client, verb)(cursor=cursor))
-            items += [item.model_dump(by_alias=True, mode="json", exclude_none=True) for item in getattr(page, field)]
-            cursor = page.next_cursor
-            if cursor is None or cursor in seen:
-                return items
-            seen.add(cursor)
+    async def _pages(self, verb: str, field: str, declared: Any) -> Listed:
+        if declared is None:
+            return Listed()
+        ask = getattr(self._client, verb)
+        return await all_pages(lambda cursor: self._guard(ask(cursor=cursor)), field, hinted=self.modern)
 
     async def read_resource(self, uri: str) -> dict[str, Any]:
-        return await self.request("resources/read", {"uri": uri})
+        """A resource's contents. What the server asks first is answered by the connection's callbacks."""
+        first = await self.request("resources/read", {"uri": uri})
+        if first.get("resultType") != "input_required":
+            return first
+        more = await self._inputs(first)
+        # What depends on answers must not be kept.
+        return await self._in_rounds("resources/read", {"uri": uri}, f"Resource {uri!r}", None, more) | {"ttlMs": 0}
 
     async def get_prompt(
         self,
@@ -228,14 +219,18 @@ class Peer:
             ON_TASK.reset(named)
 
     async def _in_rounds(
-        self, method: str, params: dict[str, Any], what: str, on_progress: OnProgress | None
+        self,
+        method: str,
+        params: dict[str, Any],
+        what: str,
+        on_progress: OnProgress | None,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """A request that is made again with the answers, as long as the server asks for some (2026-07-28).
 
         Raises:
             InputRequired: Nobody here can answer, or it asks without end.
         """
-        more: dict[str, Any] = {}
         for _ in range(ROUNDS):
             raw = await self.request(method, {**params, **more}, on_progress=on_progress)
             if raw.get("resultType") != "input_required":
@@ -471,11 +466,5 @@ class Peer:
         ON_ACCEPTED.set(on_accepted)
         try:
             return await awaitable
-        except MCPError as error:
-            if error.code == types.REQUEST_TIMEOUT and accepted:
-                raise PeerError(f"No answer in time: {accepted[-1]} ({error.code})", code=error.code) from None
-            raise refusal(error, self._name) from None
-        except InputRequiredRoundsExceededError:
-            raise InputRequired(f"A tool of server {self._name!r} asked {ROUNDS} times; it was given up.", "") from None
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
-            raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None
+        except REFUSALS as error:
+            raise refusal(error, self._name, accepted[-1] if accepted else None) from None

@@ -28,6 +28,8 @@ class ResourceChanges(Attendant):
     """
 
     def __init__(self) -> None:
+        self.outdated: Callable[[str], object] = lambda _: None
+        """Called with the URI of each resource of which the server says that it changed."""
         self._wanted: dict[str, list[Callable[[], object]]] = {}
         self._change = asyncio.Event()
         self._began = False
@@ -48,6 +50,7 @@ class ResourceChanges(Attendant):
     async def on_message(self, message: IncomingMessage) -> None:
         """What the server sends by itself."""
         if isinstance(message, types.ResourceUpdatedNotification):
+            self.outdated(str(message.params.uri))
             self._tell(str(message.params.uri))
         elif isinstance(message, types.ResourceListChangedNotification):
             self._tell(None)

@@ -23,8 +23,11 @@ from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import SessionMessage
+from mcp_types import PROTOCOL_VERSION_META_KEY
+from mcp_types.methods import CACHEABLE_METHODS
 from pydantic import ValidationError
 
+from pmcp_lab.client.connection.freshness import with_hints
 from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.targets import Command, Url
 from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
@@ -131,6 +134,8 @@ class TaskTransport:
     The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
     marked `isError` because such results are not held against the tool's output schema.
 
+    Hints that a 2026-07-28 server has left out of a list are filled in.
+
     What the server tells of tasks by itself is taken here too: the SDK's queue for it drops what comes in a
     burst, as the first word of a stream for a thousand tasks does.
 
@@ -158,6 +163,8 @@ class TaskTransport:
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
+        self._hinted: dict[types.RequestId, str] = {}
+        """Requests of 2026-07-28 whose answer says how long it is fresh, and their methods."""
         self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
 
     async def __aenter__(self) -> tuple[_Reader, _Writer]:
@@ -177,6 +184,10 @@ class TaskTransport:
             self._streams.sent(message.id)
         elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
             self._asked.add(message.id)
+        elif message.method in CACHEABLE_METHODS and PROTOCOL_VERSION_META_KEY in (
+            (message.params or {}).get("_meta") or {}
+        ):
+            self._hinted[message.id] = message.method
         if (on_begun := ON_TASK.get()) is not None and (
             token := progress_token_from_params(message.params)
         ) is not None:
@@ -194,6 +205,9 @@ class TaskTransport:
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
             # The SDK's progress token is the id of the request.
             self._on_begun.pop(message.id, None)
+            method = self._hinted.pop(message.id, None)
+            if method is not None and isinstance(message, types.JSONRPCResponse):
+                item.message = message = message.model_copy(update={"result": with_hints(method, message.result)})
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
             self._asked.discard(message.id)
             if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
