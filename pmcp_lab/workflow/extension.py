@@ -26,7 +26,7 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.execution import TaskKey
-from pmcp_lab.protocol import meta, workflow_wire
+from pmcp_lab.protocol import meta, modern, workflow_wire
 from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.protocol.workflow_wire import WorkflowState
 from pmcp_lab.server import Tasks
@@ -357,7 +357,7 @@ class Workflows:
             raise as_mcp_error(error) from error
         self._before_answer(led, ctx)
         state = led.state(recorded=recorded)
-        raw = wire(result)
+        raw = modern.for_one(wire(result), ttl_ms=0)
         return {**raw, "_meta": {**(raw.get("_meta") or {}), **workflow_wire.call_meta(state)}}
 
     @property
