@@ -43,6 +43,15 @@ class AppResource(UiResource):
 
     profile: Profile = STANDARD
 
+    def sandbox(self, client: Client) -> dict[str, Any]:
+        """`hostCapabilities.sandbox`: what the app may have now. A base for its addresses nobody is granted."""
+        csp, permissions = granted(client, self.uri, self.ui)
+        domains = {"connectDomains": csp.connect, "resourceDomains": csp.resources, "frameDomains": csp.frames}
+        return {
+            "permissions": {name: {} for name in permissions},
+            "csp": {**{name: list(origins) for name, origins in domains.items()}, "baseUriDomains": []},
+        }
+
     def trait(self, client: Client) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
         csp, permissions = granted(client, self.uri, self.ui)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,10 @@ from typing import Any
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client.oauth import flow
 from pmcp_lab.errors import ConnectionFailed, SignInFailed, TargetError
 from tests.unit.guarded import Guard, guarded_server
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(flow, "_providers", {})
-    return tmp_path / "pmcp_lab"
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return Guard()
-
-
-@pytest.fixture
-def url(guard: Guard) -> Iterator[str]:
-    with guarded_server(guard) as where:
-        yield where
-        for server in lab.servers().values():
-            server.close()
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def refused(*given: Any, **named: Any) -> str:
