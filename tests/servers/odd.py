@@ -35,6 +35,8 @@ EXTENSIONS = {
     "io.modelcontextprotocol/tasks": {"later": [1], "list": None},
     "io.modelcontextprotocol/ui": {"mimeTypes": "text/plain", "more": {"deep": {}}},
     "org.example/unknown": {"a": [{"b": None}]},
+    "org.example/nothing": None,
+    "org.example/list": [1],
 }
 HINTS = json.loads(sys.argv[2]) if WAY == "hints" else {}
 asked = 0

@@ -134,7 +134,7 @@ class TaskTransport:
     The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
     marked `isError` because such results are not held against the tool's output schema.
 
-    Hints that a 2026-07-28 server has left out of a list are filled in.
+    What a server has left out that the SDK insists on is filled in: hints of a list, settings of an extension.
 
     What the server tells of tasks by itself is taken here too: the SDK's queue for it drops what comes in a
     burst, as the first word of a stream for a thousand tasks does.
@@ -163,8 +163,8 @@ class TaskTransport:
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
-        self._hinted: dict[types.RequestId, str] = {}
-        """Requests of 2026-07-28 whose answer says how long it is fresh, and their methods."""
+        self._mended: dict[types.RequestId, str] = {}
+        """Requests whose answers may lack what the SDK insists on, and their methods."""
         self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
 
     async def __aenter__(self) -> tuple[_Reader, _Writer]:
@@ -184,10 +184,11 @@ class TaskTransport:
             self._streams.sent(message.id)
         elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
             self._asked.add(message.id)
-        elif message.method in CACHEABLE_METHODS and PROTOCOL_VERSION_META_KEY in (
-            (message.params or {}).get("_meta") or {}
+        elif message.method == "initialize" or (
+            message.method in CACHEABLE_METHODS
+            and PROTOCOL_VERSION_META_KEY in ((message.params or {}).get("_meta") or {})
         ):
-            self._hinted[message.id] = message.method
+            self._mended[message.id] = message.method
         if (on_begun := ON_TASK.get()) is not None and (
             token := progress_token_from_params(message.params)
         ) is not None:
@@ -205,9 +206,10 @@ class TaskTransport:
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
             # The SDK's progress token is the id of the request.
             self._on_begun.pop(message.id, None)
-            method = self._hinted.pop(message.id, None)
+            method = self._mended.pop(message.id, None)
             if method is not None and isinstance(message, types.JSONRPCResponse):
-                item.message = message = message.model_copy(update={"result": with_hints(method, message.result)})
+                whole = with_settings(with_hints(method, message.result))
+                item.message = message = message.model_copy(update={"result": whole})
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
             self._asked.discard(message.id)
             if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
@@ -229,6 +231,19 @@ class TaskTransport:
         task_id = related.get("taskId") if isinstance(related, Mapping) else None
         if isinstance(task_id, str) and isinstance(token, str | int) and token in self._on_begun:
             self._on_begun.pop(token)(task_id)
+
+
+def with_settings(result: dict[str, Any]) -> dict[str, Any]:
+    """A server's capabilities, with settings for each extension: one that says `null`, or a list, has none to speak of.
+
+    The SDK would not read them, and take a server of 2026-07-28 for one of 2025-11-25.
+    """
+    capabilities = result.get("capabilities")
+    named = capabilities.get("extensions") if isinstance(capabilities, dict) else None
+    if not isinstance(capabilities, dict) or not isinstance(named, dict):
+        return result
+    extensions = {name: settings if isinstance(settings, dict) else {} for name, settings in named.items()}
+    return {**result, "capabilities": {**capabilities, "extensions": extensions}}
 
 
 def _shown_line(error: ValidationError) -> str:
