@@ -63,7 +63,9 @@ class Primitives:
         self._client.listings.forget_all()
 
     def _listed(self, which: str, ask: Callable[[], Coroutine[Any, Any, L]]) -> L:
-        known: L | None = self._client.listings.fresh(which)
+        listings = self._client.listings
+        # What runs on the loop can't wait there: it gets what is known.
+        known: L | None = listings.known(which) if runtime().here else listings.fresh(which)
         if known is None:
             self._client.connection.wait()
             known = runtime().run(ask())

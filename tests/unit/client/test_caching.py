@@ -132,6 +132,17 @@ def test_a_call_asks_for_no_list(hinting: Hinting) -> None:
     assert server.tools["work"].raw["title"] == "tools-2"
 
 
+def test_what_runs_on_the_loop_gets_what_is_known(hinting: Hinting) -> None:
+    server = hinting(ttlMs=0, cacheScope="private")
+    assert shown(server) == times(1)
+
+    async def look() -> list[str]:
+        return [str(server.tools["work"].raw["title"]), *server.prompts]
+
+    assert runtime().run(look()) == times(1)[:2]
+    assert shown(server) == times(2)
+
+
 def test_a_server_that_came_back_is_asked_anew(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     script = tmp_path / "server.py"
