@@ -22,6 +22,8 @@ from pmcp_lab.apps.hosts import STANDARD, HostAdapter, host, merged
 from pmcp_lab.apps.resource_subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscribers
 from pmcp_lab.apps.widget_dir import Widget, Widgets
 from pmcp_lab.errors import AppError, UnknownWidget
+from pmcp_lab.protocol.durations import Duration, milliseconds
+from pmcp_lab.protocol.modern import for_one
 from pmcp_lab.protocol.ui import UI_EXTENSION, tool_ui
 
 logger = logging.getLogger(__name__)
@@ -63,16 +65,26 @@ class Apps(sdk.Apps):
     As an extension alone it serves what was there when the server was made. As middleware too, it lists what comes
     later, tells hosts of what was saved, and serves other kinds of hosts.
 
+    A 2026-07-28 host is told how long it may keep what it is given. For lists and resources that is said with
+    `MCPServer(…, cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="public")})`, and is nothing without. What
+    is made for the kind of host that asks is marked "private", whatever is said there.
+
     Args:
         widgets: Where widgets come from; each has a name of its own in their addresses.
         hosts: Kinds of hosts to serve besides standard ones: "chatgpt", "mcp-ui", or adapters.
+        fresh: How long a host may keep a widget before it asks for it again (seconds, or "5m"). What is saved
+            meanwhile is told at once to those who listen. None says of widgets what `cache_hints` say of resources.
 
     Raises:
         AppError: Two sources have one name, or there is no such kind of host.
+        ValueError: `fresh` is no duration.
     """
 
-    def __init__(self, *widgets: Widgets, hosts: Iterable[str | HostAdapter] = ()) -> None:
+    def __init__(
+        self, *widgets: Widgets, hosts: Iterable[str | HostAdapter] = (), fresh: Duration | None = None
+    ) -> None:
         super().__init__()
+        self._fresh_ms = milliseconds(fresh, "fresh")
         others = [adapter for adapter in map(host, hosts) if adapter is not STANDARD]
         self.hosts: tuple[HostAdapter, ...] = (STANDARD, *others)
         self._sources: dict[str, Widgets] = {}
@@ -267,15 +279,20 @@ class Apps(sdk.Apps):
 
     def _without_private(self, ctx: Request, result: HandlerResult) -> HandlerResult:
         """Without the tools that only widgets may call, for a host that has none and would show them to its model."""
-        if not isinstance(result, dict) or self._host_of(ctx) is not None:
+        if not isinstance(result, dict):
             return result
-        public = [tool for tool in result.get("tools") or [] if "model" in tool_ui(tool.get("_meta")).visibility]
-        return {**result, "tools": public}
+        if any(map(_private, result.get("tools") or [])):
+            result = for_one(result)
+        if self._host_of(ctx) is not None:
+            return result
+        return {**result, "tools": [tool for tool in result.get("tools") or [] if not _private(tool)]}
 
     def _listed(self, ctx: Request, result: HandlerResult) -> HandlerResult:
         """With the widgets that there are now."""
         if not isinstance(result, dict):
             return result
+        if len(self.hosts) > 1:
+            result = for_one(result)
         others = [item for item in result.get("resources") or [] if self._place(item.get("uri")) is None]
         adapter = self._host_of(ctx) or STANDARD
         return {**result, "resources": [*others, *(self._entry(each, adapter) for each in self._present())]}
@@ -314,7 +331,11 @@ class Apps(sdk.Apps):
             answered = await call_next(replace(ctx, params={**(ctx.params or {}), "uri": widget.uri}))
             result = answered if isinstance(answered, dict) else {}
         elif ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            result = {"resultType": "complete"}
+            result = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        if self._fresh_ms is not None and "cacheScope" in result:
+            result = {**result, "ttlMs": self._fresh_ms, "cacheScope": "public"}
+        if len(self.hosts) > 1:
+            result = for_one(result)
         return {**result, "contents": [item]}
 
     def _place(self, uri: object) -> tuple[Widgets, str] | None:
@@ -323,3 +344,8 @@ class Apps(sdk.Apps):
             return None
         app, _, name = uri.removeprefix("ui://").partition("/")
         return (self._sources[app], name) if app in self._sources else None
+
+
+def _private(tool: Mapping[str, Any]) -> bool:
+    """Whether only widgets may call it."""
+    return "model" not in tool_ui(tool.get("_meta")).visibility

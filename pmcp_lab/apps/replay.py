@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
+from mcp.server import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
@@ -19,6 +20,7 @@ from mcp_types import (
     ReadResourceRequestParams,
     ReadResourceResult,
 )
+from mcp_types.methods import CacheableMethod
 
 from pmcp_lab.apps.recording import Recording, matching
 from pmcp_lab.errors import nearest
@@ -26,6 +28,8 @@ from pmcp_lab.protocol.ui import UI_EXTENSION
 
 Request = ServerRequestContext[Any, Any]
 
+KEEP_MS = 60 * 60_000
+"""Milliseconds for which clients may keep what is listed and read."""
 LATER = ("execution",)
 """What a listed tool says of its server's tasks, which a recording has not."""
 
@@ -85,6 +89,8 @@ def replay_server(recording: Recording, *, speed: float = 1.0) -> Server[Any]:
         on_call_tool=call_tool,
         on_list_resources=list_resources,
         on_read_resource=read_resource,
+        # A recording stays as it is; whose it is nobody knows.
+        cache_hints=dict.fromkeys(get_args(CacheableMethod), CacheHint(ttl_ms=KEEP_MS, scope="private")),
     )
     server.extensions[UI_EXTENSION] = {}
     return server

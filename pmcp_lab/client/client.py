@@ -62,6 +62,7 @@ class Client:
         self._caller = Caller(connection, self._follower, self.elicitations, self.sampling)
         self.tasks = TaskList(self, connection, self._follower)
         self.list_changes.forget = self.listings.forget
+        self.resource_changes.outdated = self.listings.forget_contents
         connection.start(
             attendants=(self.list_changes, self.resource_changes, self._follower, self._caller),
             features=ClientFeatures(

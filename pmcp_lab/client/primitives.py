@@ -9,7 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompts, Resources, Tools
+from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompt, Prompts, Resources, Tools
 from pmcp_lab.client.client import Client
 from pmcp_lab.client.connection import LEVELS, Peer
 from pmcp_lab.client.runtime import runtime
@@ -23,8 +23,8 @@ L = TypeVar("L")
 
 
 class Primitives:
-    """The half of `Server` that only reads. Listings are made at first use and kept until the server says that
-    they changed, or `refresh()`."""
+    """The half of `Server` that only reads. Listings are made at first use, and again when the server says that they
+    changed, when the time is over for which it said that they are fresh, and after `refresh()`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -59,15 +59,22 @@ class Primitives:
         return self._listed("prompts", self._client.listings.prompts)
 
     def refresh(self) -> None:
-        """List tools, resources and prompts again, each at its next use."""
+        """List tools, resources and prompts again, each at its next use, and read resources again."""
         self._client.listings.forget_all()
 
     def _listed(self, which: str, ask: Callable[[], Coroutine[Any, Any, L]]) -> L:
-        known: L | None = self._client.listings.known(which)
+        listings = self._client.listings
+        # What runs on the loop can't wait there: it gets what is known.
+        known: L | None = listings.known(which) if runtime().here else listings.fresh(which)
         if known is None:
             self._client.connection.wait()
             known = runtime().run(ask())
         return known
+
+    def _with(self, which: str, name: str, ask: Callable[[], Coroutine[Any, Any, L]]) -> L:
+        """A list that has `name`, however old; the present one if none has."""
+        known: Any = self._client.listings.known(which)
+        return known if known is not None and name in known else self._listed(which, ask)
 
     @property
     def log(self) -> pd.DataFrame:
@@ -98,8 +105,13 @@ class Primitives:
         self._client.roots.assign(roots)
         self._ask(lambda peer: peer.tell_roots_changed())
 
+    def _prompt(self, name: str) -> Prompt:
+        return self._with("prompts", name, self._client.listings.prompts)[name]
+
     def read(self, uri: str, /, **variables: Any) -> Contents:
         """The contents of a resource, to be looked at; `.text`, `.data` and `.json` take them out.
+
+        What a server says is fresh for a while (2026-07-28, `ttlMs`) is not asked for again so long.
 
         Args:
             uri: The address, or a listed template together with its variables.
@@ -109,8 +121,9 @@ class Primitives:
             PeerError: The server has no such resource.
         """
         if variables:
-            uri = self.resources[uri].expand(variables)
-        raw = self._ask(lambda peer: peer.read_resource(uri)).get("contents") or ()
+            uri = self._with("resources", uri, self._client.listings.resources)[uri].expand(variables)
+        self._client.connection.wait()
+        raw = runtime().run(self._client.listings.read(uri)).get("contents") or ()
         return Contents(Content.of_resource(item) for item in raw)
 
     def prompt(
@@ -127,7 +140,7 @@ class Primitives:
             PeerError: The server refused.
         """
         given = {**(arguments or {}), **named}
-        prompt = self.prompts[name]
+        prompt = self._prompt(name)
         if check:
             prompt.check(given)
         texts = {key: str(value) for key, value in given.items()}
@@ -149,10 +162,10 @@ class Primitives:
         none = f"Server {self.name!r} offers no completion of arguments."
         if self._peer.capabilities.completions is None:
             raise NotOffered(none)
-        if of in self.resources:
+        if of in self._with("resources", of, self._client.listings.resources):
             ref = {"type": "ref/resource", "uri": of}
         else:
-            ref = {"type": "ref/prompt", "name": self.prompts[of].name}
+            ref = {"type": "ref/prompt", "name": self._prompt(of).name}
         params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
         if known:
             params["context"] = {"arguments": {k: str(v) for k, v in known.items()}}

@@ -203,7 +203,7 @@ class Server(Primitives):
             PeerError: The server refused.
         """
         given = {**(arguments or {}), **named}
-        prompt = self.prompts[name]
+        prompt = self._prompt(name)
         if task_id is None or given:
             prompt.check(given)
         driver = Driver(self._client, name, given)
@@ -224,15 +224,26 @@ class Server(Primitives):
     def _start(
         self, name: str, arguments: dict[str, Any], *, check: bool, ttl: int | None, as_task: bool | None
     ) -> Task:
-        tool = self.tool(name)
-        if check:
-            tool.check(arguments)
+        tool = self._checked(name, arguments) if check else self.tool(name)
         call = self._client.plan(tool, arguments, as_task=as_task)
         task = Task(call)
         if as_task:
             self._client.tasks.add(task)
         runtime().start(self._client.start(call, ttl=ttl))
         return task
+
+    def _checked(self, name: str, arguments: Mapping[str, Any]) -> Tool:
+        """A tool that takes these arguments, by its present schema."""
+        tool = self.tool(name)
+        try:
+            tool.check(arguments)
+        except InvalidArguments:
+            # It is asked anew only where the server itself says that its tools may be others by now.
+            if not self._client.listings.stale("tools"):
+                raise
+            tool = self.tools[name]
+            tool.check(arguments)
+        return tool
 
     def on_input(self, callback: InputCallback | None) -> InputCallback | None:
         """Let a function answer what the server asks from now on, in tasks and plain calls. Usable as a decorator.
@@ -332,7 +343,7 @@ class Server(Primitives):
         self.close()
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(self.tools)
+        return list(self._client.listings.known_tools or self.tools)
 
 
 def _wanted(ttl: Duration | None) -> int | None:

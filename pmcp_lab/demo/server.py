@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
+from mcp.server import CacheHint
 from mcp.server.apps import Apps
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types.methods import CacheableMethod
 from pydantic import BaseModel, Field
 
 from pmcp_lab._version import __version__
@@ -19,6 +21,9 @@ from pmcp_lab.demo import map as world_map
 from pmcp_lab.demo.page import widget_page
 from pmcp_lab.demo.workflows import add_workflows
 from pmcp_lab.server import TaskContext, Tasks
+
+KEEP_MS = 5 * 60_000
+"""Milliseconds for which clients may keep what is listed and read: it is the same for all, as long as this runs."""
 
 WAVE_URI = "ui://demo/wave"
 SAMPLES = 401
@@ -91,6 +96,7 @@ def build(store: str = "memory://") -> MCPServer[Any]:
         instructions="Shows what a notebook can do with MCP: tasks, questions, failures, a workflow and an app.",
         extensions=[tasks, apps],
         middleware=[tasks],
+        cache_hints=dict.fromkeys(get_args(CacheableMethod), CacheHint(ttl_ms=KEEP_MS, scope="public")),
         log_level="WARNING",
     )
 

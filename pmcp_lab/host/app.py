@@ -17,6 +17,7 @@ from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, now
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.calls import Calls
+from pmcp_lab.host.capabilities import offered
 from pmcp_lab.host.consent import allow
 from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.profile import STANDARD, Profile
@@ -94,16 +95,7 @@ class HostedApp(LiveModel):
             },
             _host={
                 "info": {"name": "pmcp_lab", "version": __version__},
-                "capabilities": {
-                    "serverTools": {"listChanged": True},
-                    "serverResources": {"listChanged": True},
-                    "openLinks": {},
-                    "downloadFile": {},
-                    "logging": {},
-                    "message": {"text": {}, "image": {}, "resource": {}, "resourceLink": {}},
-                    "updateModelContext": {"text": {}, "image": {}, "structuredContent": {}},
-                    **({"sampling": {}} if self.client.sampling.callback is not None else {}),
-                },
+                "capabilities": offered(sampling=self.client.sampling.callback is not None),
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
                 "only": self.profile.only,
@@ -125,8 +117,17 @@ class HostedApp(LiveModel):
     def show(self, resource: AppResource) -> None:
         """Hand the app itself to the views, with what it stored when it was last shown here."""
         self._source = resource
-        self.assign(_storage=stored(self.client.target, resource.uri), _resource=resource.trait(self.client))
+        self.assign(_storage=stored(self.client.target, resource.uri), **self._granted())
         self._hear()
+
+    def _granted(self) -> dict[str, Any]:
+        """The app, with what it may have."""
+        resource = self._source.trait(self.client)
+        return {"_resource": resource, "_host": self._host_with(self._source.sandbox(self.client))}
+
+    def _host_with(self, sandbox: dict[str, Any] | None) -> dict[str, Any]:
+        said = offered(sampling=self._requests.sampler is not None, sandbox=sandbox)
+        return {**self._host, "capabilities": said}
 
     def _hear(self) -> None:
         self.client.list_changes.on_changed.add(self._list_changed)
@@ -167,7 +168,7 @@ class HostedApp(LiveModel):
         if resource == self._source:
             return
         self._source = resource
-        self.assign(_resource=resource.trait(self.client))
+        self.assign(**self._granted())
         self.events.append({"time": now_ms(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     async def refresh(self) -> None:
@@ -219,7 +220,7 @@ class HostedApp(LiveModel):
         tool.check(dict(arguments))
         self._source = runtime().run(read_app(self.client, self._source.uri, self.profile))
         self.assign(
-            _resource=self._source.trait(self.client),
+            **self._granted(),
             _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
         )
         self.follow(runtime().start(self.client.pass_on(tool.name, dict(arguments), attend=self.attend)))
@@ -325,10 +326,7 @@ class HostedApp(LiveModel):
             callback: `callback(messages, params)` returns the text, or a `CreateMessageResult`.
         """
         self._requests.on_sampling = callback
-        offered = {name: value for name, value in self._host["capabilities"].items() if name != "sampling"}
-        if self._requests.sampler is not None:
-            offered["sampling"] = {}
-        self.assign(_host={**self._host, "capabilities": offered})
+        self.assign(_host=self._host_with(self._host["capabilities"].get("sandbox")))
 
     @property
     def app_capabilities(self) -> dict[str, Any]:
@@ -395,7 +393,7 @@ class HostedApp(LiveModel):
         asked = self._resource.get("wanted") or {}
         names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
         allow(self.client, self._source.uri, names)
-        self.assign(_resource=self._source.trait(self.client))
+        self.assign(**self._granted())
 
     def _on_bye(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
         self._started.end(view)

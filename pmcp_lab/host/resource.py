@@ -43,6 +43,15 @@ class AppResource(UiResource):
 
     profile: Profile = STANDARD
 
+    def sandbox(self, client: Client) -> dict[str, Any]:
+        """`hostCapabilities.sandbox`: what the app may have now. A base for its addresses nobody is granted."""
+        csp, permissions = granted(client, self.uri, self.ui)
+        domains = {"connectDomains": csp.connect, "resourceDomains": csp.resources, "frameDomains": csp.frames}
+        return {
+            "permissions": {name: {} for name in permissions},
+            "csp": {**{name: list(origins) for name, origins in domains.items()}, "baseUriDomains": []},
+        }
+
     def trait(self, client: Client) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
         csp, permissions = granted(client, self.uri, self.ui)
@@ -83,7 +92,7 @@ async def read_app(client: Client, uri: str, profile: Profile = STANDARD) -> App
     listing = asyncio.create_task(_listed_meta(client, uri))
     listing.add_done_callback(seen)
     try:
-        contents = (await client.ask(lambda peer: peer.read_resource(uri), again=True)).get("contents")
+        contents = (await client.listings.read(uri)).get("contents")
         content = _app_of(client, uri, contents, profile)
         described = isinstance((content.get("_meta") or {}).get("ui"), dict)
         listed = [] if described else await listing

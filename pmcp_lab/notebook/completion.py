@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pmcp_lab.client import BUNDLED, Resource, Server, configured, servers
+from pmcp_lab.client import BUNDLED, Resource, Server, client_of, configured, servers
 from pmcp_lab.errors import LabError
 from pmcp_lab.notebook.arguments import values_of
 from pmcp_lab.notebook.magic_commands import COMMANDS, parsers
@@ -66,13 +66,18 @@ def _targets() -> list[str]:
 def _listed(command: str, server: Server, rest: list[str], current: str) -> list[str]:
     if command == "attach":
         return [] if rest else [task.id for task in server.tasks if task.id is not None]
-    listing = server.resources if command == "read" else server.prompts
+    listing = _known(server, "resources" if command == "read" else "prompts")
     if not rest:
         return list(listing)
     if rest[0] not in listing:
         return []
     item = listing[rest[0]]
     return _unused(item.variables if isinstance(item, Resource) else list(item.arguments), rest[1:], current)
+
+
+def _known(server: Server, which: str) -> Any:
+    """A list, however old: whoever types waits for nothing that was there a moment ago."""
+    return client_of(server).listings.known(which) or getattr(server, which)
 
 
 def _unused(names: Iterable[str], given: list[str], current: str) -> list[str]:
@@ -83,9 +88,10 @@ def _unused(names: Iterable[str], given: list[str], current: str) -> list[str]:
 def _tool_words(command: str, server: Server, rest: list[str], current: str) -> list[str]:
     if not rest:
         return _tools(command, server)
-    if rest[0] not in server.tools:
+    tools = _known(server, "tools")
+    if rest[0] not in tools:
         return []
-    tool = server.tools[rest[0]]
+    tool = tools[rest[0]]
     name, equals, _ = current.partition("=")
     if equals:
         values = values_of(tool.arguments.get(name, {}), tool.input_schema)
@@ -94,7 +100,7 @@ def _tool_words(command: str, server: Server, rest: list[str], current: str) -> 
 
 
 def _tools(command: str, server: Server) -> list[str]:
-    tools = server.tools.values()
+    tools = _known(server, "tools").values()
     if command == "app":
         return [tool.name for tool in tools if tool.ui.resource_uri]
     return [tool.name for tool in tools if "model" in tool.ui.visibility]

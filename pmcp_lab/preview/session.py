@@ -77,7 +77,7 @@ class PreviewSession:
             LabError: It can't be connected to, for another reason than that one has to sign in.
         """
         runtime().call_soon(lambda: self._spawn(self._watch()))
-        if self._options["auth"] is not None:
+        if isinstance(self._options["auth"], OAuth):
             # Where to sign in is said by the page.
             runtime().call_soon(lambda: self._spawn(self.reconnect()))
             return

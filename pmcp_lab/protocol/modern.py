@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pmcp_lab.protocol.meta import RELATED_TASK, task_meta
@@ -65,3 +66,14 @@ def _plain_result(result: dict[str, Any]) -> dict[str, Any]:
 def encode_got(task: TaskState) -> dict[str, Any]:
     """The answer to `tasks/get`."""
     return {"resultType": "complete", **encode_detailed(task)}
+
+
+def for_one(result: Mapping[str, Any], *, ttl_ms: int | None = None) -> dict[str, Any]:
+    """A result made for whoever asked, where it says for how long and for whom it may be kept ("Caching").
+
+    Args:
+        ttl_ms: For how long; None leaves it.
+    """
+    if "cacheScope" not in result:
+        return dict(result)
+    return {**result, "cacheScope": "private"} | ({} if ttl_ms is None else {"ttlMs": ttl_ms})

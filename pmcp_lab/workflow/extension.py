@@ -26,7 +26,7 @@ from pmcp_lab.errors import (
     VariableError,
 )
 from pmcp_lab.execution import TaskKey
-from pmcp_lab.protocol import meta, workflow_wire
+from pmcp_lab.protocol import meta, modern, workflow_wire
 from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.protocol.workflow_wire import WorkflowState
 from pmcp_lab.server import Tasks
@@ -355,10 +355,11 @@ class Workflows:
             )
         except LabError as error:
             raise as_mcp_error(error) from error
+        raw = modern.for_one(wire(result), ttl_ms=0)
         if recorded is not None:
             self._before_answer(led, ctx)
-            result["_meta"] = {**(result.get("_meta") or {}), **workflow_wire.call_meta(led.state(recorded=recorded))}
-        return result
+            raw["_meta"] = {**(raw.get("_meta") or {}), **workflow_wire.call_meta(led.state(recorded=recorded))}
+        return raw
 
     @property
     def answer_tools(self) -> tuple[str, ...]:

@@ -9,6 +9,8 @@
 * `slow`: speaks 2026-07-28 without extensions, and its tool tells of its progress for as long as FILE is not there
 * `reticent`: its prompt takes an argument that it does not declare (the Go SDK's example)
 * `garbles`: what it tells of its work, its log and its lists is not of the form it should have
+* `hints`: speaks 2026-07-28, or 2025-11-25, and says of each list and resource what FILE, which is JSON, says; the
+  names of its items, and the text of its resource, count how often it was asked for them
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +39,45 @@ EXTENSIONS = {
     "io.modelcontextprotocol/tasks": {"later": [1], "list": None},
     "io.modelcontextprotocol/ui": {"mimeTypes": "text/plain", "more": {"deep": {}}},
     "org.example/unknown": {"a": [{"b": None}]},
+    "org.example/nothing": None,
+    "org.example/list": [1],
 }
 MODERN = ("extends", "slow")
+HINTS = json.loads(sys.argv[2]) if WAY == "hints" else {}
 asked = 0
+counted = Counter[str]()
+
+
+def hinted(method: str) -> dict[str, Any]:
+    """What it lists, with the hints to be tried."""
+    counted[method] += 1
+    name = f"{method.partition('/')[0]}-{counted[method]}"
+    match method:
+        case "tools/list":
+            found: dict[str, Any] = {"tools": [{"name": "work", "title": name, "inputSchema": {"type": "object"}}]}
+        case "prompts/list":
+            found = {"prompts": [{"name": name}]}
+        case "resources/list":
+            found = {"resources": [{"uri": "memo://a", "name": name}]}
+        case "resources/templates/list":
+            found = {"resourceTemplates": []}
+        case _:
+            found = {"contents": [{"uri": "memo://a", "text": name}]}
+    return {**found, "resultType": "complete", **HINTS}
 
 
 def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     """None for a method that it does not know."""
     global asked
     match method:
+        case "tools/list" | "prompts/list" | "resources/list" | "resources/read" | "resources/templates/list" if (
+            WAY == "hints"
+        ):
+            return hinted(method)
+        case "server/discover" if WAY == "hints":
+            capabilities: dict[str, Any] = {"tools": {}, "prompts": {}, "resources": {}}
+            found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **HINTS}
+            return {**found, "resultType": "complete", "serverInfo": {"name": WAY, "version": "1"}}
         case "server/discover" if WAY in MODERN:
             capabilities = {"tools": {}} | ({"extensions": EXTENSIONS} if WAY == "extends" else {})
             found = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **FRESH}
@@ -54,7 +87,7 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         case "tools/call" if WAY in MODERN:
             return {"content": [{"type": "text", "text": "done"}], "resultType": "complete"}
         case "initialize":
-            capabilities = GENEROUS if WAY in ("generous", "reticent") else {"tools": {}, "tasks": TASKS}
+            capabilities = GENEROUS if WAY in ("generous", "hints", "reticent") else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
         case "tools/list" if WAY == "garbles":
@@ -99,7 +132,7 @@ def tell_of_progress(token: object, until: Path) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) > 2 and WAY != "slow":
+    if len(sys.argv) > 2 and WAY not in ("slow", "hints"):
         with Path(sys.argv[2]).open("a") as starts:
             starts.write("started\n")
     first = True

@@ -44,6 +44,8 @@ class Guard:
         """Clients that are let in without a person, and their secrets."""
         self.asked: list[str] = []
         """Which of them asked for a token."""
+        self.useless = False
+        """What is given lets nobody in."""
         self.refuse = False
         self.forbidden = False
         """Everything is refused with 403, whoever asks, and not for want of a scope."""
@@ -115,7 +117,8 @@ class Guard:
 
     def _give(self, client_id: str, scopes: list[str]) -> OAuthToken:
         access, refresh = self._secret(), self._secret()
-        self.access[access] = AccessToken(token=access, client_id=client_id, scopes=scopes)
+        if not self.useless:
+            self.access[access] = AccessToken(token=access, client_id=client_id, scopes=scopes)
         self.refresh[refresh] = RefreshToken(token=refresh, client_id=client_id, scopes=scopes)
         return OAuthToken(access_token=access, refresh_token=refresh, expires_in=self.life, scope=" ".join(scopes))
 

@@ -3,8 +3,10 @@ over it is its attendants' business, of which it knows nothing but `Attendant`."
 
 from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures, Hears
 from pmcp_lab.client.connection.connection import Connection
+from pmcp_lab.client.connection.freshness import Listed, fresh_until
 from pmcp_lab.client.connection.list_changes import CHANGED, ListChanges
-from pmcp_lab.client.connection.peer import ROUNDS, OnProgress, Peer
+from pmcp_lab.client.connection.peer import OnProgress, Peer
+from pmcp_lab.client.connection.refusals import ROUNDS
 from pmcp_lab.client.connection.resource_changes import ResourceChanges
 from pmcp_lab.client.connection.roots import Roots
 from pmcp_lab.client.connection.server_log import LEVELS, ServerLog
@@ -19,10 +21,12 @@ __all__ = [
     "Connection",
     "Hears",
     "ListChanges",
+    "Listed",
     "OnProgress",
     "Peer",
     "ResourceChanges",
     "Roots",
     "ServerLog",
     "Stream",
+    "fresh_until",
 ]

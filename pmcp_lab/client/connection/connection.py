@@ -335,13 +335,13 @@ class Connection:
             message_handler=self._on_message,
             list_roots_callback=self._features.roots,
             logging_callback=self._features.logging,
+            cache=None,
         )
         async with asyncio.timeout(self._timeout) as limit:
             async with client:
                 if mode not in ("auto", "legacy"):
                     # A pinned version alone tells nothing of what the server can do.
-                    told = await client.session.send_discover(mode)
-                    client.session.adopt(types.DiscoverResult.model_validate(told))
+                    client.session.adopt(types.DiscoverResult.model_validate(await client.session.send_discover(mode)))
                 limit.reschedule(None)
                 peer = Peer(client, self.name, streams)
                 # An in-process server takes both modes; only what had to be found out is remembered.

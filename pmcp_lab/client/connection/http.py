@@ -19,18 +19,11 @@ import anyio
 import httpx2
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
+from pmcp_lab.client.connection.accepted import Accepted
+from pmcp_lab.client.connection.refusals import BROKE, BUSY, RETRY_AFTER, UNDELIVERED
 from pmcp_lab.client.oauth import AuthorizedClient
 from pmcp_lab.client.targets import Url
 from pmcp_lab.protocol import address
-
-UNDELIVERED = "run.pmcp/undelivered"
-"""In `error.data`: the server certainly did not take the request up."""
-BROKE = "run.pmcp/broke"
-"""In `error.data`: it happened to this request alone."""
-BUSY = "run.pmcp/busy"
-"""In `error.data`: the HTTP status of a server that wants to be left alone …"""
-RETRY_AFTER = "run.pmcp/retry-after"
-"""… and for how many seconds, or null."""
 
 _READ, _SHOWN = 65_536, 200
 """Of what answers instead of a server: bytes that are looked at, characters that are quoted."""
@@ -71,10 +64,19 @@ class HttpClient(AuthorizedClient):
         on_loss: Called with the reason when the server or the session is gone. Returns False before the
             connection stands: what goes wrong then is the handshake's to tell.
         on_stranger: Called with what it is instead when an answer is none of an MCP server's.
+        accepted: Waits for the answers that come on the session's stream.
     """
 
-    def __init__(self, target: Url, on_loss: Callable[[str], bool], on_stranger: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        target: Url,
+        on_loss: Callable[[str], bool],
+        on_stranger: Callable[[str], None],
+        accepted: Accepted,
+    ) -> None:
         super().__init__(target, timeout=_TIMEOUT, limits=_LIMITS)
+        self._accepted = accepted
+        accepted.lose = self._lose
         self._on_loss = on_loss
         self._on_stranger = on_stranger
         self._lost = False
@@ -84,9 +86,12 @@ class HttpClient(AuthorizedClient):
             return httpx2.Response(204, request=request)  # the session that is to end has ended
         if self._lost:
             raise httpx2.ConnectError("the connection was given up", request=request)
+        opens_stream = self._accepted.asks(request)
         try:
             response = await super().send(request, **options)
         except httpx2.ReadTimeout:
+            if opens_stream:
+                self._accepted.refused("the server does not answer to a request for one")
             if request.method != "POST":
                 raise
             return _error(request, REQUEST_TIMEOUT, f"no answer within {_TIMEOUT.read:g} s")
@@ -98,17 +103,25 @@ class HttpClient(AuthorizedClient):
                 text = f"the connection broke before the answer came ({reason}): nobody knows whether it was done"
                 return _error(request, CONNECTION_CLOSED, text, {UNDELIVERED: False, BROKE: True})
             if not self._lose(reason):
+                if opens_stream:
+                    self._accepted.refused(f"it could not be opened ({reason})")
                 raise
             return _error(request, CONNECTION_CLOSED, reason, {UNDELIVERED: unsent})
+        if request.method == "POST" and response.status_code == 202:
+            return self._accepted.take(response)
         if request.method == "POST" and (said := await stranger(response)):
             self._on_stranger(said)
         if response.status_code in _BUSY:
+            if opens_stream:
+                self._accepted.opened(response)
             await response.aclose()
             data = {BUSY: response.status_code, RETRY_AFTER: seconds(response.headers.get("retry-after"))}
             return _error(request, INTERNAL_ERROR, f"{response.reason_phrase} (HTTP {response.status_code})", data)
         if request.headers.get(_SESSION) and await _ended(response) and self._lose("its session ended"):
             await response.aclose()
             return _error(request, CONNECTION_CLOSED, "the session ended", {UNDELIVERED: True})
+        if opens_stream:
+            self._accepted.opened(response)
         return response
 
     def _lose(self, reason: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import anyio
 import mcp_types as types
-from mcp import MCPError
 from mcp.client import (
     ClaimContext,
     Client,
@@ -18,20 +19,19 @@ from mcp.client import (
     advertise,
 )
 from mcp.shared.dispatcher import ProgressFnT
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from pmcp_lab.client.connection.http import BROKE, BUSY, RETRY_AFTER, UNDELIVERED
+from pmcp_lab.client.connection.accepted import ON_ACCEPTED, awaited
+from pmcp_lab.client.connection.freshness import Listed, all_pages
+from pmcp_lab.client.connection.refusals import REFUSALS, ROUNDS, refusal
 from pmcp_lab.client.connection.streams import LISTEN, Stream, Streams
 from pmcp_lab.client.connection.transports import CREATED, ON_TASK
 from pmcp_lab.errors import (
-    INTERNAL_ERROR,
     METHOD_NOT_FOUND,
-    ConnectionClosed,
     InputRequired,
     LabError,
     NotOffered,
     PeerError,
-    ServerBusy,
 )
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
@@ -39,8 +39,6 @@ from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
 OnProgress = Callable[[float, float | None, str | None], None]
 """Told how far a request is: progress, total, message."""
-ROUNDS = 10
-"""How often one call may ask before it is given up; the SDK's own limit."""
 STATE_ONLY_PAUSE = 0.25
 """Seconds before a call is repeated that asked nothing and only wants to be called again."""
 
@@ -163,47 +161,43 @@ class Peer:
 
     # --- listing and reading ---
 
-    async def list_tools(self) -> list[dict[str, Any]]:
-        return await self._all_pages("list_tools", "tools") if self.capabilities.tools is not None else []
+    async def list_tools(self) -> Listed:
+        return await self._pages("list_tools", "tools", self.capabilities.tools)
 
-    async def list_resources(self) -> list[dict[str, Any]]:
-        if self.capabilities.resources is None:
-            return []
-        return await self._pages_if_known("list_resources", "resources")
+    async def list_resources(self) -> Listed:
+        return await self._pages_if_known("list_resources", "resources", self.capabilities.resources)
 
-    async def list_resource_templates(self) -> list[dict[str, Any]]:
-        if self.capabilities.resources is None:
-            return []
-        return await self._pages_if_known("list_resource_templates", "resource_templates")
+    async def list_resource_templates(self) -> Listed:
+        return await self._pages_if_known("list_resource_templates", "resource_templates", self.capabilities.resources)
 
-    async def list_prompts(self) -> list[dict[str, Any]]:
-        if self.capabilities.prompts is None:
-            return []
-        return await self._pages_if_known("list_prompts", "prompts")
+    async def list_prompts(self) -> Listed:
+        return await self._pages_if_known("list_prompts", "prompts", self.capabilities.prompts)
 
-    async def _pages_if_known(self, verb: str, field: str) -> list[dict[str, Any]]:
+    async def _pages_if_known(self, verb: str, field: str, declared: Any) -> Listed:
         """A whole list; an empty one where the server does not know the request, whatever it declared."""
         try:
-            return await self._all_pages(verb, field)
+            return await self._pages(verb, field, declared)
         except PeerError as error:
             if error.code != METHOD_NOT_FOUND:
                 raise
-            return []
+            return Listed()
 
-    async def _all_pages(self, verb: str, field: str, **how: Any) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        cursor: str | None = None
-        while True:
-            page = await self._guard(getattr(self._client, verb)(cursor=cursor, **how))
-            items += [item.model_dump(by_alias=True, mode="json", exclude_none=True) for item in getattr(page, field)]
-            cursor = page.next_cursor
-            if cursor is None or cursor in seen:
-                return items
-            seen.add(cursor)
+    async def _pages(self, verb: str, field: str, declared: Any) -> Listed:
+        if declared is None:
+            return Listed()
+        ask = getattr(self._client, verb)
+        return await all_pages(
+            lambda cursor: self._guard(ask(cursor=cursor)), field, hinted=self.modern, told=bool(declared.list_changed)
+        )
 
     async def read_resource(self, uri: str) -> dict[str, Any]:
-        return await self.request("resources/read", {"uri": uri})
+        """A resource's contents. What the server asks first is answered by the connection's callbacks."""
+        first = await self.request("resources/read", {"uri": uri})
+        if first.get("resultType") != "input_required":
+            return first
+        more = await self._inputs(first)
+        # What depends on answers must not be kept.
+        return await self._in_rounds("resources/read", {"uri": uri}, f"Resource {uri!r}", None, more) | {"ttlMs": 0}
 
     async def get_prompt(
         self,
@@ -227,23 +221,29 @@ class Peer:
             ON_TASK.reset(named)
 
     async def _in_rounds(
-        self, method: str, params: dict[str, Any], what: str, on_progress: OnProgress | None
+        self,
+        method: str,
+        params: dict[str, Any],
+        what: str,
+        on_progress: OnProgress | None,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        on_awaited: Callable[[str], object] | None = None,
     ) -> dict[str, Any]:
         """A request that is made again with the answers, as long as the server asks for some (2026-07-28).
 
         Raises:
             InputRequired: Nobody here can answer, or it asks without end.
         """
-        more: dict[str, Any] = {}
         for _ in range(ROUNDS):
+            ask = partial(self.request, method, {**params, **more}, on_progress=on_progress, on_awaited=on_awaited)
             try:
-                raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+                raw = await ask()
             except PeerError as error:
                 if error.code != types.HEADER_MISMATCH or not self.modern:
                     raise
                 # A schema says which arguments are headers too; it was not listed, or is a new one (SEP-2243).
-                await self._all_pages("list_tools", "tools", cache_mode="refresh")
-                raw = await self.request(method, {**params, **more}, on_progress=on_progress)
+                await self.list_tools()
+                raw = await ask()
             if raw.get("resultType") != "input_required":
                 return raw
             more = await self._inputs(raw)
@@ -283,13 +283,18 @@ class Peer:
                 raise TimeoutError from None
 
     async def request(
-        self, method: str, params: dict[str, Any], *, on_progress: OnProgress | None = None
+        self,
+        method: str,
+        params: dict[str, Any],
+        *,
+        on_progress: OnProgress | None = None,
+        on_awaited: Callable[[str], object] | None = None,
     ) -> dict[str, Any]:
         """Any request, answered with the raw result."""
         request = types.Request[dict[str, Any], str](method=method, params=params)
         reporting = _reporting(on_progress) if on_progress is not None else None
         raw: dict[str, Any] = await self._guard(
-            self._client.session.send_request(request, RAW, progress_callback=reporting)
+            self._client.session.send_request(request, RAW, progress_callback=reporting), on_awaited
         )
         return raw
 
@@ -319,11 +324,13 @@ class Peer:
         task: dict[str, Any] | None = None,
         meta: dict[str, Any] | None = None,
         on_progress: OnProgress | None = None,
+        on_awaited: Callable[[str], object] | None = None,
     ) -> dict[str, Any] | TaskState:
         """Call a tool; the answer is its `CallToolResult` as it came, or the task that the server made of it.
 
         Args:
             task: Legacy only: the `task` parameter (`{"ttl": ms}` or empty) that asks for a task.
+            on_awaited: Called with what is waited for, when the answer is to come on the server's own stream.
 
         Raises:
             InputRequired: The tool asks its user something (multi round-trip), and nobody here can answer.
@@ -332,7 +339,7 @@ class Peer:
             meta = {types.LOG_LEVEL_META_KEY: self._log_level, **(meta or {})}
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
         params |= ({} if task is None else {"task": task}) | ({"_meta": meta} if meta else {})
-        raw = await self._in_rounds("tools/call", params, f"Tool {tool!r}", on_progress)
+        raw = await self._in_rounds("tools/call", params, f"Tool {tool!r}", on_progress, on_awaited=on_awaited)
         created = (raw.get("_meta") or {}).get(CREATED, raw if raw.get("resultType") == modern.RESULT_TYPE else None)
         return raw if created is None else decode_task(created)
 
@@ -425,28 +432,16 @@ class Peer:
         )
         return raw
 
-    async def _guard(self, awaitable: Any) -> Any:
+    async def _guard(self, awaitable: Any, on_awaited: Callable[[str], object] | None = None) -> Any:
+        accepted: list[str] = []
+
+        def on_accepted(method: str) -> None:
+            accepted.append(awaited(self._name, method))
+            if on_awaited is not None:
+                on_awaited(accepted[-1])
+
+        ON_ACCEPTED.set(on_accepted)
         try:
             return await awaitable
-        except MCPError as error:
-            data = error.data if isinstance(error.data, Mapping) else {}
-            if error.code == types.CONNECTION_CLOSED:
-                what = f": {error.message}" if BROKE in data else " closed the connection."
-                raise ConnectionClosed(f"Server {self._name!r}{what}", delivered=not data.get(UNDELIVERED)) from None
-            if BUSY in data:
-                wish = data.get(RETRY_AFTER)
-                when = "again later" if wish is None else f"again in {wish:g} s"
-                raise ServerBusy(f"Server {self._name!r} answered: {error.message}; try {when}", wish) from None
-            raise PeerError(
-                f"Server {self._name!r} answered: {error.message} ({error.code})", code=error.code, data=error.data
-            ) from None
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise PeerError(
-                f"Server {self._name!r} sent an answer that is none by the schema of {self.version}: "
-                f"{place}: {first['msg']}",
-                code=INTERNAL_ERROR,
-            ) from None
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream):
-            raise ConnectionClosed(f"The connection to server {self._name!r} is closed.") from None
+        except REFUSALS as error:
+            raise refusal(error, self._name, accepted[-1] if accepted else None) from None

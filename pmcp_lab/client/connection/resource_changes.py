@@ -27,6 +27,8 @@ class ResourceChanges(Attendant):
     """
 
     def __init__(self) -> None:
+        self.outdated: Callable[[str], object] = lambda _: None
+        """Called with the URI of each resource of which the server says that it changed."""
         self._wanted: dict[str, list[Callable[[], object]]] = {}
         self._change = asyncio.Event()
         self._began = False
@@ -46,9 +48,13 @@ class ResourceChanges(Attendant):
 
     def hears(self) -> Hears:
         return {
-            types.ResourceUpdatedNotification: lambda message: self._tell(str(message.params.uri)),
+            types.ResourceUpdatedNotification: lambda message: self._updated(str(message.params.uri)),
             types.ResourceListChangedNotification: lambda _: self._tell(None),
         }
+
+    def _updated(self, uri: str) -> None:
+        self.outdated(uri)
+        self._tell(uri)
 
     async def run(self, peer: Peer) -> None:
         """Have one connection tell of what is wanted, until cancelled."""

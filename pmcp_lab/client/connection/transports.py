@@ -23,8 +23,11 @@ from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import SessionMessage
+from mcp_types import PROTOCOL_VERSION_META_KEY
+from mcp_types.methods import CACHEABLE_METHODS
 from pydantic import ValidationError
 
+from pmcp_lab.client.connection.freshness import with_hints
 from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.targets import Command, Url
 from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
@@ -154,6 +157,8 @@ class TaskTransport:
     The answer is rewritten into an empty `CallToolResult` that carries the task in `_meta[CREATED]`; it is
     marked `isError` because such results are not held against the tool's output schema.
 
+    What a server has left out that the SDK insists on is filled in: hints of a list, settings of an extension.
+
     What the server tells of tasks by itself is taken here too: the SDK's queue for it drops what comes in a
     burst, as the first word of a stream for a thousand tasks does.
 
@@ -181,6 +186,8 @@ class TaskTransport:
         self._streams = streams
         self._stack = AsyncExitStack()
         self._asked: set[types.RequestId] = set()
+        self._mended: dict[types.RequestId, str] = {}
+        """Requests whose answers may lack what the SDK insists on, and their methods."""
         self._on_begun: dict[types.ProgressToken, Callable[[str], None]] = {}
 
     async def __aenter__(self) -> tuple[_Reader, _Writer]:
@@ -202,6 +209,11 @@ class TaskTransport:
             self._streams.sent(message.id)
         elif message.method == "tools/call" and (message.params or {}).get("task") is not None:
             self._asked.add(message.id)
+        elif message.method == "initialize" or (
+            message.method in CACHEABLE_METHODS
+            and PROTOCOL_VERSION_META_KEY in ((message.params or {}).get("_meta") or {})
+        ):
+            self._mended[message.id] = message.method
         if (on_begun := ON_TASK.get()) is not None and (
             token := progress_token_from_params(message.params)
         ) is not None:
@@ -219,6 +231,10 @@ class TaskTransport:
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
             # The SDK's progress token is the id of the request.
             self._on_begun.pop(message.id, None)
+            method = self._mended.pop(message.id, None)
+            if method is not None and isinstance(message, types.JSONRPCResponse):
+                whole = with_settings(with_hints(method, message.result))
+                item.message = message = message.model_copy(update={"result": whole})
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._asked:
             self._asked.discard(message.id)
             if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("task"), dict):
@@ -240,6 +256,19 @@ class TaskTransport:
         task_id = related.get("taskId") if isinstance(related, Mapping) else None
         if isinstance(task_id, str) and isinstance(token, str | int) and token in self._on_begun:
             self._on_begun.pop(token)(task_id)
+
+
+def with_settings(result: dict[str, Any]) -> dict[str, Any]:
+    """A server's capabilities, with settings for each extension: one that says `null`, or a list, has none to speak of.
+
+    The SDK would not read them, and take a server of 2026-07-28 for one of 2025-11-25.
+    """
+    capabilities = result.get("capabilities")
+    named = capabilities.get("extensions") if isinstance(capabilities, dict) else None
+    if not isinstance(capabilities, dict) or not isinstance(named, dict):
+        return result
+    extensions = {name: settings if isinstance(settings, dict) else {} for name, settings in named.items()}
+    return {**result, "capabilities": {**capabilities, "extensions": extensions}}
 
 
 def _shown_line(error: ValidationError) -> str:
@@ -270,7 +299,10 @@ class _Stream:
 
 class _Reader(_Stream):
     def __init__(
-        self, inner: Any, change: Callable[[SessionMessage | Exception], Any], on_end: Callable[[], None]
+        self,
+        inner: Any,
+        change: Callable[[SessionMessage | Exception], SessionMessage | Exception],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(inner)
         self._change = change
@@ -281,7 +313,7 @@ class _Reader(_Stream):
         return getattr(self._inner, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:
-        return self._change(await self._inner.receive())  # type: ignore[no-any-return]
+        return self._change(await self._inner.receive())
 
     def __aiter__(self) -> Self:
         return self
@@ -292,7 +324,7 @@ class _Reader(_Stream):
         except StopAsyncIteration:
             self._on_end()
             raise
-        return self._change(item)  # type: ignore[no-any-return]
+        return self._change(item)
 
 
 class _Writer(_Stream):
@@ -311,13 +343,15 @@ async def http_transport(
 ) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
+    from pmcp_lab.client.connection.accepted import Accepted
     from pmcp_lab.client.connection.http import HttpClient
 
+    accepted = Accepted()
     async with (
-        HttpClient(target, on_loss, on_stranger) as http,
-        streamable_http_client(target.url, http_client=http) as streams,
+        HttpClient(target, on_loss, on_stranger, accepted) as http,
+        streamable_http_client(target.url, http_client=http) as (read, write),
     ):
-        yield streams
+        yield _Reader(read, accepted.incoming), _Writer(write, accepted.outgoing)
 
 
 @asynccontextmanager

@@ -82,6 +82,14 @@ class ClientCredentialsProvider(ClientCredentialsOAuthProvider):
                     f"The authorization server at {self._settings.issuer} does not answer{reason}"
                 ) from None
 
+    @property
+    def who(self) -> str:
+        """What a server refuses that is still not content."""
+        client = f"client {self._settings.client_id!r}"
+        if self.context.current_tokens is None:
+            return client
+        return f"the token that {self._settings.issuer} has just given to {client}"
+
     def secrets(self) -> Iterable[str]:
         """What must not appear in any text."""
         tokens = self.context.current_tokens

@@ -251,13 +251,19 @@ class AuthorizedClient(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
         except (OAuthFlowError, SignInFailed) as error:
-            return _refused(request, self._explained(error))
+            return self._refused(request, self._explained(error))
         challenged = response.status_code == 401 or "www-authenticate" in response.headers
         if response.status_code not in (401, 403) or not challenged or request.method != "POST":
             return response
         detail = extract_field_from_www_auth(response, "error_description") or ""
         await response.aclose()
-        return _refused(request, self._refusal(response.status_code, detail[:200]))
+        return self._refused(request, self._refusal(response.status_code, detail[:200]))
+
+    def _refused(self, request: httpx2.Request, message: str) -> httpx2.Response:
+        # Where a program is refused, no person can help by signing in.
+        who = "program" if isinstance(self._target.auth, ClientCredentials) else True
+        error = {"code": INTERNAL_ERROR, "message": message, "data": {"refused": who}}
+        return httpx2.Response(403, json={"jsonrpc": "2.0", "id": None, "error": error}, request=request)
 
     def _explained(self, error: Exception) -> str:
         if isinstance(error, LabError):
@@ -273,18 +279,13 @@ class AuthorizedClient(httpx2.AsyncClient):
         said = f" ({status}: {detail})" if detail else f" ({status})"
         if status == 403:
             return f"it does not let you do this{said}"
-        if isinstance(self._target.auth, ClientCredentials):
-            return f"it refuses client {self._target.auth.client_id!r}{said}"
+        if isinstance(self._provider, ClientCredentialsProvider):
+            return f"it refuses {self._provider.who}{said}"
         if self._provider is not None:
             return f"it refuses your sign-in{said}. Sign in anew: sign_out({self._target.place!r}), then connect again"
         if any(name.lower() == "authorization" for name, _ in self._target.headers):
             return f"it refuses the token{said}, which is wrong or has expired: connect again with a new token=…"
         return f'it wants to know who you are{said}: connect with auth="oauth" to sign in, or with token=…'
-
-
-def _refused(request: httpx2.Request, message: str) -> httpx2.Response:
-    error = {"code": INTERNAL_ERROR, "message": message, "data": {"refused": True}}
-    return httpx2.Response(403, json={"jsonrpc": "2.0", "id": None, "error": error}, request=request)
 
 
 def sign_out(url: str, auth: OAuth | ClientCredentials | None = None) -> None:

@@ -44,6 +44,9 @@ async def sample(callback: SamplingCallback | None, params: Mapping[str, Any]) -
     """The answer to `sampling/createMessage`, or the JSON-RPC error that refuses it."""
     if callback is None:
         return types.ErrorData(code=types.INVALID_REQUEST, message="this host has no model to sample from")
+    if any(params.get(name) for name in ("tools", "toolChoice")):
+        # A client that does not declare `sampling.tools` must refuse them, so that nobody waits for a tool to be used.
+        return types.ErrorData(code=types.INVALID_PARAMS, message="this host makes completions without tools")
     try:
         said = await off_loop(callback, list(params.get("messages") or ()), dict(params))
         result = {"content": {"type": "text", "text": said}} if isinstance(said, str) else dict(said)

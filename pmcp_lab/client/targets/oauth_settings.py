@@ -57,7 +57,8 @@ _SECRET_AT = re.compile(r"\$[A-Za-z_]\w*|keyring:[^/]+/.+")
 class ClientCredentials:
     """How a program is let in, where there is nobody to sign in: `connect(url, auth=ClientCredentials(…))`.
 
-    The OAuth grant of that name (RFC 6749, section 4.4). Tokens are kept in memory alone.
+    The OAuth grant of that name (RFC 6749, section 4.4). Tokens are kept in memory alone. An entry of an `mcpServers`
+    file says the same, for commands as well: `"clientCredentials": {"clientId": …, "secret": "$NAME", "issuer": …}`.
 
     Args:
         client_id: Of a client that was registered by hand.

@@ -235,7 +235,10 @@ def _argv(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _entry_auth(name: str, entry: Mapping[str, Any]) -> OAuth | ClientCredentials | None:
-    """`"auth": "oauth"`, or Claude Code's `"oauth": {"clientId": …, "callbackPort": …}`."""
+    """`"auth": "oauth"`, Claude Code's `"oauth": {"clientId": …, "callbackPort": …}`, or of a program
+    `"clientCredentials": {"clientId": …, "secret": "$NAME", "issuer": …, "scope": …}`."""
+    if "clientCredentials" in entry:
+        return _entry_program(name, entry["clientCredentials"])
     settings = entry.get("oauth")
     if not isinstance(settings, Mapping):
         return _read_auth(entry.get("auth")) if entry.get("auth") else None
@@ -248,6 +251,22 @@ def _entry_auth(name: str, entry: Mapping[str, Any]) -> OAuth | ClientCredential
         )
     except (TypeError, ValueError):
         raise TargetError(f'The "oauth" of the entry {name!r} can\'t be read') from None
+
+
+def _entry_program(name: str, settings: object) -> ClientCredentials:
+    known = {"clientId": "client_id", "secret": "secret", "issuer": "issuer", "scope": "scope"}
+    if not isinstance(settings, Mapping) or not all(isinstance(value, str) for value in settings.values()):
+        raise TargetError(f'The "clientCredentials" of the entry {name!r} must be an object of texts')
+    if missing := [key for key in ("clientId", "secret", "issuer") if not settings.get(key)]:
+        raise TargetError(f'The "clientCredentials" of the entry {name!r} lack {" and ".join(map(repr, missing))}')
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise TargetError(
+            f'The "clientCredentials" of the entry {name!r} have no {unknown[0]!r}.{nearest(unknown[0], known)}'
+        )
+    try:
+        return ClientCredentials(**{known[key]: value for key, value in settings.items()})
+    except TargetError as error:
+        raise TargetError(f'The "clientCredentials" of the entry {name!r}: {error.message}') from None
 
 
 def _command(argv: Sequence[str], given: _Given) -> Command:

@@ -317,6 +317,15 @@ class Call:
             self.message = message
         self.touch()
 
+    def await_answer(self, what: str) -> None:
+        """The server has it and will answer elsewhere.
+
+        Args:
+            what: What is waited for, in a line.
+        """
+        self.trouble = what
+        self.touch()
+
     def ask(self, question: Question) -> None:
         self.questions[question.key] = question
         self._reach(self.created, self.asked)
@@ -331,6 +340,7 @@ class Call:
         result = ToolResult(raw, f"{self.server}.{self.tool}")
         if not result.is_error:
             self.progress = 1.0 if self.progress is not None else None
+            self.trouble = None
             self._end(result)
             return
         reason = result.text or self.message or "no reason given"

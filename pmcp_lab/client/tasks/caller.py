@@ -129,6 +129,7 @@ class Caller(Attendant):
                 # After a legacy task is created, only a token of our own still finds its way to us.
                 meta={**call.meta, "progressToken": call.token} if legacy_task else dict(call.meta) or None,
                 on_progress=None if legacy_task else call.observe_progress,
+                on_awaited=call.await_answer,
             )
 
         return await self._settled(call, lambda: self._connection.ask(request))

@@ -184,7 +184,8 @@ class Task:
         except TimeoutError:
             if self.done():
                 raise
-            raise TimeoutError(f"{self._call.where} is still {self.status} after {timeout:g} s; it goes on") from None
+            text = f"{self._call.where} is still {self.status} after {timeout:g} s; it goes on"
+            raise TimeoutError(f"{text} ({self.trouble})" if self.trouble else text) from None
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the end and return what `result()` would raise, or None."""

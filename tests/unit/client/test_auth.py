@@ -12,7 +12,6 @@ import time
 import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,25 +29,7 @@ from pmcp_lab.notebook.listing import ServerList
 from pmcp_lab.notebook.sign_in import show_link
 from tests.unit.guarded import Guard, guarded_server
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(auth, "_providers", {})
-    return tmp_path / "pmcp_lab"
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return Guard()
-
-
-@pytest.fixture
-def url(guard: Guard) -> Iterator[str]:
-    with guarded_server(guard) as where:
-        yield where
-        for server in lab.servers().values():
-            server.close()
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def browse(url: str) -> str:

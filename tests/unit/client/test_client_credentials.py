@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,11 @@ from typing import Any
 import pytest
 
 import pmcp_lab as lab
-from pmcp_lab.client.oauth import flow
-from pmcp_lab.errors import ConnectionFailed, SignInFailed, TargetError
+from pmcp_lab.client.targets.target import read_target
+from pmcp_lab.errors import ConnectionFailed, PeerError, SignInFailed, TargetError
 from tests.unit.guarded import Guard, guarded_server
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(flow, "_providers", {})
-    return tmp_path / "pmcp_lab"
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return Guard()
-
-
-@pytest.fixture
-def url(guard: Guard) -> Iterator[str]:
-    with guarded_server(guard) as where:
-        yield where
-        for server in lab.servers().values():
-            server.close()
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def refused(*given: Any, **named: Any) -> str:
@@ -114,3 +96,57 @@ def test_an_authorization_server_that_is_away_is_named(guard: Guard, monkeypatch
         said = refused(url, auth=lab.ClientCredentials("robot", secret="$ROBOT", issuer=away), timeout=10)
         assert f"the authorization server at {away} does not answer" in said
         assert "mode=" not in said, "another generation would not help"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_a_token_that_is_refused_at_once_is_not_asked_for_again_and_again(
+    url: str, guard: Guard, program: lab.ClientCredentials, mode: str
+) -> None:
+    why = f"it refuses the token that {program.issuer} has just given to client 'robot' (401"
+    guard.useless = True
+    told = refused(url, auth=program, mode=mode, name="first")
+    assert why in told
+    assert guard.asked == ["robot"]
+    guard.useless = False
+    server = lab.connect(url, auth=program, mode=mode, name="second")
+    guard.asked.clear()
+    guard.useless = True
+    guard.end_access()
+    for times in (1, 2):
+        with pytest.raises(PeerError) as failed:
+            server.call("add", a=1, b=2, timeout=10)
+        assert why in failed.value.message
+        # And for the session's stream, which is tried twice.
+        assert times <= len(guard.asked) <= times + (2 if mode == "legacy" else 0), "once for each call"
+    for secret in ("secret-of-robot", *guard.given):
+        assert secret not in told + failed.value.message
+    guard.useless = False
+    assert server.call("add", a=1, b=2, timeout=10).value == 3
+
+
+PROGRAM = {"clientId": "robot", "secret": "$ROBOT", "issuer": "https://sign-in.example"}
+
+
+def test_an_entry_of_a_file_lets_a_program_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOT", "secret-of-robot")
+
+    def read(settings: object) -> Any:
+        entry = {"url": "https://example.org/mcp", "clientCredentials": settings}
+        (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": {"far": entry}}))
+        return read_target("far")[1]
+
+    wanted = lab.ClientCredentials("robot", secret="$ROBOT", issuer="https://sign-in.example", scope="use")
+    assert read({**PROGRAM, "scope": "use"}).auth == wanted
+    for settings, why in (
+        ("robot", "must be an object of texts"),
+        ({**PROGRAM, "scope": ["use"]}, "must be an object of texts"),
+        ({"clientId": "robot"}, "lack 'secret' and 'issuer'"),
+        ({**PROGRAM, "scopes": "use"}, "have no 'scopes'. Did you mean 'scope'"),
+        ({**PROGRAM, "secret": "${ROBOT}"}, "'far': secret= says where the secret is"),
+        ({**PROGRAM, "issuer": "http://sign-in.example"}, "issuer= must be an https address"),
+    ):
+        with pytest.raises(TargetError) as failed:
+            read(settings)
+        assert why in failed.value.message
+        assert "secret-of-robot" not in failed.value.message

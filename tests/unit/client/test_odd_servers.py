@@ -122,8 +122,14 @@ def test_what_it_declares_and_does_not_know_is_not_there(odd: Odd) -> None:
 def test_extensions_and_settings_that_nobody_knows_are_no_trouble(odd: Odd) -> None:
     server = odd("extends")
     assert server.version == "2026-07-28"
+    # Whether an extension is there is in its name alone, whatever stands beside it.
+    peer = client_of(server).connection.peer
+    assert peer.offers_tasks
+    assert not peer.offers_variables
     assert server.call("work").text == "done"
-    assert server.task("work").result(10).text == "done"
+    run = server.task("work")
+    assert run.result(10).text == "done"
+    assert (run.local, run.id) == (True, None), "it made no task of it"
 
 
 def test_a_prompt_that_declares_less_than_it_takes_can_be_given_all(odd: Odd) -> None:

@@ -68,6 +68,31 @@ def test_a_click_gives_what_was_shown_and_holds(server: lab.Server) -> None:
         assert shown["wanted"] == {"refused": ["http://localhost:8888"]}
 
 
+def test_an_app_is_told_what_it_was_granted(server: lab.Server) -> None:
+    def told(page: FrontEnd) -> dict[str, Any]:
+        found: dict[str, Any] = [page.opened["_host"], *page.updates("_host")][-1]["capabilities"]["sandbox"]
+        return found
+
+    view = server.app("show")
+    page = FrontEnd(view)
+    nothing = {"connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []}
+    assert told(page) == {"permissions": {}, "csp": nothing}
+    page.send(kind="consent", view="v1")
+    until(lambda: view._resource["allow"])
+    granted = {
+        "permissions": {"camera": {}, "clipboardWrite": {}},
+        "csp": {**nothing, "connectDomains": ["https://api.example"], "resourceDomains": ["https://cdn.example"]},
+    }
+    assert told(page) == granted
+    # It comes with the policy it tells of: an app that starts anew is told before it asks.
+    sent = [each["data"].get("state", {}) for each in page.comm.sent]
+    anew = [state for state in sent if state.get("_resource", {}).get("allow")]
+    assert [state["_host"]["capabilities"]["sandbox"] for state in anew] == [granted]
+    view.on_sampling(lambda messages, params: "said")
+    assert told(page) == granted
+    assert told(FrontEnd(server.app("show"))) == granted
+
+
 def test_code_gives_it_for_a_server(server: lab.Server) -> None:
     server.allow_apps(domains=["https://cdn.example"], permissions=["camera"], unsafe_eval=True)
     shown = resource(server)

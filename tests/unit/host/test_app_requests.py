@@ -370,6 +370,30 @@ def test_the_display_is_chosen_from_python(view: AppView, page: FrontEnd) -> Non
 PROMPT = {"messages": [{"role": "user", "content": TEXT}], "maxTokens": 5}
 
 
+BLOCKS = {
+    "text": TEXT,
+    "image": {"type": "image", "data": "aGk=", "mimeType": "image/png"},
+    "audio": {"type": "audio", "data": "aGk=", "mimeType": "audio/wav"},
+    "resource": {"type": "resource", "resource": {"uri": "memo://a", "text": "a"}},
+    "resourceLink": {"type": "resource_link", "uri": "memo://a", "name": "a"},
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_each_kind_of_content_that_is_offered_arrives(view: AppView, page: FrontEnd, kind: str) -> None:
+    capabilities = page.opened["_host"]["capabilities"]
+    assert capabilities["updateModelContext"] == {**{name: {} for name in BLOCKS}, "structuredContent": {}}
+    assert capabilities["message"] == {name: {} for name in BLOCKS}
+    heard: list[dict[str, Any]] = []
+    view.on_context(heard.append)
+    view.on_message(heard.append)
+    more = {"content": [BLOCKS[kind]], "structuredContent": {"n": 1}}
+    assert rpc(page, "ui/update-model-context", **more)["result"] == {}
+    assert view.context == heard[0] == more
+    assert rpc(page, "ui/message", role="user", content=[BLOCKS[kind]])["result"] == {}
+    assert view.messages[-1]["content"] == heard[1]["content"] == [BLOCKS[kind]]
+
+
 def test_without_a_callback_there_is_no_sampling(demo: lab.Server, page: FrontEnd) -> None:
     assert "sampling" not in page.opened["_host"]["capabilities"]
     refused = rpc(page, "sampling/createMessage", **PROMPT)["error"]
@@ -387,6 +411,10 @@ def test_a_callback_makes_completions_for_the_app(view: AppView, page: FrontEnd)
     assert answer["content"] == {"type": "text", "text": "hello to you, in 5"}
     assert answer["role"] == "assistant"
     assert view.calls[-1]["method"] == "sampling/createMessage"
+    # `sampling.tools` is not offered, so that they have to be refused.
+    for more in ({"tools": [{"name": "a", "inputSchema": {"type": "object"}}]}, {"toolChoice": {"mode": "required"}}):
+        refused = rpc(page, "sampling/createMessage", **PROMPT, **more)["error"]
+        assert (refused["code"], refused["message"]) == (-32602, "this host makes completions without tools")
     view.on_sampling(lambda messages, params: 1 / 0)
     assert "ZeroDivisionError" in rpc(page, "sampling/createMessage", **PROMPT)["error"]["message"]
     view.on_sampling(None)

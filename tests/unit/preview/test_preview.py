@@ -296,6 +296,18 @@ def test_a_server_that_is_not_there(plain_http: str) -> None:
         PreviewSession(plain_http).start()
 
 
+def test_a_program_that_is_refused_is_no_persons_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard()
+    guard.programs["robot"] = "x"
+    monkeypatch.setenv("ROBOT", "yesterday's")
+    with guarded_server(guard) as url:
+        program = lab.ClientCredentials("robot", secret="$ROBOT", issuer=url.removesuffix("/mcp"))
+        session = PreviewSession(url, {"auth": program})
+        with pytest.raises(ConnectionFailed, match="as client 'robot'"):
+            session.start()
+        assert session.server is None
+
+
 def test_what_is_called_in_a_preview_can_be_recorded(opened: Opened, tmp_path: Path) -> None:
     with lab.record() as recorder:
         page = opened()
