@@ -12,8 +12,8 @@ SKILL_FILE: Final = "SKILL.md"
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_UNQUOTED: Final = "!$&'()*+,;=:@"
-"""What a segment may have as it is, besides letters, digits and -._~ (RFC 3986, pchar)."""
+_UNQUOTED: Final = "!$&'()*+,;="
+"""What a segment may have as it is, besides letters, digits and -._~: ":" and "@" mean something in an authority."""
 
 
 class InvalidSkill(ValueError):
@@ -135,3 +135,5 @@ def _check_segment(segment: str, whole: str) -> None:
         raise InvalidSkill("uri", f"{whole!r} hides a slash or a backslash in a segment")
     if any(ord(character) < 32 or ord(character) == 127 for character in segment):
         raise InvalidSkill("uri", f"{whole!r} has a control character")
+    if any(0xD800 <= ord(character) < 0xE000 for character in segment):
+        raise InvalidSkill("uri", f"{whole!r} has what is no character")
