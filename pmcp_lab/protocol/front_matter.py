@@ -236,11 +236,13 @@ def _check_json(value: dict[Any, Any]) -> None:
                 for key in each:
                     if not isinstance(key, str):
                         raise InvalidFrontMatter(f"its YAML has a key that is no text: {_short(repr(key))}")
-                waiting += [(member, depth + 1) for member in each.values()]
+                waiting += [(member, depth + 1) for pair in each.items() for member in pair]
             case list():
                 waiting += [(member, depth + 1) for member in each]
             case float() if not math.isfinite(each):
                 raise InvalidFrontMatter(f"its YAML has {each}, which is no number of JSON")
+            case str() if any(0xD800 <= ord(character) < 0xE000 for character in each):
+                raise InvalidFrontMatter("its YAML has an escape of what is no character")
             case None | bool() | int() | float() | str():
                 pass
             case _:

@@ -146,8 +146,10 @@ def test_what_only_some_readers_know(line: str, said: str) -> None:
         (skill("a: &a [x, x, x, x, x, x, x, x, x]", *BOMB), "too large"),
         (skill("extra: " + "x" * MAX_BYTES), "bytes"),
         (skill("? [a, b]\n: c"), "can't be read"),
+        (skill('extra: ["\\ud800"]'), "no character"),
+        (skill('"\\ud800": extra'), "no character"),
     ],
-    ids=range(22),
+    ids=range(24),
 )  # fmt: skip
 def test_what_can_not_be_read(text: str, said: str) -> None:
     with pytest.raises(InvalidFrontMatter, match=said):
