@@ -2,7 +2,7 @@
 
 YAML 1.1, as PyYAML reads it, takes `yes` for true, `010` for 8 and `1:30` for 90; the core schema of YAML 1.2, which
 other languages read, takes them for "yes", 10 and "1:30". Who serves a skill keeps to what both read alike
-(`served_problems`), who reads one takes either for right (`FrontMatter.matches`).
+(`served_front_matter`), who reads one takes either for right (`FrontMatter.matches`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ RESERVED_METADATA: Final = "io.modelcontextprotocol/"
 
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MOST_VALUES: Final = 10_000
-_DEEPEST: Final = 50
-_SAFE_INTEGER: Final = 2**53 - 1
-_LINE_BREAKS_OF_ONE: Final = {"\x85": "U+0085", "\u2028": "U+2028", "\u2029": "U+2029"}
+_DEEPEST: Final = 30
+LINE_BREAKS_OF_ONE: Final = ("\x85", "\u2028", "\u2029")
 """They end a line in YAML 1.1, and are letters in YAML 1.2."""
 
 
@@ -45,6 +44,8 @@ class FrontMatter:
     """By YAML 1.1, likewise: a date is nothing that JSON has."""
     source: str
     """The YAML itself, without the lines `---`."""
+    opening: str = "---"
+    """The first line, which should have no more than that."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def read_front_matter(text: str) -> FrontMatter:
     Raises:
         InvalidFrontMatter: It has none, it is larger than `MAX_BYTES`, or neither reading is a mapping in JSON.
     """
-    source = _between_rules(text)
+    opening, source = _between_rules(text)
     if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidFrontMatter(f"its front matter has more than {MAX_BYTES:,} bytes")
     readings: list[dict[str, Any] | None] = []
@@ -88,7 +89,7 @@ def read_front_matter(text: str) -> FrontMatter:
             reasons.append(str(error))
     if readings == [None, None]:
         raise InvalidFrontMatter(reasons[0])
-    return FrontMatter(core=readings[0], old=readings[1], source=source)
+    return FrontMatter(core=readings[0], old=readings[1], source=source, opening=opening)
 
 
 def field_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -114,24 +115,6 @@ def field_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
     problems += _metadata_problems(fields.get("metadata", {}))
     if "allowed-tools" in fields and allowed_tools(fields) is None:
         problems.append(("allowed-tools", "its allowed-tools are no text with spaces between the tools"))
-    return problems
-
-
-def served_problems(front_matter: FrontMatter) -> list[str]:
-    """Why peers would not all read the YAML alike; empty is what a server may serve."""
-    problems = list(_syntax_problems(front_matter.source))
-    if front_matter.core is None:
-        problems.append("YAML 1.2 readers can't read it")
-    elif front_matter.old is None:
-        problems.append("YAML 1.1 readers, PyYAML among them, make of it what JSON has not, such as a date")
-    elif differing := front_matter.differences():
-        first = differing[0]
-        problems.append(
-            f"{first} is {front_matter.old.get(first)!r} to YAML 1.1 readers and {front_matter.core.get(first)!r} to"
-            " YAML 1.2 ones: put it in quotes"
-        )
-    if _has_large_integer(front_matter.fields):
-        problems.append(f"it has a number beyond ±{_SAFE_INTEGER}, which JavaScript rounds: put it in quotes")
     return problems
 
 
@@ -164,13 +147,13 @@ def same_json(one: object, other: object) -> bool:
 # --- reading YAML ---
 
 
-def _between_rules(text: str) -> str:
+def _between_rules(text: str) -> tuple[str, str]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip(" \t") != "---":
         raise InvalidFrontMatter("it does not begin with a line ---, so it has no front matter")
     for number, line in enumerate(lines[1:], 1):
         if line.rstrip(" \t") == "---":
-            return "".join(f"{each}\n" for each in lines[1:number])
+            return lines[0], "".join(f"{each}\n" for each in lines[1:number])
     raise InvalidFrontMatter("no line --- ends its front matter")
 
 
@@ -183,7 +166,7 @@ def _load_old(source: str) -> dict[str, Any]:
 def _load_core(source: str) -> dict[str, Any]:
     """PyYAML ends lines where YAML 1.2 does not: such characters are others while it reads."""
     free = (chr(code) for code in range(0xE000, 0xF900) if chr(code) not in source)
-    instead: dict[int, str] = {ord(mark): next(free) for mark in _LINE_BREAKS_OF_ONE if mark in source}
+    instead: dict[int, str] = {ord(mark): next(free) for mark in LINE_BREAKS_OF_ONE if mark in source}
     value = _load(source.translate(instead), _core_loader())
     _check_json(value)
     back = {ord(other): chr(mark) for mark, other in instead.items()}
@@ -310,33 +293,6 @@ def _each_key_once(self: Any, node: Any, deep: bool = False) -> dict[Any, Any]:
     return made
 
 
-def _syntax_problems(source: str) -> list[str]:
-    """What only some of the readers know."""
-    import yaml
-
-    problems: dict[str, None] = {}
-    for mark, name in _LINE_BREAKS_OF_ONE.items():
-        if mark in source:
-            problems[f"it has {name}, which ends a line to YAML 1.1 readers only"] = None
-    try:
-        for event in yaml.parse(source, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                problems["it has anchors or aliases, which not every reader of skills knows"] = None
-            elif getattr(event, "tag", None):
-                problems["it has tags, which not every reader of skills knows"] = None
-            elif isinstance(event, yaml.DocumentStartEvent) and event.explicit:
-                problems["it is more than one YAML document, or has directives"] = None
-            elif isinstance(event, yaml.ScalarEvent) and event.style in ("'", '"') and _lines(event) > 1:
-                problems["it has a quoted text of several lines, which not every reader of skills knows"] = None
-    except (yaml.YAMLError, RecursionError):
-        problems["it can't be read as YAML"] = None
-    return list(problems)
-
-
-def _lines(event: Any) -> int:
-    return int(event.end_mark.line - event.start_mark.line) + 1
-
-
 def _metadata_problems(metadata: object) -> list[tuple[str, str]]:
     if not isinstance(metadata, Mapping):
         return [("metadata", "its metadata are no mapping of texts to texts")]
@@ -347,14 +303,6 @@ def _metadata_problems(metadata: object) -> list[tuple[str, str]]:
     if reserved:
         return [("metadata", f"its metadata has keys that are reserved: {', '.join(reserved)}")]
     return []
-
-
-def _has_large_integer(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_large_integer, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_large_integer, value))
-    return isinstance(value, int) and abs(value) > _SAFE_INTEGER
 
 
 def _short(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pmcp_lab.errors import SkillInvalid
 from pmcp_lab.protocol.front_matter import FrontMatter, InvalidFrontMatter, field_problems, read_front_matter
-from pmcp_lab.protocol.front_matter import served_problems as yaml_problems
+from pmcp_lab.protocol.served_front_matter import served_problems
 from pmcp_lab.protocol.skill_uri import SCHEME, SKILL_FILE, InvalidSkill, SkillUri
 from pmcp_lab.protocol.skills import SKILL_TYPE, SkillEntry, SkillFile, limit_problems
 
@@ -94,7 +94,7 @@ class Skill:
             return
         self.front_matters[path] = front_matter
         yield from (what for _, what in field_problems(front_matter.fields))
-        yield from yaml_problems(front_matter)
+        yield from served_problems(front_matter)
         name, folders = front_matter.fields.get("name"), path.split("/")[:-1]
         if folders and name != folders[-1]:
             yield f"its name is {name!r}, but its folder {folders[-1]!r}: they have to be the same"

@@ -16,8 +16,8 @@ from pmcp_lab.protocol.front_matter import (
     field_problems,
     read_front_matter,
     same_json,
-    served_problems,
 )
+from pmcp_lab.protocol.served_front_matter import served_problems
 
 PLAIN = {"name": "refunds", "description": "Pay money back"}
 
@@ -87,6 +87,20 @@ def test_a_separator_of_lines_is_a_letter_in_yaml_1_2() -> None:
     assert read.core["extra"] == ["a\u2028b", {"c\x85": "d"}]
 
 
+def test_spaces_after_the_first_line() -> None:
+    read = read_front_matter(skill().replace("---", "--- ", 1))
+    assert read.fields == PLAIN
+    assert any("first line" in problem for problem in served_problems(read))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[a, {b: [c]}, 'd']", "{}", "[]", "\n  - a\n  - b: c", "|-\n  a\n    b", ">\n\n  a", "a\n  b", "-1.5", "?a"],
+)
+def test_what_everybody_knows(value: str) -> None:
+    assert served_problems(read_front_matter(skill(f"extra: {value}"))) == []
+
+
 def test_a_date_is_text_or_nothing() -> None:
     read = read_front_matter(skill("released: 2026-01-31"))
     assert read.old is None
@@ -115,6 +129,16 @@ def test_a_merge_key_is_a_key_of_its_own_in_yaml_1_2() -> None:
         ("extra: a\u2028b", "U+2028"),
         ("extra: 9007199254740993", "JavaScript"),
         ("extra: '=' \nmore: =", "YAML 1.1"),
+        ("extra: [a,\n  b]", "over several lines"),
+        ("extra: {a: [b],\n  c: d}", "over several lines"),
+        ("extra: [a: b]", "without braces"),
+        ("extra: {a, b: c}", "without a value"),
+        ("extra: |2\n   a", "a number for its indentation"),
+        ("? extra\n: a", "marked with ?"),
+        ("extra: {? a : b}", "marked with ?"),
+        ("extra: {__proto__: a}", "__proto__"),
+        ("extra: a\r\rb: c", "U+000D"),
+        ("extra: a\ufeffb", "U+FEFF"),
     ],
 )
 def test_what_only_some_readers_know(line: str, said: str) -> None:

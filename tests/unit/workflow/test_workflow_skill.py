@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_lab.errors import SkillInvalid
-from pmcp_lab.protocol.front_matter import field_problems, read_front_matter, served_problems
+from pmcp_lab.protocol.front_matter import field_problems, read_front_matter
+from pmcp_lab.protocol.served_front_matter import served_problems
 from pmcp_lab.server import Skills
 from pmcp_lab.workflow import SequentialWorkflow, constant, from_step, prompt_arg, task_variable, template
 from tests.servers import environment
