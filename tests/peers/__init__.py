@@ -68,6 +68,8 @@ class PythonPeer:
 MCP1 = PythonPeer("mcp1")
 # fastmcp with fastmcp-tasks: the tasks extension of 2026-07-28.
 FASTMCP = PythonPeer("fastmcp")
+# fastmcp with skills, a version that its tasks do not go with.
+FASTMCP_SKILLS = PythonPeer("fastmcp_skills")
 
 # Others of that kind, each with one tool that shows it. `debug` uses every feature of a host; `threejs` needs eval.
 APPS = {
