@@ -32,6 +32,8 @@ def look_at_skills(server: Server, *, files: bool) -> ServedSkills | None:
         return None
     pages = _pages(server)
     uris = _uris(pages)
+    if settings is None and not uris:
+        return None
     got = {uri: _ask(server, GET, uri=uri) for uri in uris} if settings is not None else {}
     unknown = _ask(server, GET, uri="skill://pmcp-lab-check/no-such-skill/SKILL.md") if got else None
     directories = {}
