@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -35,6 +35,8 @@ class SkillUri:
 
     scheme: str
     segments: tuple[str, ...]
+    lead: str = "://"
+    """What is between the two: schemes other than `skill` may go without an authority, as in `file:///` and `repo:`."""
 
     @classmethod
     def parse(cls, uri: str) -> SkillUri:
@@ -53,14 +55,11 @@ class SkillUri:
                 raise InvalidSkill("uri", f"{uri!r} has {name}")
         if _PERCENT.search(rest):
             raise InvalidSkill("uri", f"{uri!r} has a % that quotes nothing")
-        parts = rest.removeprefix("//").split("/")
-        if not rest.startswith("//"):
-            parts = rest.removeprefix("/").split("/")
-        elif parts[0] == "" and scheme.lower() != SCHEME:
-            parts = parts[1:]  # file:///… has no authority
-        if not parts:
-            raise InvalidSkill("uri", f"{uri!r} has no path")
-        return cls(scheme.lower(), tuple(_decoded(part, uri) for part in parts))
+        lead = next(lead for lead in ("///", "//", "/", "") if rest.startswith(lead))
+        if lead == "///" and scheme.lower() == SCHEME:
+            raise InvalidSkill("uri", f"{uri!r} has an empty segment")
+        parts = rest.removeprefix(lead).split("/")
+        return cls(scheme.lower(), tuple(_decoded(part, uri) for part in parts), f":{lead}")
 
     @property
     def name(self) -> str:
@@ -68,15 +67,13 @@ class SkillUri:
 
     @property
     def parent(self) -> SkillUri:
-        return SkillUri(self.scheme, self.segments[:-1])
+        return replace(self, segments=self.segments[:-1])
 
     def holds(self, other: SkillUri) -> bool:
         """Whether the other one is below this."""
-        return (
-            self.scheme == other.scheme
-            and len(other.segments) > len(self.segments)
-            and other.segments[: len(self.segments)] == self.segments
-        )
+        if (self.scheme, self.lead) != (other.scheme, other.lead) or len(other.segments) <= len(self.segments):
+            return False
+        return other.segments[: len(self.segments)] == self.segments
 
     def below(self, path: str) -> SkillUri:
         """That of a file, by its path from here, such as "references/A.md", with nothing quoted.
@@ -87,7 +84,7 @@ class SkillUri:
         segments = path.split("/")
         for segment in segments:
             _check_segment(segment, path)
-        return SkillUri(self.scheme, (*self.segments, *segments))
+        return replace(self, segments=(*self.segments, *segments))
 
     def path_of(self, other: SkillUri) -> str:
         """The path from here to what is below, such as "references/A.md".
@@ -100,7 +97,7 @@ class SkillUri:
         return "/".join(other.segments[len(self.segments) :])
 
     def __str__(self) -> str:
-        return f"{self.scheme}://" + "/".join(quote(segment, safe=_UNQUOTED) for segment in self.segments)
+        return f"{self.scheme}{self.lead}" + "/".join(quote(segment, safe=_UNQUOTED) for segment in self.segments)
 
 
 def skill_root(uri: str) -> SkillUri:

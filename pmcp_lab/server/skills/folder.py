@@ -11,6 +11,8 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,8 @@ MOST_ENTRIES: Final = 20_000
 """Of a folder of skills that are looked at: more is no folder of skills, but somebody's home."""
 _UNSETTLED: Final = 2.0
 """Seconds within which a file may change twice and look the same."""
+_AHEAD: Final = 3600.0
+"""Seconds that a file server's clock may be ahead; beyond that, somebody wrote another time on a file."""
 _LEFT_OUT: Final = frozenset({"__pycache__"})
 _LINK: Final = "it is a symbolic link, which might lead anywhere: put what it leads to there"
 
@@ -117,8 +121,8 @@ class SkillFolder:
         began = time.time()
         found = self._files(path)
         files = {each.path: _bytes_of(self.folder / path / each.path) for each in found}
-        newest = max((max(each.signature[:2]) for each in found), default=0)
-        settled = newest < (began - _UNSETTLED) * 1e9
+        changed = (moment / 1e9 - began for each in found for moment in each.signature[:2])
+        settled = not any(-_UNSETTLED < since < _AHEAD for since in changed)
         if unless is not None and unless.placed is not None and unless.placed.skill.files == files:
             return _Kept(found, unless.placed, settled)
         try:
@@ -133,6 +137,15 @@ class SkillFolder:
 
     def _skills(self) -> list[str]:
         """The paths of the outermost skills; "" is the folder itself."""
+        with _readable(self.folder):
+            return self._outermost()
+
+    def _files(self, path: str) -> tuple[_Found, ...]:
+        """The files of a skill, by their paths in it."""
+        with _readable(self.folder / path):
+            return self._found(path)
+
+    def _outermost(self) -> list[str]:
         found, near, seen, waiting = [], list[str](), 0, [""]
         while waiting:
             path = waiting.pop()
@@ -153,8 +166,7 @@ class SkillFolder:
             raise SkillInvalid(str(self.folder), [(near[0], f"it has to be named {SKILL_FILE}")])
         return sorted(found)
 
-    def _files(self, path: str) -> tuple[_Found, ...]:
-        """The files of a skill, by their paths in it."""
+    def _found(self, path: str) -> tuple[_Found, ...]:
         found: list[_Found] = []
         problems: list[tuple[str, str]] = []
         size, waiting = 0, [""]
@@ -186,16 +198,26 @@ class SkillFolder:
         return tuple(sorted(found, key=lambda each: each.path))
 
     def _entries(self, path: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(self.folder / path) as entries:
-                shown = [each for each in entries if not each.name.startswith(".") and each.name not in _LEFT_OUT]
-        except FileNotFoundError:
-            raise SkillInvalid(str(self.folder), [(path, "there is no such folder")]) from None
-        except NotADirectoryError:
-            raise SkillInvalid(str(self.folder), [(path, "it is no folder")]) from None
-        except OSError as error:
-            raise SkillInvalid(str(self.folder), [(path, f"it can't be read: {error.strerror}")]) from None
+        with _readable(self.folder / path), os.scandir(self.folder / path) as entries:
+            shown = [each for each in entries if not each.name.startswith(".") and each.name not in _LEFT_OUT]
         return sorted(shown, key=lambda each: each.name)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the system says of a file or a folder, as people are told of it.
+
+    Raises:
+        SkillInvalid: It can't be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise SkillInvalid(str(path), [("", "there is no such file or folder")]) from None
+    except NotADirectoryError:
+        raise SkillInvalid(str(path), [("", "it is no folder")]) from None
+    except OSError as error:
+        raise SkillInvalid(str(error.filename or path), [("", f"it can't be read: {error.strerror}")]) from None
 
 
 def _join(path: str, name: str) -> str:
@@ -210,10 +232,7 @@ def _bytes_of(path: Path) -> bytes:
     """
     # A link that was put in its place must not be followed, nor a pipe be waited for.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SkillInvalid(str(path), [("", "it is no file any more")])
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SkillInvalid(str(path.parent), [(path.name, f"it can't be read: {error.strerror}")]) from None
+    with _readable(path), open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SkillInvalid(str(path), [("", "it is no file any more")])
+        return file.read(MAX_BYTES + 1)

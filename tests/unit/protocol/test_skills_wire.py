@@ -91,6 +91,7 @@ def test_a_uri_is_its_decoded_segments(uri: str, segments: list[str]) -> None:
         "skill://acme/%ff",
         "skill://acme/\ud800",
         "file://",
+        "file:",
     ],
 )
 def test_what_is_no_uri_of_a_skill(uri: str) -> None:
@@ -109,6 +110,15 @@ def test_segments_are_quoted_so_that_they_come_back(segments: list[str]) -> None
     assert SkillUri.parse(str(below)) == below
     assert uri.path_of(below) == "/".join(segments)
     assert str(below).isascii()
+
+
+@pytest.mark.parametrize("root", ["file:///home/skills/a", "file://home/skills/a", "repo:skills/a", "repo:/skills/a"])
+def test_other_schemes_stay_as_they_are(root: str) -> None:
+    parsed = skill_root(f"{root}/SKILL.md")
+    assert str(parsed) == root
+    assert str(parsed.below("b c/d")) == f"{root}/b%20c/d"
+    assert parsed.path_of(SkillUri.parse(f"{root}/b%20c/d")) == "b c/d"
+    assert not parsed.holds(SkillUri.parse("file:///other/skills/a/b"))
 
 
 def test_marks_of_an_authority_are_quoted() -> None:

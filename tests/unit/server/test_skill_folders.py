@@ -27,13 +27,6 @@ def digests(skills: Skills) -> dict[str, str]:
     return {file.uri: file.digest for entry in skills.entries() for file in entry.files or ()}
 
 
-def age(folder: Path, seconds: float = 60) -> None:
-    """Make files look as old as those of a folder that nobody works on."""
-    then = time.time() - seconds
-    for file in folder.rglob("*"):
-        os.utime(file, (then, then))
-
-
 # --- what is refused ---
 
 
@@ -126,7 +119,7 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 def test_there_is_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(SkillInvalid, match="there is no such folder"):
+    with pytest.raises(SkillInvalid, match="there is no such file or folder"):
         Skills(tmp_path / "missing")
     (tmp_path / "file").touch()
     with pytest.raises(SkillInvalid, match="it is no folder"):
@@ -212,8 +205,11 @@ def test_a_change_within_a_tick_of_the_clock(tmp_path: Path) -> None:
     assert digests(skills) != before
 
 
-def test_what_did_not_change_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ahead", [0, 86_400])
+def test_what_did_not_change_is_not_read(ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where somebody wrote a time on a file that is yet to come."""
     write(tmp_path, {"a/SKILL.md": skill_md("a")})
+    os.utime(tmp_path / "a/SKILL.md", (0, time.time() + ahead))
     later = time.time() + 10
     monkeypatch.setattr("pmcp_lab.server.skills.folder.time.time", lambda: later)
     skills = Skills(tmp_path)
