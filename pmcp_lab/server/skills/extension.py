@@ -92,9 +92,10 @@ class Skills(Extension):
     `skill://billing/refunds/SKILL.md`. What is in it is served byte for byte, but for names that begin with a dot and
     `__pycache__`. Symbolic links, pipes, names that no URI has, and what exceeds 512 files or 16 MiB, are refused.
 
-    Folders are looked at with each request: a skill whose files changed is read again as a whole, a new one is there,
-    one that is gone is not. A skill that can't be served any more stays as it was, and the log says why. Clients
-    notice by `skills/get`, or when a file is not what its entry says; nothing is sent to them.
+    Folders are looked at when something is asked, large ones once a second at most: a skill whose files changed is
+    read again as a whole, a new one is there, one that is gone is not. A skill that can't be served any more stays as
+    it was, and the log says why. Clients notice by `skills/get`, or when a file is not what its entry says; nothing is
+    sent to them.
 
     Args:
         sources: Folders, `Skill`s, and what can be told as one: a `SequentialWorkflow`.
@@ -146,7 +147,7 @@ class Skills(Extension):
 
     def entries(self) -> list[wire.SkillEntry]:
         """The skills as they are now, in the order of their URIs."""
-        return list(self._library.look().entries.values())
+        return list(self._library.look(fresh=True).entries.values())
 
     def attach(self, server: S) -> S:
         """Connect with a server: a lowlevel `Server`, or an `MCPServer` built with `extensions=[skills]`.
@@ -232,8 +233,6 @@ class Skills(Extension):
                 case "resources/read" if self._extends and await self._serves(ctx):
                     _PART.set("read")
                     return await call_next(replace(ctx, method=_READ))
-                case wire.LIST | wire.GET | wire.READ_DIRECTORY if self._extends:
-                    return _in_generation(ctx, await call_next(ctx))
                 case _:
                     return await call_next(ctx)
         finally:
@@ -338,13 +337,6 @@ def _after(cursor: str) -> tuple[str, ...]:
     if not path:
         raise MCPError(INVALID_PARAMS, f"{cursor[:80]!r} is no cursor of this server")
     return tuple(path.split("/"))
-
-
-def _in_generation(ctx: Request, result: HandlerResult) -> HandlerResult:
-    """Without what the SDK's own hints, or another middleware, put there: 2025-11-25 has no such fields."""
-    if is_modern(ctx) or not isinstance(result, dict):
-        return result
-    return {key: value for key, value in result.items() if key not in ("ttlMs", "cacheScope", "resultType")}
 
 
 async def _no_resources(_ctx: Request, _params: PaginatedRequestParams) -> HandlerResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -83,6 +84,7 @@ class Library:
         self._shelf = Shelf()
         self._lock = threading.Lock()
         self._seen: tuple[PlacedSkill, ...] = ()
+        self._look_again = 0.0
 
     def add(self, sources: Sequence[Source]) -> None:
         """More sources.
@@ -99,9 +101,17 @@ class Library:
             self._seen = tuple(kept)
             self._shelf = Shelf.of(kept)
 
-    def look(self) -> Shelf:
-        """What is to be served now. Reads files, so not on an event loop."""
+    def look(self, *, fresh: bool = False) -> Shelf:
+        """What is to be served now. Reads files, so not on an event loop.
+
+        Args:
+            fresh: Look at the files in any case. Else no more than a tenth of the time goes by with looking, and what
+                is served is a second behind at most.
+        """
         with self._lock:
+            began = time.monotonic()
+            if not fresh and began < self._look_again:
+                return self._shelf
             seen = tuple(skill for source in self._sources for skill in source.look())
             if len(seen) != len(self._seen) or any(
                 one is not other for one, other in zip(seen, self._seen, strict=True)
@@ -111,6 +121,7 @@ class Library:
                 for where, what in clashes:
                     logger.warning("skill %s is left out: %s", where, what)
                 self._shelf = Shelf.of(kept)
+            self._look_again = time.monotonic() + min(1.0, 9 * (time.monotonic() - began))
             return self._shelf
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -9,11 +10,16 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp.server.mcpserver import MCPServer
 
 from pmcp_lab.errors import SkillInvalid
 from pmcp_lab.server import Skill, Skills
+from pmcp_lab.server.skills.library import Library, Written
+from pmcp_lab.server.skills.skill import PlacedSkill
+from tests.unit.jsonrpc import legacy
 from tests.unit.skill_folders import Files, skill_md, write
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links and pipes")
@@ -205,6 +211,39 @@ def test_a_change_within_a_tick_of_the_clock(tmp_path: Path) -> None:
     assert digests(skills) != before
 
 
+async def test_requests_see_what_changed(tmp_path: Path) -> None:
+    """And a folder that takes long to look at is not looked at for each of them."""
+    folder = write(tmp_path / "skills", {"a/SKILL.md": skill_md("a"), "a/x": "one"})
+    skills = Skills(folder)
+    server: MCPServer[Any] = MCPServer("lab", extensions=[skills], middleware=[skills])
+    async with legacy(server) as peer:
+        (folder / "a/x").write_text("two")
+        write(folder, {"b/SKILL.md": skill_md("b")})
+        async with asyncio.timeout(10):
+            while len((await peer.call("skills/list"))["skills"]) < 2:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert (await peer.call("resources/read", {"uri": "skill://a/x"}))["contents"][0]["text"] == "two"
+
+
+def test_looking_takes_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = 0.0, 0
+
+    class Slow(Written):
+        def look(self) -> list[PlacedSkill]:
+            nonlocal now, looks
+            now, looks = now + 0.05, looks + 1
+            return self.skills
+
+    monkeypatch.setattr("pmcp_lab.server.skills.library.time.monotonic", lambda: now)
+    library = Library()
+    library.add([Slow([])])
+    for _ in range(1000):
+        library.look()
+        now += 0.01
+    assert looks * 0.05 <= now / 10 + 0.05
+    assert looks > 15
+
+
 @pytest.mark.parametrize("ahead", [0, 86_400])
 def test_what_did_not_change_is_not_read(ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where somebody wrote a time on a file that is yet to come."""
@@ -264,6 +303,24 @@ def test_a_link_that_comes_later_is_not_followed(tmp_path: Path, caplog: pytest.
     (tmp_path / "s/a/x").symlink_to(tmp_path / "secret")
     assert digests(skills) == before
     assert "symbolic link" in caplog.text
+
+
+@needs_links
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_takes_a_files_place_while_it_is_read(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link would be followed, a pipe waited for."""
+    write(tmp_path, {"s/a/SKILL.md": skill_md("a"), "s/a/x": "one", "secret": "s"})
+    opened = os.open
+
+    def exchange(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("/x"):
+            Path(path).unlink()
+            Path(path).symlink_to(tmp_path / "secret") if kind == "link" else os.mkfifo(path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", exchange)
+    with pytest.raises(SkillInvalid, match="can't be read|no file any more"):
+        Skills(tmp_path / "s")
 
 
 def test_two_that_come_to_one_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
