@@ -1,4 +1,4 @@
-"""The tables of both specifications (`tests/spec/`) name tests that exist, or say why there is none."""
+"""The tables of the specifications (`tests/spec/`) name tests that exist, or say why there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 # How many there are of each, so that none gets lost.
-TABLES = {"2025-11-25": {"MUST": 43, "SHOULD": 36}, "2026-07-28": {"MUST": 39, "SHOULD": 16}}
+TABLES = {
+    "2025-11-25": {"MUST": 43, "SHOULD": 36},
+    "2026-07-28": {"MUST": 39, "SHOULD": 16},
+    "skills": {"MUST": 23, "SHOULD": 8},
+}
 
 
 class Row(NamedTuple):
