@@ -10,6 +10,9 @@ from urllib.parse import quote, unquote_to_bytes
 SCHEME: Final = "skill"
 SKILL_FILE: Final = "SKILL.md"
 
+MAX_LENGTH: Final = 16_384
+"""Of a URI; ours, and more than file systems give names for."""
+
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNQUOTED: Final = "!$&'()*+,;="
@@ -43,9 +46,11 @@ class SkillUri:
         """Read one.
 
         Raises:
-            InvalidSkill: "uri". It has no scheme, a query or a fragment, a backslash or an ill-formed `%`, a segment
-                that is empty, `.` or `..`, or one that hides a slash or a control character.
+            InvalidSkill: "uri". It is too long, has no scheme, a query, a fragment, a backslash, an ill-formed `%`, or a
+                segment that is empty, `.` or `..`, or hides a slash or a control character.
         """
+        if len(uri) > MAX_LENGTH:
+            raise InvalidSkill("uri", f"{uri[:80]!r}… has more than {MAX_LENGTH:,} characters")
         found = _SCHEME.fullmatch(uri)
         if not found:
             raise InvalidSkill("uri", f"{uri!r} has no scheme, such as {SCHEME}://")

@@ -311,7 +311,7 @@ def _parsed(uri: str) -> SkillUri:
     try:
         return SkillUri.parse(uri)
     except InvalidSkill as error:
-        raise _unknown(str(error), uri) from None
+        raise _unknown(str(error), uri[:1000]) from None
 
 
 def _unknown(message: str, uri: str) -> MCPError:

@@ -92,7 +92,9 @@ def test_a_uri_is_its_decoded_segments(uri: str, segments: list[str]) -> None:
         "skill://acme/\ud800",
         "file://",
         "file:",
+        f"skill://acme/{'a' * 16_384}",
     ],
+    ids=range(24),
 )
 def test_what_is_no_uri_of_a_skill(uri: str) -> None:
     with pytest.raises(InvalidSkill) as caught:

@@ -110,6 +110,15 @@ def test_links_and_what_is_no_file(kind: str, tmp_path: Path) -> None:
         Skills(skills)
 
 
+def test_many_problems_are_some_lines(tmp_path: Path) -> None:
+    write(tmp_path, {f"s{n}/SKILL.md": "no" for n in range(100)})
+    with pytest.raises(SkillInvalid) as caught:
+        Skills(tmp_path)
+    assert len(caught.value.problems) == 100
+    assert caught.value.message.splitlines()[-1] == "  and 80 more"
+    assert len(caught.value.message.splitlines()) == 22
+
+
 @needs_links
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     """What is deployed is often a link that is changed, and another version is served."""

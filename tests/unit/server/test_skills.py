@@ -189,6 +189,41 @@ async def test_what_there_is_not(method: str, uri: str, folder: Path, generation
         assert uri in str(caught.value) or uri in str(caught.value.data)
 
 
+async def test_a_uri_without_end_is_not_said_again(folder: Path, generation: str) -> None:
+    async with asking(on_server(Skills(folder)), generation) as ask:
+        with pytest.raises(RpcError) as caught:
+            await ask("skills/get", uri="skill://" + "a" * 100_000)
+        assert caught.value.code == -32602
+        assert len(str(caught.value) + str(caught.value.data)) < 2000
+
+
+async def test_readers_while_files_change(tmp_path: Path, generation: str) -> None:
+    """An entry may be out of date when its files are read: then the next one is not."""
+    folder = write(tmp_path / "skills", {"a/SKILL.md": skill_md("a"), **{f"a/{n}": "0" for n in range(3)}})
+    async with asking(on_server(Skills(folder)), generation) as ask:
+        stale = 0
+        for change in range(1, 30):
+            entry = decode_entry((await ask("skills/get", uri="skill://a/SKILL.md"))["skill"])
+            for n in range(3):
+                (folder / f"a/{n}").write_text(str(change) * n)
+            while True:
+                assert entry.files is not None
+                wrong = [
+                    file.mismatch(content_bytes((await ask("resources/read", uri=file.uri))["contents"][0]))
+                    for file in entry.files
+                ]
+                if not any(wrong):
+                    break
+                stale += 1
+                entry = decode_entry((await ask("skills/get", uri="skill://a/SKILL.md"))["skill"])
+            assert stale <= 2 * change
+        # What is served in the end is what lies on disk.
+        for n in range(3):
+            content = (await ask("resources/read", uri=f"skill://a/{n}"))["contents"][0]
+            assert content["text"] in (str(29) * n, str(28) * n)
+        assert stale
+
+
 async def test_pages(generation: str) -> None:
     skills = Skills(*(Skill({"SKILL.md": skill_md(f"s{n:02}"), "a": "a"}) for n in range(25)), page_size=10)
     async with asking(on_server(skills), generation) as ask:
