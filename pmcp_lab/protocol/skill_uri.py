@@ -46,8 +46,8 @@ class SkillUri:
         """Read one.
 
         Raises:
-            InvalidSkill: "uri". It is too long, has no scheme, a query, a fragment, a backslash, an ill-formed `%`, or a
-                segment that is empty, `.` or `..`, or hides a slash or a control character.
+            InvalidSkill: "uri". It is too long, has no scheme, a query, a fragment, a backslash, a `%` that quotes
+                nothing, or a segment that is empty, `.` or `..`, or hides a slash or a control character.
         """
         if len(uri) > MAX_LENGTH:
             raise InvalidSkill("uri", f"{uri[:80]!r}… has more than {MAX_LENGTH:,} characters")

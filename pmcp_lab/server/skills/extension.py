@@ -39,6 +39,7 @@ from pmcp_lab.protocol import legacy
 from pmcp_lab.protocol import skills as wire
 from pmcp_lab.protocol.durations import Duration, milliseconds
 from pmcp_lab.protocol.skill_uri import SCHEME, InvalidSkill, SkillUri
+from pmcp_lab.server.lowlevel import add_methods
 from pmcp_lab.server.request import Request, is_modern
 from pmcp_lab.server.skills.folder import SkillFolder
 from pmcp_lab.server.skills.library import Library, Shelf, Source, Written
@@ -153,10 +154,14 @@ class Skills(Extension):
         """Connect with a server: a lowlevel `Server`, or an `MCPServer` built with `extensions=[skills]`.
 
         Raises:
-            LabError: A lowlevel server answers one of the methods already.
+            LabError: A lowlevel server answers one of the methods already, or the other was built without.
         """
         if isinstance(server, Server):
             self._extend(server)
+        elif not self._extends:
+            raise LabError(
+                f"server {server.name!r} was built without these skills: MCPServer(..., extensions=[skills])"
+            )
         if not any(present is self for present in server.middleware):
             server.middleware.append(self)
         return server
@@ -217,7 +222,8 @@ class Skills(Extension):
         if _PART.get() == "none":
             logger.error(_NO_MIDDLEWARE)
             raise MCPError(INTERNAL_ERROR, _NO_MIDDLEWARE)
-        return await anyio.to_thread.run_sync(self._library.look)
+        recent = self._library.recent()
+        return recent if recent is not None else await anyio.to_thread.run_sync(self._library.look)
 
     # --- the middleware ---
 
@@ -266,16 +272,11 @@ class Skills(Extension):
         return (await self._look()).covers(parsed)
 
     def _extend(self, server: Server[Any]) -> None:
-        for method in self.methods():
-            if server.get_request_handler(method.method) is not None:
-                raise LabError(f"server {server.name!r} already answers {method.method}: skills can't be added to it")
-        for method in self.methods():
-            server.add_request_handler(method.method, method.params_type, method.handler)
+        add_methods(server, self, "skills")
         if server.get_request_handler("resources/list") is None:
             server.add_request_handler("resources/list", PaginatedRequestParams, _no_resources)
         if server.get_request_handler("resources/read") is None:
             server.add_request_handler("resources/read", ReadResourceRequestParams, _no_resource)
-        server.extensions[self.identifier] = self.settings()
 
 
 def _told(source: OffersSkill) -> Skill:

@@ -101,28 +101,37 @@ class Library:
             self._seen = tuple(kept)
             self._shelf = Shelf.of(kept)
 
+    def recent(self) -> Shelf | None:
+        """What is to be served, where that is known without looking at files."""
+        return self._shelf if time.monotonic() < self._look_again else None
+
     def look(self, *, fresh: bool = False) -> Shelf:
         """What is to be served now. Reads files, so not on an event loop.
 
         Args:
-            fresh: Look at the files in any case. Else no more than a tenth of the time goes by with looking, and what
-                is served is a second behind at most.
+            fresh: Look at the files in any case. Else no more than a tenth of the time goes by with looking, nobody
+                waits for a look of somebody else's, and what is served is a second and a look behind at most.
         """
-        with self._lock:
+        if not fresh and (recent := self.recent()) is not None:
+            return recent
+        if not self._lock.acquire(blocking=fresh):
+            return self._shelf
+        try:
             began = time.monotonic()
-            if not fresh and began < self._look_again:
-                return self._shelf
-            seen = tuple(skill for source in self._sources for skill in source.look())
-            if len(seen) != len(self._seen) or any(
-                one is not other for one, other in zip(seen, self._seen, strict=True)
-            ):
-                self._seen = seen
-                kept, clashes = _apart(seen)
-                for where, what in clashes:
-                    logger.warning("skill %s is left out: %s", where, what)
-                self._shelf = Shelf.of(kept)
+            self._take(tuple(skill for source in self._sources for skill in source.look()))
             self._look_again = time.monotonic() + min(1.0, 9 * (time.monotonic() - began))
             return self._shelf
+        finally:
+            self._lock.release()
+
+    def _take(self, seen: tuple[PlacedSkill, ...]) -> None:
+        if len(seen) == len(self._seen) and all(one is other for one, other in zip(seen, self._seen, strict=True)):
+            return
+        self._seen = seen
+        kept, clashes = _apart(seen)
+        for where, what in clashes:
+            logger.warning("skill %s is left out: %s", where, what)
+        self._shelf = Shelf.of(kept)
 
 
 def _apart(placed: Iterable[PlacedSkill]) -> tuple[list[PlacedSkill], list[tuple[str, str]]]:

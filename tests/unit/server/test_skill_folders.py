@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,26 @@ def test_looking_takes_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> N
         now += 0.01
     assert looks * 0.05 <= now / 10 + 0.05
     assert looks > 15
+
+
+def test_nobody_waits_for_a_folder_that_does_not_answer() -> None:
+    """A disk of the network that hangs holds up one look, not the server."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    class Hanging(Written):
+        def look(self) -> list[PlacedSkill]:
+            hangs.set()
+            assert goes_on.wait(10)
+            return self.skills
+
+    library = Library()
+    library.add([Hanging([PlacedSkill.below((), Skill({"SKILL.md": skill_md("a")}))])])
+    first = threading.Thread(target=library.look)
+    first.start()
+    assert hangs.wait(10)
+    assert len(library.look().entries) == 1
+    goes_on.set()
+    first.join(10)
 
 
 @pytest.mark.parametrize("ahead", [0, 86_400])

@@ -346,6 +346,11 @@ async def test_on_a_lowlevel_server(folder: Path, generation: str, resources: bo
     skills_again = Skills(folder)
     with pytest.raises(LabError, match="already answers skills/list"):
         skills_again.attach(server)
+    with pytest.raises(LabError, match=r"built without these skills: MCPServer"):
+        Skills(folder).attach(MCPServer("plain"))
+    async with legacy(server, version="2025-06-18") as peer:
+        with pytest.raises(RpcError, match="Method not found"):
+            await peer.call("skills/list")
     mode = "legacy" if generation == "2025-11-25" else "auto"
     async with Client(server, mode=mode) as client:
         assert client.server_capabilities.extensions == {ID: {"directoryRead": True}}
