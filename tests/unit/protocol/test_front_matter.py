@@ -191,6 +191,7 @@ def test_what_can_not_be_read(text: str, said: str) -> None:
         ({"name": "a\n", "description": "d"}, ["name"]),
         ({"name": "é", "description": "d"}, ["name"]),
         ({**PLAIN, "license": 1, "compatibility": "", "metadata": {"a": 1}}, ["license", "compatibility", "metadata"]),
+        ({**PLAIN, "compatibility": "c" * 500}, []),
         ({**PLAIN, "compatibility": "c" * 501, "metadata": []}, ["compatibility", "metadata"]),
         ({**PLAIN, "metadata": {"io.modelcontextprotocol/x": "y"}}, ["metadata"]),
         ({**PLAIN, "allowed-tools": "Read Write", "anything": [1]}, []),

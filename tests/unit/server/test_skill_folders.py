@@ -43,6 +43,7 @@ def digests(skills: Skills) -> dict[str, str]:
         ({"a/readme.md": ""}, {"": "there is no SKILL.md in it"}),
         ({"a/skill.md": skill_md("a")}, {"a/skill.md": "has to be named SKILL.md"}),
         ({"a/SKILL.md": skill_md("b")}, {"a/SKILL.md": "its name is 'b', but its folder 'a'"}),
+        ({"c/d/SKILL.md": skill_md("b")}, {"c/d/SKILL.md": "its name is 'b', but its folder 'd'"}),
         ({"A/SKILL.md": skill_md("A")}, {"A/SKILL.md": "a name has 1 to 64"}),
         ({"a/SKILL.md": "no front matter"}, {"a/SKILL.md": "does not begin with a line ---"}),
         ({"a/SKILL.md": b"---\nname: \xff\n---\n"}, {"a/SKILL.md": "no UTF-8"}),
@@ -61,7 +62,7 @@ def digests(skills: Skills) -> dict[str, str]:
         ({"a/SKILL.md": skill_md("a"), **{f"a/{n}": "" for n in range(512)}}, {"a": "more than 512 files"}),
         ({"a/SKILL.md": skill_md("a"), "a/large": bytes(16_777_216)}, {"a": "16,777,216 bytes"}),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_can_not_be_served(files: Files, problems: dict[str, str], tmp_path: Path) -> None:
     write(tmp_path, files)
@@ -276,15 +277,21 @@ def test_nobody_waits_for_a_folder_that_does_not_answer() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 86_400])
 def test_what_did_not_change_is_not_read(ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where somebody wrote a time on a file that is yet to come."""
+    """Also where somebody wrote a time on a file that is yet to come. A young file is read, for its clock is coarse."""
     write(tmp_path, {"a/SKILL.md": skill_md("a")})
     os.utime(tmp_path / "a/SKILL.md", (0, time.time() + ahead))
-    later = time.time() + 10
-    monkeypatch.setattr("pmcp_lab.server.skills.folder.time.time", lambda: later)
     skills = Skills(tmp_path)
     reads: list[object] = []
     opened = os.open
     monkeypatch.setattr(os, "open", lambda *args, **kwargs: reads.append(args) or opened(*args, **kwargs))
+    now = time.time()
+    monkeypatch.setattr("pmcp_lab.server.skills.folder.time.time", lambda: now)
+    uris(skills)
+    uris(skills)
+    assert len(reads) == 2
+    now += 10
+    uris(skills)
+    reads.clear()
     uris(skills)
     assert reads == []
     (tmp_path / "a/SKILL.md").write_text(skill_md("a", body="new"))
