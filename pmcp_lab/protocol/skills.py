@@ -237,6 +237,8 @@ class DirectoryItem:
     uri: str
     name: str
     mime_type: str | None = None
+    size: int | None = None
+    """Bytes of a file, where the server says so."""
 
     @property
     def is_directory(self) -> bool:
@@ -258,22 +260,37 @@ def encode_got(entry: SkillEntry, *, caching: Caching | None) -> dict[str, Any]:
 def encode_directory(
     items: Iterable[DirectoryItem], *, next_cursor: str | None = None, caching: Caching | None
 ) -> dict[str, Any]:
-    """The answer to `resources/directory/read`, likewise. The page has no caching fields there, TypeScript asks."""
-    children = [
-        {"uri": item.uri, "name": item.name} | ({"mimeType": item.mime_type} if item.mime_type else {})
-        for item in items
-    ]
+    """The answer to `resources/directory/read`, likewise.
+
+    The specification has no caching fields there; the TypeScript SDK's client wants them.
+    """
+    children = []
+    for item in items:
+        child: dict[str, Any] = {"uri": item.uri, "name": item.name}
+        if item.mime_type:
+            child["mimeType"] = item.mime_type
+        if item.size is not None:
+            child["size"] = item.size
+        children.append(child)
     return _result({"resources": children}, next_cursor, caching)
 
 
 def decode_directory(raw: Mapping[str, Any]) -> list[DirectoryItem]:
     """The children in a result of `resources/directory/read`; what is none is left out."""
+    found = []
     items = raw.get("resources")
-    return [
-        DirectoryItem(each["uri"], str(each.get("name") or each["uri"]), each.get("mimeType"))
-        for each in (items if isinstance(items, list) else [])
-        if isinstance(each, Mapping) and isinstance(each.get("uri"), str)
-    ]
+    for each in items if isinstance(items, list) else ():
+        if isinstance(each, Mapping) and isinstance(each.get("uri"), str):
+            name, kind, size = each.get("name"), each.get("mimeType"), each.get("size")
+            found.append(
+                DirectoryItem(
+                    uri=each["uri"],
+                    name=name if isinstance(name, str) else each["uri"],
+                    mime_type=kind if isinstance(kind, str) else None,
+                    size=size if type(size) is int and size >= 0 else None,
+                )
+            )
+    return found
 
 
 def _result(body: dict[str, Any], next_cursor: str | None, caching: Caching | None) -> dict[str, Any]:

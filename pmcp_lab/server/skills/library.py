@@ -60,7 +60,7 @@ class Shelf:
         shelf.entries = dict(sorted(entries.items(), key=lambda item: item[0].segments))
         children: dict[SkillUri, dict[SkillUri, DirectoryItem]] = {}
         for uri, file in shelf.files.items():
-            item = DirectoryItem(file.uri, uri.name, file.mime_type)
+            item = DirectoryItem(file.uri, uri.name, file.mime_type, len(file.data))
             while len(uri.segments) > 1:
                 known = children.setdefault(uri.parent, {})
                 if uri in known:

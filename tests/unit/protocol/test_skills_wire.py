@@ -235,17 +235,19 @@ def test_answers_of_both_generations() -> None:
     assert encode_listed([], caching=None) == {"skills": []}
     assert encode_got(decoded, caching=caching) == {"resultType": "complete", "skill": entry(), **fields}
     assert encode_got(decoded, caching=None) == {"skill": entry()}
-    items = [DirectoryItem("skill://a/x", "x", "inode/directory"), DirectoryItem("skill://a/y", "y")]
+    items = [DirectoryItem("skill://a/x", "x", "inode/directory"), DirectoryItem("skill://a/y", "y", None, 0)]
     raw = encode_directory(items, caching=None)
     assert raw == {
         "resources": [
             {"uri": "skill://a/x", "name": "x", "mimeType": "inode/directory"},
-            {"uri": "skill://a/y", "name": "y"},
+            {"uri": "skill://a/y", "name": "y", "size": 0},
         ]
     }
     assert decode_directory(raw) == items
     assert [item.is_directory for item in items] == [True, False]
     assert decode_directory({"resources": [{}, 1]}) == decode_directory({}) == []
+    odd = {"uri": "skill://a/z", "name": 1, "mimeType": [], "size": -1}
+    assert decode_directory({"resources": [odd]}) == [DirectoryItem("skill://a/z", "skill://a/z")]
 
 
 @pytest.mark.parametrize(

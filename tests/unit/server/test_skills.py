@@ -157,7 +157,13 @@ async def test_directories_are_read_at_all_levels(folder: Path, generation: str)
                     files.append("/".join(SkillUri.parse(child["uri"]).segments[1:]))
         assert sorted(files) == SERVED
         top = (await ask("resources/directory/read", uri="skill://acme/refunds"))["resources"]
-        assert [child["name"] for child in top] == ["SKILL.md", "assets", "empty.txt", "examples", "inner"]
+        assert [(child["name"], child.get("size")) for child in top] == [
+            ("SKILL.md", len(TRAPS["refunds/SKILL.md"])),
+            ("assets", None),
+            ("empty.txt", 0),
+            ("examples", None),
+            ("inner", None),
+        ]
 
 
 @pytest.mark.parametrize(
