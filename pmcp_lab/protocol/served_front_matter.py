@@ -68,12 +68,24 @@ def _rare(source: str) -> Iterator[str]:
             yield "directives, or more than one document"
         elif isinstance(event, yaml.ScalarEvent):
             yield from _rare_scalar(event, source[start.index : start.index + 3], bool(flow))
+            if event.style in ("'", '"'):
+                yield from _rare_end(source[end.index :])
         elif isinstance(event, yaml.CollectionStartEvent) and event.flow_style:
             flow.append(start.line)
             if source[start.index] not in "[{":
                 yield "a mapping without braces in a list"
-        elif isinstance(event, yaml.CollectionEndEvent) and flow and flow.pop() != end.line:
-            yield "brackets over several lines"
+        elif isinstance(event, yaml.CollectionEndEvent) and flow:
+            yield from _rare_end(source[end.index :])
+            if flow.pop() != end.line:
+                yield "brackets over several lines"
+
+
+def _rare_end(rest: str) -> Iterator[str]:
+    """What comes after a quote or a bracket that closes."""
+    if rest.startswith("#"):
+        yield "a comment without a space before it"
+    elif re.match(r"[ \t]+:", rest):
+        yield "a space between a quoted name and its colon"
 
 
 def _rare_scalar(event: Any, written: str, in_brackets: bool) -> Iterator[str]:

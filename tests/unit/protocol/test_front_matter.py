@@ -95,7 +95,18 @@ def test_spaces_after_the_first_line() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["[a, {b: [c]}, 'd']", "{}", "[]", "\n  - a\n  - b: c", "|-\n  a\n    b", ">\n\n  a", "a\n  b", "-1.5", "?a"],
+    [
+        "[a, {b: [c]}, 'd'] # e",
+        "'a' # b",
+        "{}",
+        "[]",
+        "\n  - a\n  - b: c",
+        "|-\n  a\n    b",
+        ">\n\n  a",
+        "a\n  b",
+        "-1.5",
+        "?a",
+    ],
 )
 def test_what_everybody_knows(value: str) -> None:
     assert served_problems(read_front_matter(skill(f"extra: {value}"))) == []
@@ -137,6 +148,9 @@ def test_a_merge_key_is_a_key_of_its_own_in_yaml_1_2() -> None:
         ("? extra\n: a", "marked with ?"),
         ("extra: {? a : b}", "marked with ?"),
         ("extra: {__proto__: a}", "__proto__"),
+        ("'extra' : a", "between a quoted name and its colon"),
+        ("extra: 'a'#b", "a comment without a space"),
+        ("extra: [a]#b", "a comment without a space"),
         ("extra: a\r\rb: c", "U+000D"),
         ("extra: a\ufeffb", "U+FEFF"),
     ],
