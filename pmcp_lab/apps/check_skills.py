@@ -176,13 +176,14 @@ def _entry(raw: object, place: str) -> Iterator[Finding]:
         )
     elif isinstance(files, list):
         paths = [str(file.get("uri")) for file in files if isinstance(file, Mapping)]
-        scripts = [path for path in paths if path.lower().endswith(_SCRIPTS)]
+        scripts = [path.rpartition("/")[2] for path in paths if path.lower().endswith(_SCRIPTS)]
         if scripts:
+            more = f" and {len(scripts) - 5} more" if len(scripts) > 5 else ""
             yield Finding(
                 "note",
                 "skill-scripts",
                 place,
-                f"has scripts: {', '.join(path.rsplit('/', 1)[-1] for path in scripts[:5])}",
+                f"has scripts: {', '.join(scripts[:5])}{more}",
                 "expect hosts not to run them without asking",
             )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 MAX_BYTES: Final = 65_536
@@ -55,7 +55,16 @@ class FrontMatter:
 
     def matches(self, fields: Mapping[str, Any]) -> bool:
         """Whether an entry's `frontmatter` is that of the file, field by field, by one of the readings."""
-        return any(same_json(reading, fields) for reading in (self.core, self.old) if reading is not None)
+        return any(same_json(reading, fields) for reading in (self.core, self.old, *self.cut) if reading is not None)
+
+    @cached_property
+    def cut(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Both readings as fastmcp has them, without the line end before the closing `---`.
+
+        They differ where the last value is a block of text, `|` or `>`, that keeps its line end.
+        """
+        source = self.source.removesuffix("\n")
+        return _tried(_load_core, source)[0], _tried(_load_old, source)[0]
 
     def differences(self, fields: Mapping[str, Any] | None = None) -> list[str]:
         """Keys whose values are not the same in both readings; or, given `fields`, not those of an entry."""
@@ -79,17 +88,10 @@ def read_front_matter(text: str) -> FrontMatter:
     opening, source = _between_rules(text)
     if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidFrontMatter(f"its front matter has more than {MAX_BYTES:,} bytes")
-    readings: list[dict[str, Any] | None] = []
-    reasons: list[str] = []
-    for load in (_load_core, _load_old):
-        try:
-            readings.append(load(source))
-        except InvalidFrontMatter as error:
-            readings.append(None)
-            reasons.append(str(error))
-    if readings == [None, None]:
-        raise InvalidFrontMatter(reasons[0])
-    return FrontMatter(core=readings[0], old=readings[1], source=source, opening=opening)
+    (core, reason), (old, _) = _tried(_load_core, source), _tried(_load_old, source)
+    if core is None and old is None:
+        raise InvalidFrontMatter(reason)
+    return FrontMatter(core=core, old=old, source=source, opening=opening)
 
 
 def field_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -155,6 +157,14 @@ def _between_rules(text: str) -> tuple[str, str]:
         if line.rstrip(" \t") == "---":
             return lines[0], "".join(f"{each}\n" for each in lines[1:number])
     raise InvalidFrontMatter("no line --- ends its front matter")
+
+
+def _tried(load: Callable[[str], dict[str, Any]], source: str) -> tuple[dict[str, Any] | None, str]:
+    """What a reading gives, or why it gives nothing."""
+    try:
+        return load(source), ""
+    except InvalidFrontMatter as error:
+        return None, str(error)
 
 
 def _load_old(source: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from pmcp_lab.protocol.front_matter import LINE_BREAKS_OF_ONE, FrontMatter
+from pmcp_lab.protocol.front_matter import LINE_BREAKS_OF_ONE, FrontMatter, same_json
 
 _AMBIGUOUS: Final = (*LINE_BREAKS_OF_ONE, "\r", "\ufeff")
 _SAFE_INTEGER: Final = 2**53 - 1
@@ -29,6 +29,11 @@ def served_problems(front_matter: FrontMatter) -> list[str]:
         problems.append(
             f"{first} is {front_matter.old.get(first)!r} to YAML 1.1 readers and {front_matter.core.get(first)!r} to"
             " YAML 1.2 ones: put it in quotes"
+        )
+    elif not same_json(front_matter.fields, front_matter.cut[0]):
+        problems.append(
+            "it ends with a block of text, | or >, which keeps its line end for some readers and not for others: write"
+            " |- or >-, or put it before another value"
         )
     if _has_large_integer(front_matter.fields):
         problems.append(f"it has a number beyond ±{_SAFE_INTEGER}, which JavaScript rounds: put it in quotes")
@@ -93,8 +98,8 @@ def _rare_scalar(event: Any, written: str, in_brackets: bool) -> Iterator[str]:
         yield "a quoted text of several lines"
     elif event.style in ("|", ">") and re.match(r"[|>][-+]?[0-9]", written):
         yield "a block of text with a number for its indentation"
-    elif event.value == "__proto__":
-        yield "the name __proto__"
+    elif event.value == "__proto__" or (event.value == "=" and not event.style):
+        yield f"the name {event.value}"
     elif in_brackets and event.start_mark.index == event.end_mark.index:
         yield "a name without a value in brackets"
 

@@ -8,6 +8,7 @@ import pytest
 
 from pmcp_lab.apps.check import check
 from pmcp_lab.apps.check_origins import allows, evaluates, uses_of
+from pmcp_lab.apps.finding import Finding
 from pmcp_lab.apps.served import Answer, Call, Page, Served, ServedSkills
 from pmcp_lab.protocol.skills import SkillFile, encode_content
 
@@ -251,8 +252,12 @@ BARE = Answer({"skills": [entry()]})
 OLD = {"modern": False, "unknown": None, "got": {}, "directories": {}}
 
 
+def check_of(skills: ServedSkills) -> list[Finding]:
+    return check(Served(name="lab", skills=skills))
+
+
 def found_of(skills: ServedSkills) -> list[tuple[str, str]]:
-    return [(finding.level, finding.code) for finding in check(Served(name="lab", skills=skills))]
+    return [(finding.level, finding.code) for finding in check_of(skills)]
 
 
 def test_a_good_skill_has_nothing() -> None:
@@ -322,3 +327,12 @@ def test_a_good_skill_has_nothing() -> None:
 )
 def test_skills(given: ServedSkills, found: tuple[str, str]) -> None:
     assert found in found_of(given)
+
+
+def test_what_is_said_of_skills() -> None:
+    scripts = shown(entry(resources=[OWN, *(listed(f"scripts/{n}.py", b"") for n in range(7))]))
+    told = [
+        finding.what for skills in (scripts, shown(unknown=Answer({"skill": entry()}))) for finding in check_of(skills)
+    ]
+    assert "has scripts: 0.py, 1.py, 2.py, 3.py, 4.py and 2 more" in told
+    assert "answers skills/get of a skill that there is not with a result" in told

@@ -81,6 +81,16 @@ def test_both_readings_of_a_value(value: str, old: object, core: object) -> None
     assert read.differences({**PLAIN, "extra": "else"}) == ["extra"]
 
 
+def test_the_line_end_of_the_last_block_of_text() -> None:
+    """fastmcp cuts it off, others keep it; in the middle there is no doubt."""
+    read = read_front_matter("---\nname: a\ndescription: >\n  Some\n  text\n---\n")
+    for description, same in (("Some text", True), ("Some text\n", True), ("Some text\n\n", False)):
+        assert read.matches({"name": "a", "description": description}) is same
+    assert any("line end" in problem for problem in served_problems(read))
+    for clear in ("description: >-\n  Some\n  text\nname: a", "name: a\ndescription: >-\n  Some", "x: >\n  a\nname: a"):
+        assert served_problems(read_front_matter(f"---\n{clear}\n---\n")) == []
+
+
 def test_a_separator_of_lines_is_a_letter_in_yaml_1_2() -> None:
     read = read_front_matter(skill('extra: ["a\u2028b", {"c\x85": d}]'))
     assert read.core is not None
@@ -102,7 +112,7 @@ def test_spaces_after_the_first_line() -> None:
         "[]",
         "\n  - a\n  - b: c",
         "|-\n  a\n    b",
-        ">\n\n  a",
+        ">\n\n  a\nmore: b",
         "a\n  b",
         "-1.5",
         "?a",
@@ -148,6 +158,7 @@ def test_a_merge_key_is_a_key_of_its_own_in_yaml_1_2() -> None:
         ("? extra\n: a", "marked with ?"),
         ("extra: {? a : b}", "marked with ?"),
         ("extra: {__proto__: a}", "__proto__"),
+        ("=: a", "the name ="),
         ("'extra' : a", "between a quoted name and its colon"),
         ("extra: 'a'#b", "a comment without a space"),
         ("extra: [a]#b", "a comment without a space"),
