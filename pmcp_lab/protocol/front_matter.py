@@ -44,8 +44,8 @@ class FrontMatter:
     """By YAML 1.1, likewise: a date is nothing that JSON has."""
     source: str
     """The YAML itself, without the lines `---`."""
-    opening: str = "---"
-    """The first line, which should have no more than that."""
+    rules: tuple[str, str] = ("---", "---")
+    """The lines before and after it, which should have no more than that."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -85,13 +85,13 @@ def read_front_matter(text: str) -> FrontMatter:
     Raises:
         InvalidFrontMatter: It has none, it is larger than `MAX_BYTES`, or neither reading is a mapping in JSON.
     """
-    opening, source = _between_rules(text)
+    rules, source = _between_rules(text)
     if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidFrontMatter(f"its front matter has more than {MAX_BYTES:,} bytes")
     (core, reason), (old, _) = _tried(_load_core, source), _tried(_load_old, source)
     if core is None and old is None:
         raise InvalidFrontMatter(reason)
-    return FrontMatter(core=core, old=old, source=source, opening=opening)
+    return FrontMatter(core=core, old=old, source=source, rules=rules)
 
 
 def field_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -149,13 +149,13 @@ def same_json(one: object, other: object) -> bool:
 # --- reading YAML ---
 
 
-def _between_rules(text: str) -> tuple[str, str]:
+def _between_rules(text: str) -> tuple[tuple[str, str], str]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip(" \t") != "---":
         raise InvalidFrontMatter("it does not begin with a line ---, so it has no front matter")
     for number, line in enumerate(lines[1:], 1):
         if line.rstrip(" \t") == "---":
-            return lines[0], "".join(f"{each}\n" for each in lines[1:number])
+            return (lines[0], line), "".join(f"{each}\n" for each in lines[1:number])
     raise InvalidFrontMatter("no line --- ends its front matter")
 
 

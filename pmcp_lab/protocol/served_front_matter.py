@@ -18,8 +18,8 @@ _SAFE_INTEGER: Final = 2**53 - 1
 def served_problems(front_matter: FrontMatter) -> list[str]:
     """Why peers would not all read the YAML alike; empty is what a server may serve."""
     problems = list(_syntax_problems(front_matter.source))
-    if front_matter.opening != "---":
-        problems.append("its first line has spaces after ---, which not every reader of skills knows")
+    if front_matter.rules != ("---", "---"):
+        problems.append("a line --- has spaces after it, which not every reader of skills knows")
     if front_matter.core is None:
         problems.append("YAML 1.2 readers can't read it")
     elif front_matter.old is None:

@@ -97,10 +97,11 @@ def test_a_separator_of_lines_is_a_letter_in_yaml_1_2() -> None:
     assert read.core["extra"] == ["a\u2028b", {"c\x85": "d"}]
 
 
-def test_spaces_after_the_first_line() -> None:
-    read = read_front_matter(skill().replace("---", "--- ", 1))
+@pytest.mark.parametrize("text", [skill().replace("---", "--- ", 1), skill().replace("---\n#", "---\t\n#")])
+def test_spaces_after_a_line_of_hyphens(text: str) -> None:
+    read = read_front_matter(text)
     assert read.fields == PLAIN
-    assert any("first line" in problem for problem in served_problems(read))
+    assert any("has spaces after it" in problem for problem in served_problems(read))
 
 
 @pytest.mark.parametrize(
