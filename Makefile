@@ -49,7 +49,7 @@ front-end: $(VENV)/.notebook ## Build the front end, if it is out of date
 	@$(BIN)/python hatch_build.py
 
 NPM_CI := $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
-peers: tests/peers/node_modules/.package-lock.json $(patsubst %,.peers/%/.made,mcp1 fastmcp reference go rust)
+peers: tests/peers/node_modules/.package-lock.json $(patsubst %,.peers/%/.made,mcp1 fastmcp fastmcp_skills reference go rust)
 tests/peers/node_modules/.package-lock.json: tests/peers/package-lock.json | $(VENV)/.dev
 	cd $(<D) && $(CURDIR)/$(NPM_CI)
 	@touch $@

@@ -301,3 +301,14 @@ class WorkflowInvalid(LabError):
         super().__init__(f"workflow {workflow!r} has {count}:\n{lines}")
         self.workflow = workflow
         self.problems = tuple(problems)
+
+
+class SkillInvalid(LabError):
+    """A skill, or a folder of them, can't be served as it is. `problems` are all that were found: where, and what."""
+
+    def __init__(self, skill: str, problems: Sequence[tuple[str, str]]) -> None:
+        lines = [f"  {where}: {what}" if where else f"  {what}" for where, what in problems[:20]]
+        lines += [f"  and {len(problems) - 20} more"] if len(problems) > 20 else []
+        super().__init__("\n".join([f"{skill} can't be served:", *lines]))
+        self.skill = skill
+        self.problems = tuple(problems)

@@ -1,6 +1,7 @@
 """Whether what a server shows of its apps is what the specifications ask for (MCP 2025-11-25, ext-apps 2026-01-26).
 
-Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`.
+Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`, those for skills
+in `check_skills`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pmcp_lab.apps.check_pages import check_page
+from pmcp_lab.apps.check_skills import check_skills
 from pmcp_lab.apps.finding import Finding
 from pmcp_lab.apps.served import Call, Raw, Served, named_uris
 from pmcp_lab.errors import nearest
@@ -24,7 +26,9 @@ _RESOURCE_KEYS = ("csp", "permissions", "prefersBorder", "domain")
 
 def check(served: Served) -> list[Finding]:
     """Everything that is not as it should be, errors first."""
-    found = [*_server(served)]
+    found = [*_server(served)] if served.pages or served.skills is None else []
+    if served.skills is not None:
+        found += check_skills(served.skills)
     for tool in served.tools:
         found += _tool(tool, served)
     for page in served.pages.values():

@@ -1,4 +1,4 @@
-"""What a server showed of its apps, as plain data, from which checks and manifests are made.
+"""What a server showed of its apps and skills, as plain data, from which checks and manifests are made.
 
 Nothing here asks a server.
 """
@@ -44,6 +44,57 @@ class Call:
     result: Raw
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered to one request.
+
+    Args:
+        result: None where it answered with an error, or went away.
+        code: Of the error, if it came as JSON-RPC.
+        trouble: What it said then.
+    """
+
+    result: Raw | None = None
+    code: int | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedSkills:
+    """What a server shows of its skills (SEP-2640).
+
+    Args:
+        modern: Whether this was asked as a 2026-07-28 client; else as one of 2025-11-25.
+        settings: What it declares under the extension's name; None where it does not name it.
+        resources: Whether it declares resources.
+        pages: The answers to `skills/list`.
+        got: Those to `skills/get`, by the URI of each listed skill.
+        unknown: That to `skills/get` of a skill that there is not; None where it was not asked.
+        directories: Those to `resources/directory/read`, by the URI of each listed skill's folder.
+        files: Those to `resources/read`, by the URI of each listed file; none where files are not looked at.
+        listed: Its resources of the scheme `skill`, as `resources/list` has them.
+    """
+
+    modern: bool
+    settings: object | None = None
+    resources: bool = True
+    pages: tuple[Answer, ...] = ()
+    got: Mapping[str, Answer] = field(default_factory=dict)
+    unknown: Answer | None = None
+    directories: Mapping[str, Answer] = field(default_factory=dict)
+    files: Mapping[str, Answer] = field(default_factory=dict)
+    listed: tuple[Raw, ...] = ()
+
+    @property
+    def entries(self) -> list[Any]:
+        """Of all pages, as they came."""
+        found: list[Any] = []
+        for page in self.pages:
+            skills = (page.result or {}).get("skills")
+            found += skills if isinstance(skills, list) else []
+        return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """A server, looked at once.
@@ -55,6 +106,7 @@ class Served:
         pages: UI resources that are listed or that a tool names, by URI.
         templates: The listed URI templates of the scheme `ui`.
         calls: What was called to look at the results.
+        skills: None where it has none.
     """
 
     name: str
@@ -65,6 +117,7 @@ class Served:
     pages: Mapping[str, Page] = field(default_factory=dict)
     templates: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
+    skills: ServedSkills | None = None
 
     @property
     def ui_tools(self) -> dict[str, str]:

@@ -117,6 +117,7 @@ CHECK_EXAMPLES = """
 pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
 pmcp-lab app check my_app.server:build --strict   one of this project
 pmcp-lab app check my-app --call --json           an entry of .mcp.json
+pmcp-lab app check my-skills --read-skills        each file of its skills, too
 
 [bold]Exit status[/bold]
 
@@ -144,25 +145,31 @@ def check(
             show_default=False,
         ),
     ] = None,
+    read_skills: Annotated[
+        bool,
+        typer.Option(
+            "--read-skills", help="Read the files of skills too, and compare them with size, digest and entry."
+        ),
+    ] = False,
     token: Token = None,
     mode: Mode = Generation.AUTO,
     timeout: Patience = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Check what a server shows of its apps against the specifications.
+    """Check what a server shows of its apps and skills against the specifications.
 
     Tools and resources must name each other, MIME types and metadata must be those of the standard, and the declared
-    domains those that the HTML really asks for.
+    domains those that the HTML really asks for. Entries of skills must list each file, with its size and digest.
     """
     from pmcp_lab.apps.check import check as findings_of
     from pmcp_lab.apps.finding import Finding
-    from pmcp_lab.cli.connecting import call_each, look_at_apps, opened
+    from pmcp_lab.cli.connecting import call_each, look_at_all, opened
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
     given = read_examples(examples)
     with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
-        served = look_at_apps(server)
+        served = look_at_all(server, skill_files=read_skills)
         made, left = call_each(server, given) if call else ([], [])
         found = findings_of(replace(served, calls=tuple(made)))
         name = server.name
@@ -170,6 +177,9 @@ def check(
         Finding("note", "not-called", f"tool {tool}", "was not called", "give it an example with --examples")
         for tool in left
     ]
+    skills = (
+        [str(each.get("uri")) for each in served.skills.entries if isinstance(each, Mapping)] if served.skills else []
+    )
     counts = {level: sum(each.level == level for each in found) for level in ("error", "warning", "note")}
     failed = bool(counts["error"] or (strict and counts["warning"]))
     if as_json:
@@ -183,6 +193,7 @@ def check(
                 "tools": len(served.tools),
                 "apps": sorted(uri for uri, page in served.pages.items() if page.content is not None),
                 "called": [each.tool for each in made],
+                "skills": skills,
                 "findings": [each.as_dict() for each in found],
             }
         )
@@ -191,6 +202,7 @@ def check(
         apps = sum(page.content is not None for page in served.pages.values())
         tools = len(served.ui_tools)
         summary = f"{name}: {_count(apps, 'app')}, {_count(tools, 'tool')} with one"
+        summary += f", {_count(len(skills), 'skill')}" if served.skills else ""
         summary += f", {_count(len(made), 'call')}" if call else ""
         print(f"{summary}: " + ", ".join(_count(count, level) for level, count in counts.items()))
     if failed:

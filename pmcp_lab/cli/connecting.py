@@ -215,6 +215,23 @@ def look_at_apps(server: Server) -> Served:
     return served
 
 
+def look_at_all(server: Server, *, skill_files: bool) -> Served:
+    """The same, with its skills, of a server that has apps or skills.
+
+    Args:
+        skill_files: Read the files of skills, too.
+
+    Raises:
+        AppError: It has neither.
+    """
+    from dataclasses import replace
+
+    from pmcp_lab.cli.skills import look_at_skills
+
+    skills = look_at_skills(server, files=skill_files)
+    return look_at_apps(server) if skills is None else replace(_look(server), skills=skills)
+
+
 def _page(server: Server, uri: str, listed: Mapping[str, Any] | None) -> Page:
     from pmcp_lab.apps.served import Page
     from pmcp_lab.errors import ConnectionClosed, LabError

@@ -19,7 +19,8 @@ from pmcp_lab._version import __version__
 from pmcp_lab.demo import chess, dataviz
 from pmcp_lab.demo import map as world_map
 from pmcp_lab.demo.page import widget_page
-from pmcp_lab.demo.workflows import add_workflows
+from pmcp_lab.demo.skills import demo_skills
+from pmcp_lab.demo.workflows import REPORT, add_workflows
 from pmcp_lab.server import TaskContext, Tasks
 
 KEEP_MS = 5 * 60_000
@@ -84,6 +85,7 @@ def build(store: str = "memory://") -> MCPServer[Any]:
     """
     tasks = Tasks(store)
     apps = Apps()
+    skills = demo_skills(REPORT)
     _add_tools(tasks)
     _add_wave(apps)
     chess.register(apps)
@@ -93,9 +95,9 @@ def build(store: str = "memory://") -> MCPServer[Any]:
         "demo",
         title="pmcp_lab demo",
         version=__version__,
-        instructions="Shows what a notebook can do with MCP: tasks, questions, failures, a workflow and an app.",
-        extensions=[tasks, apps],
-        middleware=[tasks],
+        instructions="Shows what a notebook can do with MCP: tasks, questions, failures, a workflow, skills and apps.",
+        extensions=[tasks, apps, skills],
+        middleware=[tasks, skills],
         cache_hints=dict.fromkeys(get_args(CacheableMethod), CacheHint(ttl_ms=KEEP_MS, scope="public")),
         log_level="WARNING",
     )

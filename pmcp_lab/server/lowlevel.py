@@ -1,4 +1,4 @@
-"""Tasks on the SDK's lowlevel `Server`, which takes no extensions: the same contributions, put there one by one."""
+"""Extensions on the SDK's lowlevel `Server`, which takes none: the same contributions, put there one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pmcp_lab.server.wrapped_tool import LowlevelServerTools
 
 
 def extend(server: Server[Any], extension: Extension) -> LowlevelServerTools:
-    """Add the extension's methods and interceptor to the server, and advertise it.
+    """Add the methods and interceptor of tasks to the server, and advertise them.
 
     Raises:
         LabError: The server has no handler of `tools/call`, or one of the methods already.
@@ -29,18 +29,32 @@ def extend(server: Server[Any], extension: Extension) -> LowlevelServerTools:
     called = server.get_request_handler("tools/call")
     if called is None:
         raise LabError(f"server {server.name!r} has no tools yet: give it on_call_tool before tasks.attach(server)")
-    for method in extension.methods():
-        if server.get_request_handler(method.method) is not None:
-            raise LabError(f"server {server.name!r} already answers {method.method}: tasks can't be added to it")
-        server.add_request_handler(method.method, method.params_type, _of_its_versions(method))
+    add_methods(server, extension, "tasks")
     server.add_request_handler(
         "tools/call", CallToolRequestParams, compose_tool_call_handler([extension], called.handler)
     )
     if server.get_request_handler("subscriptions/listen") is None:
         listening = ListenHandler(InMemorySubscriptionBus())
         server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listening)
-    server.extensions[extension.identifier] = extension.settings()
     return LowlevelServerTools(server, called.handler)
+
+
+def add_methods(server: Server[Any], extension: Extension, what: str) -> None:
+    """Add the extension's methods to the server, and advertise it.
+
+    Args:
+        what: It is called in errors.
+
+    Raises:
+        LabError: The server answers one of the methods already.
+    """
+    methods = extension.methods()
+    for method in methods:
+        if server.get_request_handler(method.method) is not None:
+            raise LabError(f"server {server.name!r} already answers {method.method}: {what} can't be added to it")
+    for method in methods:
+        server.add_request_handler(method.method, method.params_type, _of_its_versions(method))
+    server.extensions[extension.identifier] = extension.settings()
 
 
 def _of_its_versions(method: MethodBinding) -> RequestHandler:

@@ -34,17 +34,19 @@ A manual step is a wall: until a person has agreed, neither it nor anything behi
 served to who names the run. A tool that is `guarded` is not to be had outside of it either. When a server's process
 ends, another one goes on by itself where the step may run twice, and acts on deadlines.
 
-`definition` is what an author writes, `checking` and `checking_decisions` what is wrong with it, `resolving` where
-values come from. Without I/O: `progress` is how far one is, `plan` what comes next, `asking` and `deciding` what is
-asked and what an answer means, `matching` which step a client's call is for, `acting` what a person wants done. With
-it: `run` leads, `led`, `moving` and `persistence` are what is kept in the task, `performing` and `calling` do what
-steps do, `continuing` takes the calls of clients. `wording` has the words, `offering`, `answers` and `extension` are
-the server's side. How tasks work is in `pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.workflow_wire`.
+`definition` and `steps` are what an author writes, `skill_text` how it is told as a skill, `checking` and
+`checking_decisions` what is wrong with it, `resolving` where values come from. Without I/O: `progress` is how far one
+is, `plan` what comes next, `asking` and `deciding` what is asked and what an answer means, `matching` which step a
+client's call is for, `acting` what a person wants done. With it: `run` leads, `led`, `moving` and `persistence` are
+what is kept in the task, `performing` and `calling` do what steps do, `continuing` takes the calls of clients.
+`wording` has the words, `offering`, `answers` and `extension` are the server's side. How tasks work is in
+`pmcp_lab.tasks`; how it looks in JSON, in `pmcp_lab.protocol.workflow_wire`.
 """
 
-from pmcp_lab.workflow.definition import (
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.extension import Workflows
+from pmcp_lab.workflow.steps import (
     Argument,
-    SequentialWorkflow,
     Step,
     constant,
     from_step,
@@ -52,7 +54,6 @@ from pmcp_lab.workflow.definition import (
     task_variable,
     template,
 )
-from pmcp_lab.workflow.extension import Workflows
 
 __all__ = [
     "Argument",

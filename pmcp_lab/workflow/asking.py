@@ -9,9 +9,9 @@ from typing import Any
 from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.protocol.task import from_timestamp, to_timestamp
 from pmcp_lab.workflow.deciding import CLOSED, decides, form, misfit
-from pmcp_lab.workflow.definition import No, Step
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.resolving import fill_known
+from pmcp_lab.workflow.steps import No, Step
 
 
 class Dismissed(Exception):

@@ -14,17 +14,17 @@ from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.protocol.meta import check_variable_name
 from pmcp_lab.workflow.checking_decisions import Problem, of_decision
-from pmcp_lab.workflow.definition import (
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.resolving import placeholders
+from pmcp_lab.workflow.steps import (
     Constant,
     PromptArg,
-    SequentialWorkflow,
     Sources,
     Step,
     StepOutput,
     TaskVariable,
     Template,
 )
-from pmcp_lab.workflow.resolving import placeholders
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator, SchemaError
 from pmcp_lab.errors import nearest
 from pmcp_lab.protocol.durations import milliseconds
 from pmcp_lab.workflow.deciding import misfit
-from pmcp_lab.workflow.definition import SequentialWorkflow, Step, StepOutput
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.steps import Step, StepOutput
 
 Problem = tuple[str, str]
 """Where, and what."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator, SchemaError
 
 from pmcp_lab.protocol.workflow_wire import WORKFLOW
-from pmcp_lab.workflow.definition import Step
+from pmcp_lab.workflow.steps import Step
 
 CLOSED: Final[dict[str, Any]] = {"action": "cancel", "_meta": {WORKFLOW: {"closed": True}}}
 """The answer to a question that is not asked any more."""

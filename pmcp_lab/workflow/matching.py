@@ -8,10 +8,10 @@ from typing import Any
 from pmcp_lab.protocol.workflow_wire import StepStatus
 from pmcp_lab.workflow.checking import ToolSchemas
 from pmcp_lab.workflow.deciding import same
-from pmcp_lab.workflow.definition import Step
 from pmcp_lab.workflow.plan import unread
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.resolving import Absent, Unresolved, stand_in, value
+from pmcp_lab.workflow.steps import Step
 
 OPEN = frozenset({StepStatus.PENDING, StepStatus.FAILED, StepStatus.SKIPPED})
 """How a step stands that a client may still do."""

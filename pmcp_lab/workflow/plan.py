@@ -19,16 +19,10 @@ from pmcp_lab.protocol.workflow_wire import WORKFLOW, Ending, EndingKind, StepRe
 from pmcp_lab.workflow.asking import Dismissed, asking, open_question, question, response_to
 from pmcp_lab.workflow.checking import ToolSchemas, takes
 from pmcp_lab.workflow.deciding import content_of, objection
-from pmcp_lab.workflow.definition import No, SequentialWorkflow, Sources, Step
+from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.progress import Progress
-from pmcp_lab.workflow.resolving import (
-    Absent,
-    Unresolved,
-    fill,
-    placeholders,
-    texts,
-    value,
-)
+from pmcp_lab.workflow.resolving import Absent, Unresolved, fill, placeholders, texts, value
+from pmcp_lab.workflow.steps import No, Sources, Step
 
 UNDO_ATTEMPTS: Final = 3
 """How often taking a step back is tried."""

@@ -20,8 +20,9 @@ from pmcp_lab.protocol.workflow_wire import (
     read_result,
     wall,
 )
-from pmcp_lab.workflow.definition import SequentialWorkflow, Step
+from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.resolving import Scope
+from pmcp_lab.workflow.steps import Step
 
 KEPT_ATTEMPTS = 10
 """Attempts of a step that are remembered, the last."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pmcp_lab.workflow.definition import (
+from pmcp_lab.workflow.definition import SequentialWorkflow
+from pmcp_lab.workflow.steps import (
     ArgumentType,
     Constant,
     PromptArg,
-    SequentialWorkflow,
     Sources,
     Step,
     StepOutput,

@@ -14,11 +14,12 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.protocol.workflow_wire import TO_CONTINUE, NextCall, StepStatus, ending_text, text_of
 from pmcp_lab.workflow.asking import question
 from pmcp_lab.workflow.checking import ToolSchemas
-from pmcp_lab.workflow.definition import SequentialWorkflow, Step
+from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.matching import known_arguments
 from pmcp_lab.workflow.plan import failure, may_run_again, unread
 from pmcp_lab.workflow.progress import Progress
 from pmcp_lab.workflow.resolving import fill, fill_known
+from pmcp_lab.workflow.steps import Step
 
 MOST: Final = 20_000
 """Characters of one result that are told; a program finds all of it in the task."""

@@ -91,6 +91,8 @@ class BuiltPeer:
 GO = BuiltPeer("Go", "go", ROOT / ".peers" / "go")
 # A client and a server on rmcp, with the tasks extension.
 RUST = BuiltPeer("Rust", "cargo", ROOT / ".peers" / "rust" / "debug")
+# fastmcp with skills, a version that its tasks do not go with.
+FASTMCP_SKILLS = PythonPeer("fastmcp_skills")
 
 # Others of that kind, each with one tool that shows it. `debug` uses every feature of a host; `threejs` needs eval.
 APPS = {name: Peer(f"server-{name}", "--stdio") for name in APP_NAMES}

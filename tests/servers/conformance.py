@@ -1,7 +1,7 @@
 """What the official conformance suite wants of a server: tools, prompts and resources by the names it calls.
 
-Task tools are in `conformance_tasks`, those that ask in their result in `conformance_questions`. What `MCPServer` has
-no decorator for is in `Handshake`.
+Task tools are in `conformance_tasks`, those that ask in their result in `conformance_questions`, skills in
+`conformance_skills`. What `MCPServer` has no decorator for is in `Handshake`.
 Run as a module it serves streamable HTTP on a free port and prints the URL, or stdio when asked to.
 """
 
@@ -34,6 +34,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field
 
 from tests.servers.conformance_questions import TOOLS, test_input_required_result_prompt
+from tests.servers.conformance_skills import skills
 from tests.servers.conformance_tasks import tasks
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -92,8 +93,8 @@ server: MCPServer[Any] = MCPServer(
     "conformance",
     version="1",
     tools=[_schema_tool()],
-    extensions=[tasks],
-    middleware=[tasks, Handshake()],
+    extensions=[tasks, skills],
+    middleware=[tasks, skills, Handshake()],
     log_level="ERROR",
 )
 

@@ -8,7 +8,9 @@ import pytest
 
 from pmcp_lab.apps.check import check
 from pmcp_lab.apps.check_origins import allows, evaluates, uses_of
-from pmcp_lab.apps.served import Call, Page, Served
+from pmcp_lab.apps.finding import Finding
+from pmcp_lab.apps.served import Answer, Call, Page, Served, ServedSkills
+from pmcp_lab.protocol.skills import SkillFile, encode_content
 
 URI = "ui://shop/cart"
 HTML = "<!doctype html><title>Cart</title><script>parent.postMessage({method: 'ui/initialize'}, '*')</script>"
@@ -187,3 +189,151 @@ def test_code_made_from_text() -> None:
 )
 def test_what_a_declared_domain_lets_through(declared: str, origin: str, through: bool) -> None:
     assert allows(declared, origin) is through
+
+
+# --- skills ---
+
+SKILL = "skill://acme/refunds/SKILL.md"
+TEXT_OF_IT = b"---\nname: refunds\ndescription: Pay money back\n---\n"
+NOTE = b"two\r\nlines"
+FIELDS = {"name": "refunds", "description": "Pay money back"}
+HINTS = {"ttlMs": 0, "cacheScope": "private"}
+
+
+def listed(path: str, data: bytes) -> dict[str, Any]:
+    file = SkillFile.of(f"skill://acme/refunds/{path}", data)
+    return {"uri": file.uri, "digest": file.digest, "size": file.size}
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    files = [listed("SKILL.md", TEXT_OF_IT), listed("notes/a.md", NOTE)]
+    return {"uri": SKILL, "frontmatter": FIELDS, "resources": files} | more
+
+
+def shown(*entries: Any, **more: Any) -> ServedSkills:
+    """A good server of one good skill, with what is wrong about it."""
+    given = entries or (entry(),)
+    children = [
+        {"uri": SKILL, "name": "SKILL.md", "mimeType": "text/markdown"},
+        {"uri": "skill://acme/refunds/notes", "name": "notes", "mimeType": "inode/directory"},
+    ]
+    plain: dict[str, Any] = {
+        "modern": True,
+        "settings": {"directoryRead": True},
+        "pages": (Answer({"skills": list(given), **HINTS}),),
+        "got": {SKILL: Answer({"skill": given[0], **HINTS})},
+        "unknown": Answer(code=-32602, trouble="there is none"),
+        "directories": {"skill://acme/refunds": Answer({"resources": children, **HINTS})},
+        "files": {each["uri"]: read(each["uri"], data) for each, data in FILES},
+        "listed": ({"uri": SKILL, "mimeType": "text/markdown", **FIELDS},),
+    }
+    return ServedSkills(**plain | more)
+
+
+def read(uri: str, data: bytes, mime: str = "text/markdown") -> Answer:
+    return Answer({"contents": [encode_content(uri, data, mime)]})
+
+
+def skill_with(head: str, fields: dict[str, Any] | None = None) -> ServedSkills:
+    """The skill with another front matter; its entry says `fields`, or what it was."""
+    data = f"---\n{head}\n---\n".encode()
+    changed = entry(frontmatter=fields or FIELDS, resources=[listed("SKILL.md", data)])
+    return shown(changed, files={SKILL: read(SKILL, data)})
+
+
+def folder_of(*children: Any) -> dict[str, Any]:
+    return {"directories": {"skill://acme/refunds": Answer({"resources": list(children), **HINTS})}}
+
+
+FILES = [(listed("SKILL.md", TEXT_OF_IT), TEXT_OF_IT), (listed("notes/a.md", NOTE), NOTE)]
+OWN, OTHER = (each for each, _ in FILES)
+HEAD = "name: refunds\ndescription: Pay money back"
+NOT_THERE = Answer(code=-32601, trouble="Method not found")
+BARE = Answer({"skills": [entry()]})
+OLD = {"modern": False, "unknown": None, "got": {}, "directories": {}}
+
+
+def check_of(skills: ServedSkills) -> list[Finding]:
+    return check(Served(name="lab", skills=skills))
+
+
+def found_of(skills: ServedSkills) -> list[tuple[str, str]]:
+    return [(finding.level, finding.code) for finding in check_of(skills)]
+
+
+def test_a_good_skill_has_nothing() -> None:
+    assert found_of(shown()) == []
+    assert found_of(shown(**OLD, pages=(BARE,))) == []
+    assert found_of(shown(listed=(), files={}, directories={})) == []
+    assert codes(skills=shown()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (shown(resources=False), ("error", "skills-no-resources")),
+        (shown(pages=(NOT_THERE,)), ("error", "skills-no-list")),
+        (shown(pages=(Answer({**HINTS}),)), ("error", "skills-no-list")),
+        (shown(pages=(Answer({"skills": [], "nextCursor": "a", **HINTS}),) * 2), ("error", "skills-no-list")),
+        (shown(got={SKILL: NOT_THERE}), ("error", "skills-no-get")),
+        (shown(got={SKILL: Answer({"skill": entry(frontmatter={}), **HINTS})}), ("error", "skills-no-get")),
+        (shown(unknown=Answer({"skill": entry()})), ("error", "skills-no-get")),
+        (shown(unknown=Answer(code=-32603, trouble="a crash")), ("error", "skills-no-get")),
+        (shown(entry(), entry()), ("error", "skill-twice")),
+        (shown(entry(resources=[OWN, OTHER, OTHER])), ("error", "skill-twice")),
+        (shown(entry(uri="skill://acme/refunds")), ("error", "skill-uri")),
+        (shown(entry(resources=[OWN, {**OTHER, "uri": "skill://acme/refunds/../a"}])), ("error", "skill-uri")),
+        (shown("skill"), ("error", "skill-uri")),
+        (shown(entry(frontmatter={**FIELDS, "name": "Refunds"})), ("error", "skill-name")),
+        (shown(entry(frontmatter={**FIELDS, "name": "other"})), ("error", "skill-name")),
+        (shown(entry(frontmatter={"name": "refunds"})), ("error", "skill-description")),
+        (shown(entry(frontmatter=None)), ("error", "skill-frontmatter")),
+        (shown(entry(resources=[OTHER])), ("error", "skill-incomplete")),
+        (shown(entry(resources=None)), ("error", "skill-incomplete")),
+        (shown(entry(resources=[OWN, {**OTHER, "uri": "skill://acme/a"}])), ("error", "skill-outside")),
+        (shown(entry(resources=[OWN, {**OTHER, "digest": "md5:0"}])), ("error", "skill-digest")),
+        (shown(entry(resources=[OWN, {**OTHER, "size": "9"}])), ("error", "skill-size")),
+        (shown(files={OTHER["uri"]: read(OTHER["uri"], b"two\nlines")}), ("error", "skill-size")),
+        (shown(files={OTHER["uri"]: read(OTHER["uri"], b"two\n\nlines")}), ("error", "skill-digest")),
+        (shown(files={OTHER["uri"]: NOT_THERE}), ("error", "skill-read")),
+        (shown(files={OTHER["uri"]: Answer({"contents": []})}), ("error", "skill-read")),
+        (shown(files={OTHER["uri"]: Answer({"contents": [{"blob": "!"}]})}), ("error", "skill-read")),
+        (skill_with(f"{HEAD}\nlicense: MIT"), ("error", "skill-frontmatter")),
+        (skill_with("no yaml"), ("error", "skill-frontmatter")),
+        (skill_with(f"{HEAD}\ndraft: yes", {**FIELDS, "draft": True}), ("error", "skill-yaml")),
+        (skill_with(f"{HEAD}\ndraft: yes", {**FIELDS, "draft": "yes"}), ("error", "skill-yaml")),
+        (shown(directories={"skill://acme/refunds": NOT_THERE}), ("error", "skill-directory")),
+        (shown(**folder_of()), ("error", "skill-directory")),
+        (shown(**folder_of({"name": "SKILL.md"})), ("error", "skill-directory")),
+        (shown(**folder_of({"uri": SKILL}, {"uri": "skill://acme/refunds/notes"})), ("error", "skill-directory")),
+        (shown(pages=(BARE,)), ("error", "skill-cache-hints")),
+        (shown(got={SKILL: Answer({"skill": entry()})}), ("error", "skill-cache-hints")),
+        (
+            shown(directories={"skill://acme/refunds": Answer({"resources": [{"uri": SKILL}]})}),
+            ("warning", "skill-cache-hints"),
+        ),
+        (shown(entry(resources=[{**OWN, "size": 2**24}, OTHER])), ("warning", "skill-limit")),
+        (shown(entry(resources="dynamic")), ("warning", "skill-dynamic")),
+        (shown(listed=({"uri": SKILL[:5] + SKILL[5:], **FIELDS},)), ("warning", "skill-mime")),
+        (shown(files={SKILL: read(SKILL, TEXT_OF_IT, "text/plain")}), ("warning", "skill-mime")),
+        (shown(listed=({"uri": SKILL, "name": "x/SKILL.md"},)), ("warning", "skill-resource-name")),
+        (shown(listed=({"uri": SKILL, "_meta": {"fastmcp": {}}},)), ("warning", "skill-meta-prefix")),
+        (shown(entry(frontmatter={**FIELDS, "metadata": {"a": 1}})), ("warning", "skill-metadata")),
+        (shown(**OLD, settings=None, pages=(BARE,)), ("warning", "skills-legacy-hidden")),
+        (shown(**OLD), ("warning", "skills-cache-leak")),
+        (shown(entry(frontmatter={**FIELDS, "allowed-tools": "Bash Read"})), ("note", "skill-allowed-tools")),
+        (shown(entry(resources=[OWN, listed("scripts/a.py", b"")])), ("note", "skill-scripts")),
+        (shown(listed=({"uri": "skill://index.json"},)), ("note", "skills-old-index")),
+    ],
+)
+def test_skills(given: ServedSkills, found: tuple[str, str]) -> None:
+    assert found in found_of(given)
+
+
+def test_what_is_said_of_skills() -> None:
+    scripts = shown(entry(resources=[OWN, *(listed(f"scripts/{n}.py", b"") for n in range(7))]))
+    told = [
+        finding.what for skills in (scripts, shown(unknown=Answer({"skill": entry()}))) for finding in check_of(skills)
+    ]
+    assert "has scripts: 0.py, 1.py, 2.py, 3.py, 4.py and 2 more" in told
+    assert "answers skills/get of a skill that there is not with a result" in told

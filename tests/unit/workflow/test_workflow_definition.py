@@ -14,8 +14,8 @@ from pmcp_lab.errors import LabError, WorkflowInvalid
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, constant, from_step, prompt_arg, task_variable, template
 from pmcp_lab.workflow.checking import ToolSchemas, check
-from pmcp_lab.workflow.definition import Step
 from pmcp_lab.workflow.resolving import Scope, Unresolved, as_text, dig, fill, fill_known, parse, value
+from pmcp_lab.workflow.steps import Step
 from tests.unit.flow import Flow
 
 YAML = """
