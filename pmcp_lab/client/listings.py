@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from pmcp_lab.client.catalogue import Prompt, Prompts, Resource, Resources, Tool, Tools
 from pmcp_lab.client.connection import CHANGED, Connection
+from pmcp_lab.client.skills import Skill, Skills, SkillSource
 
 L = TypeVar("L")
 
@@ -16,13 +18,17 @@ class Listings:
 
     Attributes:
         documents: UI resources that were read, by URI, until the resources change or the connection is made again.
+        skill_source: Who asks for the skills. No notification tells of them: they are kept for as long as their server
+            says, and no longer than its resources.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lists: dict[str, Any] = {}
-        self._versions = dict.fromkeys(CHANGED.values(), 0)
+        self._versions = dict.fromkeys((*CHANGED.values(), "skills"), 0)
+        self._skills_until = 0.0
         self.documents: dict[str, Any] = {}
+        self.skill_source = SkillSource(connection)
 
     async def tools(self) -> Tools:
         return await self._list("tools", self._list_tools)
@@ -33,13 +39,18 @@ class Listings:
     async def prompts(self) -> Prompts:
         return await self._list("prompts", self._list_prompts)
 
+    async def skills(self) -> Skills:
+        return await self._list("skills", self._list_skills)
+
     @property
     def known_tools(self) -> Tools | None:
         """The tools, if they were listed."""
         return self._lists.get("tools")
 
     def known(self, which: str) -> Any:
-        """The "tools", "resources" or "prompts", if they were listed, else None."""
+        """The "tools", "resources", "prompts" or "skills", if they were listed and are not stale, else None."""
+        if which == "skills" and time.monotonic() >= self._skills_until:
+            return None
         return self._lists.get(which)
 
     async def tools_with(self, name: str) -> Tools:
@@ -49,18 +60,20 @@ class Listings:
         return await self.tools()
 
     def forget(self, which: str) -> None:
-        """One of "tools", "resources" and "prompts" is not what it was."""
+        """One of "tools", "resources", "prompts" and "skills" is not what it was."""
         self._versions[which] += 1
         self._lists.pop(which, None)
         if which == "resources":
             self.documents.clear()
+            self.forget("skills")
 
     def forget_all(self) -> None:
         for which in self._versions:
             self.forget(which)
+        self.skill_source.forget()
 
     async def _list(self, which: str, ask: Callable[[], Awaitable[L]]) -> L:
-        known: L | None = self._lists.get(which)
+        known: L | None = self.known(which)
         if known is None:
             version = self._versions[which]
             known = await ask()
@@ -82,3 +95,10 @@ class Listings:
     async def _list_prompts(self) -> Prompts:
         raw = await self._connection.ask(lambda peer: peer.list_prompts(), again=True)
         return Prompts(self._connection.name, [Prompt(self._connection.name, item) for item in raw])
+
+    async def _list_skills(self) -> Skills:
+        asked = time.monotonic()
+        found = await self.skill_source.listed()
+        self._skills_until = asked + found.keep
+        skills = [Skill(self.skill_source, entry) for entry in found.entries]
+        return Skills(self._connection.name, skills, found.aside)

@@ -97,7 +97,7 @@ class Content:
         if self.kind == "text":
             return self.text or ""
         data, text = self.data, self.text
-        size = _size(len(data)) if data is not None else _size(len(text.encode())) if text is not None else ""
+        size = size_text(len(data)) if data is not None else size_text(len(text.encode())) if text is not None else ""
         words = (self.kind.replace("_", " "), self.uri or "", self.mime_type or "", size)
         return f"<{' '.join(word for word in words if word)}>"
 
@@ -179,5 +179,6 @@ def _link(item: Content) -> str:
     return f"<p>{html.escape(item.name)}: {shown}{f' <small>{about}</small>' if about else ''}</p>"
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes for a person."""
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
