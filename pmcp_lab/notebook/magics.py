@@ -19,6 +19,7 @@ from pmcp_lab.client import (
     Prompts,
     Resources,
     Server,
+    Skills,
     Task,
     TaskSet,
     ToolResult,
@@ -107,7 +108,7 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     command("servers", "List the open connections.")
     p = command("config", "List the servers that configuration files name, or one file does.")
     p.add_argument("file", nargs="?")
-    for noun in ("tools", "resources", "prompts"):
+    for noun in ("tools", "resources", "prompts", "skills"):
         p = command(noun, f"List a server's {noun}; further words filter them.")
         p.add_argument("server", nargs="?")
         p.add_argument("words", nargs="*", metavar="WORD")
@@ -260,6 +261,11 @@ class McpMagics(Magics):
     def _prompts(self, options: argparse.Namespace) -> Prompts:
         found, words = self._and_words(options)
         return found.prompts.search(words) if words else found.prompts
+
+    def _skills(self, options: argparse.Namespace) -> Skills:
+        found, words = self._and_words(options)
+        skills = found.skills
+        return skills.search(words) if words else skills
 
     def _read(self, options: argparse.Namespace) -> Contents:
         given = read_texts(options.arguments, self._namespace)
