@@ -303,6 +303,9 @@ class WorkflowInvalid(LabError):
         self.problems = tuple(problems)
 
 
+# --- skills -----------------------------------------------------------------------------------------
+
+
 class SkillInvalid(LabError):
     """A skill, or a folder of them, can't be served as it is. `problems` are all that were found: where, and what."""
 
@@ -312,3 +315,39 @@ class SkillInvalid(LabError):
         super().__init__("\n".join([f"{skill} can't be served:", *lines]))
         self.skill = skill
         self.problems = tuple(problems)
+
+
+class UnknownSkill(LabError):
+    """The server has no skill of that name or URI."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, server: str, skill: str, known: Iterable[str]) -> None:
+        names = list(known)
+        offer = nearest(skill, names) if names else " `server.skills` has those that it lists."
+        super().__init__(f"Server {server!r} has no skill {skill!r}.{offer}")
+
+
+class AmbiguousSkill(LabError):
+    """Several skills of the server have that name; `uris` tells them apart."""
+
+    code = INVALID_PARAMS
+
+    def __init__(self, server: str, name: str, uris: Sequence[str]) -> None:
+        each = " or ".join(map(repr, uris))
+        super().__init__(f"Server {server!r} has {len(uris)} skills named {name!r}. Name one by its URI: {each}")
+        self.uris = tuple(uris)
+
+
+class SkillUnverified(LabError):
+    """A file of a skill, or its entry, is not what it has to be; nothing of it was used (SEP-2640).
+
+    `reason` is "unlisted" (the skill's entry does not have that file; it was not asked for), "size", "digest",
+    "frontmatter" (of SKILL.md, against the entry's), or "entry" (that itself can't be used).
+    """
+
+    code = INVALID_PARAMS
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -7,8 +7,8 @@ const item = (name: string, description = "", title = name): Item => ({
   summary: description,
   description,
   badges: [],
-  fields: [],
-  output: [],
+  trouble: "",
+  tables: [],
   code: [],
 });
 

@@ -4,8 +4,9 @@ What a cell uses is synchronous and usable from any cell and thread; the work ha
 (`runtime`). What a cell shows is not here but in `pmcp_lab.notebook`.
 
 A server is a `Client` (`client.py`), which composes the rooms: `connection/` opens and asks, `tasks/` makes calls and
-follows what becomes of them, `questions/` are what a server asks, `catalogue/` what it offers, `workflows/` what it
-leads; `targets/` and `oauth/` are how it is reached. `Server` is what a cell holds of it.
+follows what becomes of them, `questions/` are what a server asks, `catalogue/` what it offers, `skills/` those of it
+that are read and verified, `workflows/` what it leads; `targets/` and `oauth/` are how it is reached. `Server` is what
+a cell holds of it.
 """
 
 from pmcp_lab.client import views
@@ -24,6 +25,7 @@ from pmcp_lab.client.catalogue import (
     Tools,
     badges,
     first_line,
+    size_text,
     type_of,
     writable,
 )
@@ -35,6 +37,7 @@ from pmcp_lab.client.questions import Question, SamplingCallback, openable, samp
 from pmcp_lab.client.recorder import Recorder, record, replay
 from pmcp_lab.client.runtime import runtime, seen
 from pmcp_lab.client.server import Server
+from pmcp_lab.client.skills import SetAside, Skill, SkillChanges, SkillContent, SkillFiles, Skills
 from pmcp_lab.client.targets import (
     BUNDLED,
     ClientCredentials,
@@ -90,6 +93,12 @@ __all__ = [
     "SamplingCallback",
     "Server",
     "Session",
+    "SetAside",
+    "Skill",
+    "SkillChanges",
+    "SkillContent",
+    "SkillFiles",
+    "Skills",
     "Snapshot",
     "Task",
     "TaskList",
@@ -122,6 +131,7 @@ __all__ = [
     "servers",
     "session",
     "sign_out",
+    "size_text",
     "status_of",
     "type_of",
     "views",

@@ -41,7 +41,7 @@ class Client:
     Methods that are coroutines run on the connection's loop; the others from any thread.
 
     Attributes:
-        listings: Its tools, resources and prompts, as they were listed.
+        listings: Its tools, resources, prompts and skills, as they were listed.
         tasks: Every task started here, or attached to.
         list_changes, resource_changes: Who wants to hear that something it offers changed.
         elicitations, sampling: Who answers what it asks.

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pmcp_lab.client.catalogue import Prompt, Prompts, Resource, Resources, Tool, Tools, ToolUser
 from pmcp_lab.client.connection import CHANGED, Connection, Listed, Peer, fresh_until
+from pmcp_lab.client.skills import Skill, Skills, SkillSource
 from pmcp_lab.errors import LabError
 
 L = TypeVar("L")
@@ -27,16 +28,19 @@ class Listings:
     Attributes:
         user: What its tools are called through: the `Server`, once there is one.
         documents: UI resources that were read, by URI, until the resources change or the connection is made again.
+        skill_source: Who asks for the skills. No notification tells of them: they are kept for as long as their server
+            says, and no longer than its resources.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lists: dict[str, Any] = {}
         self._until: dict[str, float | None] = {}
-        self._versions = dict.fromkeys(CHANGED.values(), 0)
+        self._versions = dict.fromkeys((*CHANGED.values(), "skills"), 0)
         self.user: ToolUser | None = None
         self._contents: dict[str, tuple[float, dict[str, Any], int]] = {}
         self.documents: dict[str, Any] = {}
+        self.skill_source = SkillSource(connection)
 
     async def tools(self) -> Tools:
         return await self._list("tools", self._list_tools)
@@ -47,13 +51,16 @@ class Listings:
     async def prompts(self) -> Prompts:
         return await self._list("prompts", self._list_prompts)
 
+    async def skills(self) -> Skills:
+        return await self._list("skills", self._list_skills)
+
     @property
     def known_tools(self) -> Tools | None:
         """The tools, if they were listed."""
         return self._lists.get("tools")
 
     def known(self, which: str) -> Any:
-        """The "tools", "resources" or "prompts" as they were listed last, however long ago, or None."""
+        """The "tools", "resources", "prompts", "skills" as they were listed last, however long ago, or None."""
         return self._lists.get(which)
 
     def fresh(self, which: str) -> Any:
@@ -97,13 +104,14 @@ class Listings:
         return raw
 
     def forget(self, which: str) -> None:
-        """One of "tools", "resources" and "prompts" is not what it was."""
+        """One of "tools", "resources", "prompts" and "skills" is not what it was."""
         self._versions[which] += 1
         self._lists.pop(which, None)
         self._until.pop(which, None)
         if which == "resources":
             self.documents.clear()
             self._contents.clear()
+            self.forget("skills")
 
     def forget_contents(self, uri: str) -> None:
         """A resource is not what it was."""
@@ -113,6 +121,7 @@ class Listings:
     def forget_all(self) -> None:
         for which in self._versions:
             self.forget(which)
+        self.skill_source.forget()
 
     async def _list(self, which: str, ask: Callable[[], Awaitable[tuple[L, float | None]]]) -> L:
         fresh: L | None = self.fresh(which)
@@ -147,6 +156,12 @@ class Listings:
         raw = await self._connection.ask(lambda peer: peer.list_prompts(), again=True)
         name = self._connection.name
         return Prompts(name, [Prompt(name, item) for item in raw]), raw.fresh_until
+
+    async def _list_skills(self) -> tuple[Skills, float | None]:
+        asked = time.monotonic()
+        found = await self.skill_source.listed()
+        skills = [Skill(self.skill_source, entry) for entry in found.entries]
+        return Skills(self._connection.name, skills, found.aside), asked + found.keep
 
 
 def _first(lists: Iterable[Listed]) -> float | None:

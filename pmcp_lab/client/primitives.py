@@ -1,4 +1,4 @@
-"""What a server has besides its tasks: tools, resources and prompts, its log, and the roots it is given.
+"""What a server has besides its tasks: tools, resources, prompts and skills, its log, and the roots it is given.
 
 Calling tools and starting tasks is in `server`.
 """
@@ -13,7 +13,9 @@ from pmcp_lab.client.catalogue import Content, Contents, Messages, Prompt, Promp
 from pmcp_lab.client.client import Client
 from pmcp_lab.client.connection import LEVELS, Peer
 from pmcp_lab.client.runtime import runtime
+from pmcp_lab.client.skills import Skill, Skills
 from pmcp_lab.errors import InvalidArguments, NotOffered, nearest
+from pmcp_lab.protocol.skill_uri import InvalidSkill, skill_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +60,37 @@ class Primitives:
         """The server's prompts by name."""
         return self._listed("prompts", self._client.listings.prompts)
 
+    @property
+    def skills(self) -> Skills:
+        """The server's skills by URI, and by name (SEP-2640); none where it declares none.
+
+        Listed at first use, and again when the server's answer is older than it says that it may be. No file of a
+        skill is read before `skill.read(…)`.
+
+        Raises:
+            NotOffered: The server ended when it was asked.
+        """
+        return self._listed("skills", self._client.listings.skills)
+
+    def skill(self, uri: str) -> Skill:
+        """One skill by its URI, listed or not, as it is now.
+
+        Raises:
+            InvalidArguments: That is no URI of a skill; nothing was sent.
+            UnknownSkill: The server has none of that URI.
+            NotOffered: It declares no skills.
+            SkillUnverified: What it says of the skill can't be used.
+        """
+        try:
+            skill_root(uri)
+        except InvalidSkill as problem:
+            raise InvalidArguments(f"{problem}. A skill is named by the URI of its SKILL.md.") from None
+        source = self._client.listings.skill_source
+        self._client.connection.wait()
+        return Skill(source, runtime().run(source.get(uri)))
+
     def refresh(self) -> None:
-        """List tools, resources and prompts again, each at its next use, and read resources again."""
+        """List tools, resources, prompts and skills again, each at its next use, and read resources again."""
         self._client.listings.forget_all()
 
     def _listed(self, which: str, ask: Callable[[], Coroutine[Any, Any, L]]) -> L:

@@ -1,4 +1,4 @@
-"""A server's tools, resources and prompts as a cell shows them: to be searched, unfolded and copied from.
+"""A server's tools, resources, prompts and skills as a cell shows them: to be searched, unfolded and copied from.
 
 Nothing is sent after the first time: the page has it all, so it works without a kernel.
 """
@@ -7,19 +7,35 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from keyword import iskeyword
 from typing import Any
 
 import anywidget
 import traitlets as t
 
-from pmcp_lab.client import Item, Listing, Prompt, Resource, Tool, badges, first_line, type_of
+from pmcp_lab.client import (
+    Item,
+    Listing,
+    Prompt,
+    Resource,
+    SetAside,
+    Skill,
+    Skills,
+    Tool,
+    badges,
+    first_line,
+    size_text,
+    type_of,
+)
 from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
 
 DEPTH = 3
 """Objects within objects that are spelt out."""
+MOST_FILES = 100
+"""Of one skill that are shown; `skill.files` has all."""
+_ABOUT = ("name", "type", "about")
 _BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -33,6 +49,7 @@ _BOUNDS = {
     "format": "{}",
     "pattern": "matches {}",
 }
+_TOLD = ("name", "description")
 _EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": [], "object": {}, "null": None}
 
 
@@ -47,7 +64,10 @@ class Catalogue(anywidget.AnyWidget):
 
     def __init__(self, listing: Listing[Any]) -> None:
         self._listing = listing
-        items = [_item(each) for each in listing.values()]
+        if isinstance(listing, Skills):
+            items = [*(_skill(each, listing) for each in listing.values()), *map(_set_aside, listing.aside)]
+        else:
+            items = list(map(_item, listing.values()))
         super().__init__(_catalogue={"server": listing.server, "noun": listing.noun, "items": items})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -63,14 +83,13 @@ class Catalogue(anywidget.AnyWidget):
 
 
 def _item(item: Item) -> dict[str, Any]:
-    fields: list[dict[str, Any]] = []
-    output: list[dict[str, Any]] = []
+    tables: list[dict[str, Any]] = []
     code: list[dict[str, str]] = []
     tags: list[str] = []
     match item:
         case Tool():
-            fields = list(fields_of(item.input_schema))
             output = [{**field, "required": False} for field in fields_of(item.output_schema)]
+            tables = _tables(("Arguments", _ABOUT, fields_of(item.input_schema)), ("Result", _ABOUT, output))
             tags = [*badges(item), *_hints(item)]
             ways = ["call", *(["task"] if item.task_support != "forbidden" else [])]
             ways += ["app"] if item.ui.resource_uri else []
@@ -80,15 +99,10 @@ def _item(item: Item) -> dict[str, Any]:
             code = [_code(item.server, "read", item.uri, dict.fromkeys(item.variables, ""))]
         case Prompt():
             fields = [
-                {
-                    "name": name,
-                    "type": "text",
-                    "required": bool(each.get("required")),
-                    "notes": "",
-                    "description": str(each.get("description") or ""),
-                }
+                _field(name, "text", str(each.get("description") or ""), required=bool(each.get("required")))
                 for name, each in item.arguments.items()
             ]
+            tables = _tables(("Arguments", _ABOUT, fields))
             needed = {name: "" for name, each in item.arguments.items() if each.get("required")}
             code = [_code(item.server, "prompt", item.name, needed)]
     return {
@@ -97,10 +111,64 @@ def _item(item: Item) -> dict[str, Any]:
         "summary": first_line(item.description or item.title),
         "description": item.description,
         "badges": tags,
-        "fields": fields,
-        "output": output,
+        "trouble": "",
+        "tables": tables,
         "code": code,
     }
+
+
+def _skill(skill: Skill, listing: Skills) -> dict[str, Any]:
+    more = [_field(key, "", _text(value)) for key, value in skill.frontmatter.items() if key not in _TOLD]
+    files = [_field(path, size_text(file.size), "", notes=file.digest) for path, file in skill.files.items()]
+    if left := len(files) - MOST_FILES:
+        files = [*files[:MOST_FILES], *([_field(f"{left} more", "", "skill.files has them all")] if left > 0 else [])]
+    way = f"import pmcp_lab as lab\n\nlab.connected({skill.server!r}).skills[{listing.shortest(skill)!r}].read()"
+    return {
+        "name": skill.path,
+        "title": skill.uri,
+        "summary": first_line(skill.description),
+        "description": skill.description,
+        "badges": [
+            skill.extent,
+            *(["verified"] if skill.verified else []),
+            *(["asks for tools"] if skill.allowed_tools else []),
+        ],
+        "trouble": "not verified" if skill.verified is False else "",
+        "tables": _tables(
+            ("Front matter", ("field", "", "value"), more),
+            ("Problems", ("", "", "what"), [_field("", "", each) for each in skill.problems]),
+            ("Files", ("file", "size", "digest"), files),
+        ),
+        "code": [{"label": "Read it", "text": way}],
+    }
+
+
+def _set_aside(each: SetAside) -> dict[str, Any]:
+    why = "; ".join(each.problems)
+    return {
+        "name": each.uri or "skills/list",
+        "title": each.uri or "skills/list",
+        "summary": first_line(why),
+        "description": f"The server lists this, and it can't be used: {why}.",
+        "badges": [],
+        "trouble": "set aside",
+        "tables": [],
+        "code": [],
+    }
+
+
+def _tables(*tables: tuple[str, Sequence[str], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Those that have rows."""
+    made = [{"caption": caption, "heads": list(heads), "rows": list(rows)} for caption, heads, rows in tables]
+    return [table for table in made if table["rows"]]
+
+
+def _field(name: str, kind: str, description: str, *, notes: str = "", required: bool = False) -> dict[str, Any]:
+    return {"name": name, "type": kind, "required": required, "notes": notes, "description": description}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _hints(tool: Tool) -> list[str]:
@@ -190,16 +258,21 @@ def static_catalogue(catalogue: Mapping[str, Any]) -> str:
 
 
 def _static_item(item: Mapping[str, Any]) -> str:
+    marks = [*item["badges"], *([item["trouble"]] if item["trouble"] else [])]
+    tags = "".join(f" [{html.escape(mark)}]" for mark in marks)
+    head = f"<code>{html.escape(item['name'])}</code>{tags} {html.escape(item['summary'])}"
+    about = f"<p style='white-space:pre-wrap'>{html.escape(item['description'])}</p>"
+    tables = "".join(map(_static_table, item["tables"]))
+    code = "".join(f"<pre>{html.escape(each['text'])}</pre>" for each in item["code"])
+    return f"<details><summary>{head}</summary>{about}{tables}{code}</details>"
+
+
+def _static_table(table: Mapping[str, Any]) -> str:
     left = "style='text-align:left;vertical-align:top'"
     rows = "".join(
         f"<tr><td {left}><code>{html.escape(field['name'])}</code></td>"
         f"<td {left}>{html.escape(field['type'])}{' (required)' if field['required'] else ''}</td>"
         f"<td {left}>{html.escape('; '.join(filter(None, (field['description'], field['notes']))))}</td></tr>"
-        for field in item["fields"]
+        for field in table["rows"]
     )
-    tags = "".join(f" [{html.escape(badge)}]" for badge in item["badges"])
-    head = f"<code>{html.escape(item['name'])}</code>{tags} {html.escape(item['summary'])}"
-    about = f"<p style='white-space:pre-wrap'>{html.escape(item['description'])}</p>"
-    table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
-    code = "".join(f"<pre>{html.escape(each['text'])}</pre>" for each in item["code"])
-    return f"<details><summary>{head}</summary>{about}{table}{code}</details>"
+    return f"<table><caption {left}>{html.escape(table['caption'])}</caption><tbody>{rows}</tbody></table>"

@@ -85,7 +85,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     command("servers", "List the open connections.")
     p = command("config", "List the servers that configuration files name, or one file does.")
     p.add_argument("file", nargs="?")
-    for noun in ("tools", "resources", "prompts"):
+    for noun in ("tools", "resources", "prompts", "skills"):
         p = command(noun, f"List a server's {noun}; further words filter them.")
         p.add_argument("server", nargs="?")
         p.add_argument("words", nargs="*", metavar="WORD")

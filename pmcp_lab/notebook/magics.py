@@ -18,6 +18,7 @@ from pmcp_lab.client import (
     Prompts,
     Resources,
     Server,
+    Skills,
     Task,
     TaskSet,
     ToolResult,
@@ -37,7 +38,7 @@ from pmcp_lab.notebook.listing import EntryList, ServerList
 from pmcp_lab.notebook.magic_commands import WITH_CELL, HelpShown, Parser, parsers
 from pmcp_lab.notebook.task_table import TaskTable
 
-L = TypeVar("L", Tools, Resources, Prompts)
+L = TypeVar("L", Tools, Resources, Prompts, Skills)
 
 
 @magics_class
@@ -163,6 +164,10 @@ class McpMagics(Magics):
     def _prompts(self, options: argparse.Namespace) -> Prompts:
         found, words = self._and_words(options)
         return _with_words(found.prompts, words, named=options.server in servers())
+
+    def _skills(self, options: argparse.Namespace) -> Skills:
+        found, words = self._and_words(options)
+        return _with_words(found.skills, words, named=options.server in servers())
 
     def _read(self, options: argparse.Namespace) -> Contents:
         given = read_texts(options.arguments, self._namespace)

@@ -1,13 +1,14 @@
 """The official conformance suite against a full server on `Tasks`: both revisions, and the extensions.
 
 `--requirements` also runs what a revision does not score: the `tasks-*` scenarios are among that of 2026-07-28. Those
-of skills have to be named, and forced.
+of skills have to be named, and forced; for these our client is tried as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,17 +56,28 @@ SKILL_CHECKS = {
     ("2025-11-25", "manifest"): {"SUCCESS": 6},
     ("2025-11-25", "directory"): {"SUCCESS": 7},
 }
+# By scenario, why our client must not use what it is given; None where it is only to look.
+SKILL_CLIENT = {
+    "no-prefetch": None,
+    "verify-digest": "digest",
+    "verify-size": "size",
+    "verify-frontmatter": "frontmatter",
+}
 LEAST = {"2026-07-28": 196, "2025-11-25": 81}
 
 Checks = dict[str, list[dict[str, Any]]]
 
 
 async def run(url: str, out: Path, *what: str) -> tuple[Checks, str]:
-    """The checks of every scenario, and what the suite printed."""
+    """The checks of every scenario of a server, and what the suite printed."""
+    return await run_suite(out, "server", "--url", url, *what)
+
+
+async def run_suite(out: Path, *what: str) -> tuple[Checks, str]:
     suite = await asyncio.create_subprocess_exec(
         node(),
         str(SUITE.script),
-        *("server", "--url", url, "-o", str(out), *what),
+        *(*what, "-o", str(out)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -132,3 +144,18 @@ async def test_every_check_of_the_skills_extension(
     scenarios, printed = await run(server_url, tmp_path, *named)
     checks = [check for found in scenarios.values() for check in found]
     assert Counter(check["status"] for check in checks) == SKILL_CHECKS[revision, scenario], printed[-3000:]
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+@pytest.mark.parametrize("scenario", SKILL_CLIENT)
+async def test_every_check_of_a_client_of_skills(scenario: str, mode: str, tmp_path: Path) -> None:
+    installed(SUITE)
+    name = f"sep-2640-client-{scenario}"
+    command = f"{sys.executable} -m tests.interop.skills_client {mode}"
+    named = ("--scenario", name, "--spec-version", "2026-07-28", "--force", "--verbose")
+    scenarios, printed = await run_suite(tmp_path, "client", "--command", command, *named)
+    checks = [check for found in scenarios.values() for check in found]
+    assert [check["status"] for check in checks] == ["SUCCESS"], printed[-3000:]
+    # Whoever reads nothing at all is refused nothing either.
+    reason = SKILL_CLIENT[scenario]
+    assert reason is None or f"{reason} SKILL.md of skill 'pdf-processing'" in printed, printed[-3000:]

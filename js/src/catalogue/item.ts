@@ -1,4 +1,4 @@
-/** What a kernel says of one tool, resource or prompt; see MESSAGES.md. */
+/** What a kernel says of one tool, resource, prompt or skill; see MESSAGES.md. */
 export interface Field {
   name: string;
   type: string;
@@ -8,14 +8,22 @@ export interface Field {
   description: string;
 }
 
+export interface Table {
+  caption: string;
+  /** Of the name, of the type, and of the rest; the column of an empty one is left out. */
+  heads: [string, string, string];
+  rows: Field[];
+}
+
 export interface Item {
   name: string;
   title: string;
   summary: string;
   description: string;
   badges: string[];
-  fields: Field[];
-  output: Field[];
+  /** What a person should not overlook. */
+  trouble: string;
+  tables: Table[];
   code: { label: string; text: string }[];
 }
 

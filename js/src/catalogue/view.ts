@@ -1,8 +1,8 @@
 import { button, element, setText } from "../shared/dom";
 import { followTheme } from "../shared/theme";
-import { type Catalogue, type Field, type Item, matching } from "./item";
+import { type Catalogue, type Item, matching, type Table } from "./item";
 
-/** A server's tools, resources or prompts: filtered, unfolded and copied from without a kernel. */
+/** A server's tools, resources, prompts or skills: filtered, unfolded and copied from without a kernel. */
 export class CatalogueView {
   readonly #root = element("section", "pmcp pmcp-catalogue");
   readonly #filter = element("input", "pmcp-catalogue-filter");
@@ -52,6 +52,7 @@ export class CatalogueView {
   #entry(item: Item): HTMLDetailsElement {
     const head = element("summary", "", element("code", "pmcp-catalogue-name", item.name));
     for (const badge of item.badges) head.append(element("span", "pmcp-tag", badge));
+    if (item.trouble) head.append(element("span", "pmcp-tag pmcp-tag-trouble", item.trouble));
     if (item.summary) head.append(element("span", "pmcp-catalogue-what", item.summary));
     const node = element("details", "", head);
     // Built when it is first looked into: a catalogue may be long.
@@ -64,30 +65,31 @@ function body(item: Item): HTMLElement {
   const node = element("div", "pmcp-catalogue-body");
   if (item.title !== item.name) node.append(element("p", "pmcp-catalogue-title", item.title));
   if (item.description) node.append(element("p", "pmcp-catalogue-about", item.description));
-  if (item.fields.length) node.append(fields("Arguments", item.fields));
-  if (item.output.length) node.append(fields("Result", item.output));
+  for (const each of item.tables) node.append(table(each));
   for (const { label, text } of item.code) node.append(snippet(label, text));
   return node;
 }
 
-function fields(caption: string, listed: Field[]): HTMLTableElement {
-  const heads = ["name", "type", "about"].map((name) => {
+function table({ caption, heads, rows }: Table): HTMLTableElement {
+  const has = heads.map((head) => head !== "");
+  const titles = heads.filter(Boolean).map((name) => {
     const head = element("th", "", name);
     head.scope = "col";
     return head;
   });
-  const rows = element("tbody");
-  for (const field of listed) {
+  const lines = element("tbody");
+  for (const field of rows) {
     const name = element("th", "", element("code", "", field.name));
     name.scope = "row";
     if (field.required) name.append(element("span", "pmcp-required", "required"));
+    const type = element("td", "", element("code", "", field.type));
     const about = element("td");
     if (field.description) about.append(element("span", "", field.description));
     if (field.notes) about.append(element("span", "pmcp-notes", field.notes));
-    rows.append(element("tr", "", name, element("td", "", element("code", "", field.type)), about));
+    lines.append(element("tr", "", ...[name, type, about].filter((_, column) => has[column])));
   }
-  const head = element("thead", "", element("tr", "", ...heads));
-  return element("table", "pmcp-fields", element("caption", "", caption), head, rows);
+  const head = element("thead", "", element("tr", "", ...titles));
+  return element("table", "pmcp-fields", element("caption", "", caption), head, lines);
 }
 
 function snippet(label: string, text: string): HTMLElement {

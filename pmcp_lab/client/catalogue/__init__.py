@@ -1,7 +1,7 @@
 """What a server offers, as a cell looks at it: tools, prompts, resources, and what they give. Asks nobody anything
 by itself: tools are called through the server that is handed to them. What was listed is kept in `client.listings`."""
 
-from pmcp_lab.client.catalogue.content import Content, Contents
+from pmcp_lab.client.catalogue.content import Content, Contents, size_text
 from pmcp_lab.client.catalogue.listing import Item, Listing, first_line
 from pmcp_lab.client.catalogue.prompts import Messages, Prompt, Prompts
 from pmcp_lab.client.catalogue.resources import Resource, Resources
@@ -25,6 +25,7 @@ __all__ = [
     "Tools",
     "badges",
     "first_line",
+    "size_text",
     "type_of",
     "writable",
 ]

@@ -99,7 +99,7 @@ class Content:
         if self.kind == "text":
             return self.text or ""
         data, text = self.data, self.text
-        size = _size(len(data)) if data is not None else _size(len(text.encode())) if text is not None else ""
+        size = size_text(len(data)) if data is not None else size_text(len(text.encode())) if text is not None else ""
         words = (self.kind.replace("_", " "), self.uri or "", self.mime_type or "", size)
         return f"<{' '.join(word for word in words if word)}>"
 
@@ -186,10 +186,10 @@ def beginning(text: str, whole: str) -> str:
     """As much of a text as a cell is to show; with its size and where it is `whole`, when that is not all."""
     if len(text) <= SHOWN:
         return text
-    return (
-        f"{text[:SHOWN]}…\n({_size(len(text.encode()))} in all, of which this is the beginning; {whole} has the rest)"
-    )
+    size = size_text(len(text.encode(errors="replace")))
+    return f"{text[:SHOWN]}…\n({size} in all, of which this is the beginning; {whole} has the rest)"
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes for a person."""
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"

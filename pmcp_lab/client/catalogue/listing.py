@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Item(Protocol):
-    """A tool, resource or prompt."""
+    """A tool, resource, prompt or skill."""
 
     @property
     def key(self) -> str:

@@ -19,8 +19,9 @@ from mcp.client import Client, IncomingMessage
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures
+from pmcp_lab.client.connection.extensions import client_extensions
 from pmcp_lab.client.connection.last_words import LastWords, innermost, one_line
-from pmcp_lab.client.connection.peer import Peer, TasksExtension, ui_extension
+from pmcp_lab.client.connection.peer import Peer
 from pmcp_lab.client.connection.streams import Streams
 from pmcp_lab.client.connection.transports import (
     StderrLog,
@@ -329,7 +330,7 @@ class Connection:
             self._transport(streams),
             mode=mode,
             client_info=types.Implementation(name="pmcp_lab", version=__version__),
-            extensions=[TasksExtension(), ui_extension()],
+            extensions=client_extensions(),
             elicitation_callback=self._features.elicitation,
             sampling_callback=self._features.sampling,
             message_handler=self._on_message,

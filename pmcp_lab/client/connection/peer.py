@@ -6,18 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import anyio
 import mcp_types as types
-from mcp.client import (
-    ClaimContext,
-    Client,
-    ClientExtension,
-    ClientRequestContext,
-    ResultClaim,
-    advertise,
-)
+from mcp.client import Client, ClientRequestContext
 from mcp.shared.dispatcher import ProgressFnT
 from pydantic import ConfigDict, TypeAdapter
 
@@ -35,7 +28,6 @@ from pmcp_lab.errors import (
 )
 from pmcp_lab.protocol import TaskState, decode_result, decode_task, legacy, modern
 from pmcp_lab.protocol.meta import SET_VARIABLES, TASKS_EXTENSION, VARIABLES_EXTENSION
-from pmcp_lab.protocol.ui import MIME_TYPE, UI_EXTENSION
 
 OnProgress = Callable[[float, float | None, str | None], None]
 """Told how far a request is: progress, total, message."""
@@ -63,37 +55,11 @@ class _TaskRequest(types.Request[_TaskParams, str]):
     params: _TaskParams
 
 
-class _Created(types.Result):
-    """A modern `CreateTaskResult`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    result_type: Literal["task"]
-
-
-class TasksExtension(ClientExtension):
-    """Declares the tasks extension and claims created tasks."""
-
-    identifier = TASKS_EXTENSION
-
-    def claims(self) -> list[ResultClaim[Any]]:
-        return [ResultClaim(result_type=modern.RESULT_TYPE, model=_Created, resolve=_unresolved)]
-
-
 def _reporting(on_progress: OnProgress) -> ProgressFnT:
     async def report(progress: float, total: float | None, message: str | None) -> None:
         on_progress(progress, total, message)
 
     return report
-
-
-async def _unresolved(_created: _Created, _context: ClaimContext) -> types.CallToolResult:
-    raise AssertionError("`Peer.call_tool` takes a created task as it comes")
-
-
-def ui_extension() -> ClientExtension:
-    """Says that this host shows MCP Apps."""
-    return advertise(UI_EXTENSION, {"mimeTypes": [MIME_TYPE]})
 
 
 class Peer:

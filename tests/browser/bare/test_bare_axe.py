@@ -70,9 +70,14 @@ def cases() -> dict[str, tuple[str, str]]:
 
     fields, question = json.dumps(FIELDS), json.dumps(QUESTION)
     item = {
-        "name": "train", "title": "Train", "summary": "Trains", "description": "Trains a model", "badges": ["task"],
-        "fields": [{"name": "epochs", "type": "integer", "required": True, "notes": "", "description": "How many"}],
-        "output": [], "code": [{"label": "Call", "text": "demo.train()"}],
+        "name": "train", "title": "Train", "summary": "Trains", "description": "Trains a model", "badges": ["task"], "trouble": "set aside",
+        "code": [{"label": "Call", "text": "demo.train()"}],
+        "tables": [
+            {"caption": caption, "heads": heads, "rows": [
+                {"name": "epochs", "type": "integer", "required": True, "notes": "", "description": "How many"},
+            ]}
+            for caption, heads in (("Arguments", ["name", "type", "about"]), ("Front matter", ["field", "", "value"]))
+        ],
     }  # fmt: skip
     catalogue = json.dumps({"server": "demo", "noun": "tools", "items": [item]})
     row = "task('a', {status: 'input_required', progress: 0.4, questions: [{key: 'q1', message: 'Which city?'}]})"

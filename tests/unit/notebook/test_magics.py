@@ -30,7 +30,9 @@ from pmcp_lab.errors import (
 )
 from pmcp_lab.notebook import AppView, TaskTable
 from pmcp_lab.notebook.completion import complete
+from pmcp_lab.server import Skill, Skills
 from tests.unit.pmcp_workflow import PmcpWorkflow
+from tests.unit.skill_folders import skill_md
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,9 @@ class Choice(Enum):
 
 
 def things() -> MCPServer[Any]:
-    """What the demo does not have: resources, prompts, choices, a log."""
-    server: MCPServer[Any] = MCPServer("things", log_level="ERROR")
+    """What the demo does not have: resources, prompts, skills, choices, a log."""
+    skills = Skills(Skill({"SKILL.md": skill_md("painting", description="How to paint")}))
+    server: MCPServer[Any] = MCPServer("things", extensions=[skills], middleware=[skills], log_level="ERROR")
 
     @server.tool()
     async def paint(colour: Choice, ctx: Context, coats: Literal[1, 2] | None = None, gloss: bool = False) -> str:
@@ -151,6 +154,15 @@ def test_resources_and_prompts(shell: InteractiveShell) -> None:
     assert mcp(shell, "read things thing://many/{kind} kind=ducks").text == "many ducks"
     assert list(mcp(shell, "prompts things hello")) == ["greet"]
     assert mcp(shell, 'prompt things greet name="a b"').text == "Greet a b."
+
+
+def test_skills(shell: InteractiveShell) -> None:
+    assert list(mcp(shell, "skills things")) == ["skill://painting/SKILL.md"]
+    assert mcp(shell, "skills things paint how")["painting"].read().digest
+    assert list(mcp(shell, "skills things cook")) == []
+    assert "demo/training-runs" in repr(mcp(shell, "skills magic"))
+    assert "skills" in complete("%mcp sk")
+    assert "things" in complete("%mcp skills ")
 
 
 def test_attach(shell: InteractiveShell) -> None:
