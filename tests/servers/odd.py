@@ -9,6 +9,7 @@
 * `slow`: speaks 2026-07-28 without extensions, and its tool tells of its progress for as long as FILE is not there
 * `reticent`: its prompt takes an argument that it does not declare (the Go SDK's example)
 * `garbles`: what it tells of its work, its log and its lists is not of the form it should have
+* `mumbles`: its answer is half a character, a number that JSON has not, or no result, by the argument `how`
 * `hints`: speaks 2026-07-28, or 2025-11-25, and says of each list and resource what FILE, which is JSON, says; the
   names of its items, and the text of its resource, count how often it was asked for them
 * `refuses-while-it-asks`: its task waits for input, and `tasks/result` is refused until it has been asked for twice
@@ -90,7 +91,7 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             capabilities = GENEROUS if WAY in ("generous", "hints", "reticent") else {"tools": {}, "tasks": TASKS}
             info = {"name": WAY, "version": "1"}
             return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
-        case "tools/list" if WAY == "garbles":
+        case "tools/list" if WAY in ("garbles", "mumbles"):
             return {"tools": [{"name": "work", "inputSchema": {"type": "object"}}]}
         case "tools/list":
             return {"tools": [TOOL]}
@@ -101,6 +102,13 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         case "prompts/get" if WAY == "reticent":
             said = f"Say hello to {params['arguments']['name']}."
             return {"messages": [{"role": "user", "content": {"type": "text", "text": said}}]}
+        case "tools/call" if WAY == "mumbles":
+            ways: dict[str, Any] = {
+                "half": {"content": [{"type": "text", "text": "a\ud800b"}]},
+                "number": {"content": [], "structuredContent": {"loss": float("nan"), "n": 1}},
+                "none": 3,
+            }
+            return ways[params["arguments"]["how"]]  # type: ignore[no-any-return]
         case "tools/call" if WAY == "garbles":
             tell("notifications/message", {"level": "loud", "data": "x"})
             tell("notifications/progress", {"progressToken": params["_meta"]["progressToken"], "progress": "half"})

@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from pmcp_lab.client.connection.freshness import with_hints
 from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
+from pmcp_lab.client.connection.unreadable import given, read_anyway
 from pmcp_lab.client.targets import Command, Url
 from pmcp_lab.errors import ConnectionFailed, InvalidArguments, LabError
 from pmcp_lab.protocol import TaskState, decode_task, legacy, meta, modern
@@ -221,9 +222,13 @@ class TaskTransport:
 
     def _incoming(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, Exception):
-            if isinstance(item, ValidationError):
-                self._words.on_noise(_shown_line(item))
-            return item
+            line = given(item) if isinstance(item, ValidationError) else None
+            message = None if line is None else read_anyway(line)
+            if message is None:
+                if line is not None:
+                    self._words.on_noise(_shown(str(line)))
+                return item
+            item = SessionMessage(message)
         message = item.message
         if isinstance(message, types.JSONRPCNotification):
             self._notified(message.method, message.params or {})
@@ -271,10 +276,8 @@ def with_settings(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "capabilities": {**capabilities, "extensions": extensions}}
 
 
-def _shown_line(error: ValidationError) -> str:
-    """The line that could not be read as a message, as much of it as fits one of a text."""
-    given = error.errors(include_url=False, include_context=False)[0]["input"]
-    text = given if isinstance(given, str) else str(given)
+def _shown(text: str) -> str:
+    """A line that could not be read as a message, as much of it as fits one of a text."""
     # What is not UTF-8 has become replacement characters on the way.
     line = "".join(char if char.isprintable() else " " for char in text).strip()
     return line if len(line) <= NOISE_SHOWN else line[: NOISE_SHOWN - 1] + "…"

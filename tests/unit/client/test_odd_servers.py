@@ -13,7 +13,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.client import call_of, client_of
-from pmcp_lab.errors import ConnectionFailed, InvalidArguments, NotOffered, TaskFailed
+from pmcp_lab.errors import ConnectionFailed, InvalidArguments, NotOffered, PeerError, TaskFailed
 
 SERVER = Path(__file__).parents[2] / "servers" / "odd.py"
 
@@ -234,3 +234,12 @@ def test_what_is_no_server_says_what_it_is(
     assert failed.value.message.endswith(f"): {said.format(url=stranger)}")
     assert "secret-token" not in failed.value.message + caplog.text
     assert "Unexpected" not in caplog.text + capsys.readouterr().err
+
+
+def test_an_answer_that_is_hardly_one_is_read_as_far_as_it_can_be(odd: Odd) -> None:
+    """The SDK drops what it can't read, and whoever waits for it waits for ever."""
+    server = odd("mumbles")
+    assert server.call("work", how="half", check=False, timeout=10).text == "a\N{REPLACEMENT CHARACTER}b"
+    assert server.call("work", how="number", check=False, timeout=10).value["n"] == 1
+    with pytest.raises(PeerError, match="no message of JSON-RPC"):
+        server.call("work", how="none", check=False, timeout=10)
