@@ -73,9 +73,9 @@ def annotation_of(schema: Any, depth: int = _DEPTH) -> Any:
         return Any
     options = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(options, list) and options:
-        return _union([annotation_of(option, depth - 1) for option in options])
+        return _union([annotation_of(option, depth - 1) for option in options[: _CHOICES + 1]])
     kind = schema.get("type")
-    if isinstance(kind, list) and kind:
+    if isinstance(kind, list) and 0 < len(kind) <= _CHOICES:
         return _union([annotation_of({**schema, "type": each}, depth - 1) for each in kind])
     if kind == "array" and isinstance(schema.get("items"), Mapping):
         return list[annotation_of(schema["items"], depth - 1)]  # type: ignore[misc]
@@ -83,7 +83,7 @@ def annotation_of(schema: Any, depth: int = _DEPTH) -> Any:
 
 
 def _union(types: list[Any]) -> Any:
-    if Any in types:
+    if Any in types or len(types) > _CHOICES:
         return Any
     # None alone takes no `|`.
     return reduce(or_, (type(None) if each is None else each for each in types))

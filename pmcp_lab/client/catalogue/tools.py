@@ -52,10 +52,14 @@ class Tool:
             ("__name__", self.name),
             ("__qualname__", f"{self.server}.{self.name}"),
             ("__doc__", documentation_of(self.description or self.title, self.arguments)),
-            ("__signature__", signature_of(self.arguments, self.required, ToolResult)),
         ):
             # `help` and `?` take what is the object's own before what is its class's.
             object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "__signature__":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return signature_of(self.arguments, self.required, ToolResult)
 
     def __call__(self, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> ToolResult:
         """Call it and wait for the result, as `Server.call` does. Every name is an argument of the tool.
