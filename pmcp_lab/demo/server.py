@@ -99,6 +99,7 @@ def build(store: str = "memory://") -> MCPServer[Any]:
         extensions=[tasks, apps, skills],
         middleware=[tasks, skills],
         cache_hints=dict.fromkeys(get_args(CacheableMethod), CacheHint(ttl_ms=KEEP_MS, scope="public")),
+        lifespan=tasks.lifespan,
         log_level="WARNING",
     )
 

@@ -318,11 +318,7 @@ class Call:
         self.touch()
 
     def await_answer(self, what: str) -> None:
-        """The server has it and will answer elsewhere.
-
-        Args:
-            what: What is waited for, in a line.
-        """
+        """The server has it and will answer elsewhere; `what` says in a line what is waited for."""
         self.trouble = what
         self.touch()
 

@@ -121,18 +121,12 @@ def test_a_strangers_names_and_schemas() -> None:
         assert "list tools" not in dir(server.tools)
 
 
+KEYWORDS = st.sampled_from(
+    ["type", "enum", "const", "anyOf", "items", "default", "description", "properties", "required"]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda below: (
-        st.lists(below, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["type", "enum", "const", "anyOf", "items", "default", "description", "properties", "required"]
-            ),
-            below,
-            max_size=4,
-        )
-    ),
+    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(KEYWORDS, below, max_size=4)),
     max_leaves=12,
 )
 

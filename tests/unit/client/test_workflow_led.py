@@ -70,7 +70,7 @@ class TestPmcp:
         assert list(run.df.status) == ["completed"] * 3
         assert not run.done()
         run.finish({"where": "b2"})
-        assert run.result(5).value == '{"where": "b2"}'
+        assert run.result(5).value == {"where": "b2"}
         assert run.status == "completed"
         with pytest.raises(TaskError, match="nothing to be done: it is completed"):
             run.next()

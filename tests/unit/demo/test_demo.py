@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ElicitResult
 
 from pmcp_lab.apps import document
 from pmcp_lab.demo import build
@@ -142,9 +143,18 @@ async def test_without_tasks_the_same_tools_answer_at_once() -> None:
         assert trained["structuredContent"]["epochs"] == 2
         failed = await peer.tool("flaky", {"after": 0})
         assert failed["isError"] is True
-        asked = await peer.tool("publish")
-        assert asked["isError"] is True
-        assert "call the tool as a task" in asked["content"][0]["text"]
+
+
+async def test_without_tasks_a_call_asks_in_its_result(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(_context: Any, params: Any) -> ElicitResult:
+        assert "publish" in params.message.lower()
+        return ElicitResult(action="accept", content={"publish": True})
+
+    async with Client(build(), mode="2026-07-28", elicitation_callback=answer) as client:
+        result = await client.call_tool("publish", {"model": "m"})
+    assert result.structured_content is not None
+    assert result.structured_content["published"] is True
+    assert caplog.records == []
 
 
 async def test_a_plain_legacy_call_asks_within_the_call() -> None:
