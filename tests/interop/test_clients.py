@@ -52,7 +52,7 @@ PLAIN = {
     "toolError": "Error executing tool test_error_handling: This tool intentionally returns an error for testing",
     "read": "This is the content of the static text resource.",
     "tools": 35,
-    "resources": 3,
+    "resources": 8,
     "prompts": 5,
 }
 ADA = '{"username":"ada","email":"ada@a.example"}'

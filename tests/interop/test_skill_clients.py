@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from hatch_build import node
 from tests import peers
 from tests.conftest import installed, python_of
+from tests.interop.table import peer
 from tests.interop.test_clients import report
 from tests.servers import started
 
@@ -30,17 +30,26 @@ COMMON = {"read": READ, "same": True, "unknown": -32602}
 TYPESCRIPT = {"supported": True, "directoryRead": True, "walked": 37, "byPath": "Rule 7\n", "noDirectory": -32602}
 MODERN = {"version": "2026-07-28", "hints": [60_000, "public"]}
 
-CLIENTS: dict[str, tuple[Any, str, list[str], dict[str, Any]]] = {
-    "typescript client 2.4, legacy": (
+CLIENTS: list[tuple[str, str, Any, str, list[str], dict[str, Any]]] = [
+    (
+        "TypeScript SDK 2, client",
+        "2025-11-25",
         None,
         "skills.mjs",
         ["legacy"],
         {"version": "2025-11-25", "hints": [None, None], **TYPESCRIPT},
     ),
-    "typescript client 2.4, auto": (None, "skills.mjs", ["auto"], MODERN | TYPESCRIPT),
+    ("TypeScript SDK 2, client", "2026-07-28", None, "skills.mjs", ["auto"], MODERN | TYPESCRIPT),
     # It refuses skills of a 2025-11-25 connection.
-    "fastmcp 4.2": (peers.FASTMCP_SKILLS, "fastmcp_skills_client.py", [], MODERN | {"resources": list(READ)}),
-}
+    (
+        "fastmcp, skills",
+        "2026-07-28",
+        peers.FASTMCP_SKILLS,
+        "fastmcp_skills_client.py",
+        [],
+        MODERN | {"resources": list(READ)},
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +58,24 @@ def server_url() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("name", CLIENTS)
-async def test_a_client_over_both_transports(name: str, server_url: str) -> None:
-    peer, script, options, expected = CLIENTS[name]
-    if peer is None:
+@pytest.mark.parametrize(
+    ("python", "script", "options", "expected", "transport"),
+    [
+        pytest.param(*rest, how, id=f"{name}, {when}, {how}", marks=peer(name, "client", when, how))
+        for name, when, *rest in CLIENTS
+        for how in ("stdio", "HTTP")
+    ],
+)
+async def test_a_client_reads_and_verifies_every_file(
+    python: peers.PythonPeer | None,
+    script: str,
+    options: list[str],
+    expected: dict[str, Any],
+    transport: str,
+    server_url: str,
+) -> None:
+    if python is None:
         installed(peers.CONFORMANCE)
-    command = [node() if peer is None else python_of(peer), str(peers.CLIENTS / script)]
-    reports = await asyncio.gather(*(report(command, target, options) for target in (server_url, STDIO)))
-    for transport, found in zip(("http", "stdio"), reports, strict=True):
-        assert found == COMMON | expected, transport
+    command = [node() if python is None else python_of(python), str(peers.CLIENTS / script)]
+    found = await report(command, STDIO if transport == "stdio" else server_url, *options)
+    assert found == COMMON | expected

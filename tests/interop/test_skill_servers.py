@@ -13,6 +13,7 @@ import pmcp_lab as lab
 from pmcp_lab.errors import UnknownSkill
 from tests import peers
 from tests.conftest import python_of
+from tests.interop.table import peer
 from tests.interop.test_skill_clients import READ
 from tests.servers import started
 from tests.unit.skill_folders import TRAPS, skill_md, write
@@ -32,6 +33,7 @@ def fastmcp(folder: Path) -> Iterator[lab.Server]:
         yield server
 
 
+@peer("fastmcp, skills", "server", "2026-07-28", "stdio")
 def test_every_file_of_fastmcps_is_verified(fastmcp: lab.Server, folder: Path) -> None:
     assert fastmcp.version == "2026-07-28"
     skills = fastmcp.skills
@@ -47,6 +49,7 @@ def test_every_file_of_fastmcps_is_verified(fastmcp: lab.Server, folder: Path) -
         fastmcp.skill("skill://nothing/SKILL.md")
 
 
+@peer("fastmcp, skills", "server", "2026-07-28", "stdio")
 def test_one_of_fastmcps_that_changed_is_taken_as_it_is(fastmcp: lab.Server, folder: Path) -> None:
     skill = fastmcp.skills["refunds"]
     (folder / "refunds/examples/mail.md").write_text("quite another one")

@@ -35,6 +35,7 @@ PINS = {
     "TypeScript SDK 2, server": (NPM, f"{MCP}server"),
     "conformance": (NPM, f"{MCP}conformance"),
     "fastmcp": ("tests/peers/fastmcp.txt", "fastmcp"),
+    "fastmcp, skills": ("tests/peers/fastmcp_skills.txt", "fastmcp"),
     "fastmcp-tasks": ("tests/peers/fastmcp.txt", "fastmcp-tasks"),
     "mcp-server-fetch": (REFERENCE, "mcp-server-fetch"),
     "mcp-server-git": (REFERENCE, "mcp-server-git"),
