@@ -7,6 +7,7 @@ anything wrong with the id or the state, -32603 for what the server could not do
 
 from __future__ import annotations
 
+import concurrent.futures
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -232,14 +233,28 @@ class InputRequired(TaskError):
     """A tool asks its user something where nobody can answer."""
 
 
+class UnknownSet(LabError, KeyError):
+    """No set of tasks of that name on the server, or none whose file can be read."""
+
+    def __init__(self, server: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        if name in known:
+            why = f"The file of {server}'s set {name!r} is damaged: del server.sets[{name!r}] deletes it."
+        else:
+            why = f"{server} has no set of tasks named {name!r}.{nearest(name, known)}"
+        super().__init__(why)
+
+    __str__ = Exception.__str__
+
+
 class TaskFailed(TaskError):
     """The task ended `failed`; `code` and `data` are the server's when it gave a JSON-RPC error."""
 
     code = INTERNAL_ERROR
 
 
-class TaskCancelled(TaskError):
-    """The task ended `cancelled`: it has no result."""
+class TaskCancelled(TaskError, concurrent.futures.CancelledError):
+    """The task ended `cancelled`: it has no result. Also what a cancelled `concurrent.futures.Future` raises."""
 
 
 class VariableError(LabError):

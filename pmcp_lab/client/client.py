@@ -22,8 +22,9 @@ from pmcp_lab.client.connection import (
 )
 from pmcp_lab.client.listings import Listings
 from pmcp_lab.client.questions import Elicitations, Sampling, SamplingCallback
+from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.targets import Target
-from pmcp_lab.client.tasks import Call, Caller, Follower, Task, TaskList
+from pmcp_lab.client.tasks import Call, Caller, Follower, Task, TaskList, TaskSets
 from pmcp_lab.protocol.ui import AppGrants
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Client:
     Attributes:
         listings: Its tools, resources, prompts and skills, as they were listed.
         tasks: Every task started here, or attached to.
+        sets: Its sweeps.
         list_changes, resource_changes: Who wants to hear that something it offers changed.
         elicitations, sampling: Who answers what it asks.
         app_grants: What its apps have without asking.
@@ -61,6 +63,7 @@ class Client:
         self._follower = Follower(connection, self.elicitations, self.sampling)
         self._caller = Caller(connection, self._follower, self.elicitations, self.sampling)
         self.tasks = TaskList(self, connection, self._follower)
+        self.sets = TaskSets(self, connection.target)
         self.list_changes.forget = self.listings.forget
         self.resource_changes.outdated = self.listings.forget_contents
         connection.start(
@@ -78,12 +81,29 @@ class Client:
         return self.connection.name
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed, or lost for good."""
+        return self.connection.status == "closed"
+
+    @property
     def target(self) -> Target:
         return self.connection.target
 
     async def ask(self, request: Callable[[Peer], Awaitable[T]], *, again: bool = False) -> T:
         """See `Connection.ask`."""
         return await self.connection.ask(request, again=again)
+
+    def tool(self, name: str) -> Tool:
+        """One tool; the list is refreshed once if the name is new.
+
+        Raises:
+            UnknownTool: Offers the nearest names.
+        """
+        known = self.listings.known_tools
+        if known is None or name not in known:
+            self.connection.wait()
+            known = runtime().run(self.listings.tools_with(name))
+        return known[name]
 
     # --- calls ---
 

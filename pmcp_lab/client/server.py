@@ -13,7 +13,7 @@ from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.questions import SAMPLING_HOW, InputCallback, SamplingCallback
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.targets import Command, Url
-from pmcp_lab.client.tasks import Task, TaskList, TaskSet, call_of, read_rows, wait_for
+from pmcp_lab.client.tasks import Task, TaskList, TaskSet, TaskSets, call_of, read_rows, wait_for
 from pmcp_lab.client.workflows import Driver, WorkflowRun, Workflows
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError
 from pmcp_lab.protocol.durations import Duration, milliseconds
@@ -50,7 +50,7 @@ class Server(Primitives):
     @property
     def closed(self) -> bool:
         """Whether it was closed, or lost for good."""
-        return self.status == "closed"
+        return self._client.closed
 
     @property
     def stderr(self) -> str:
@@ -69,6 +69,13 @@ class Server(Primitives):
         return self._client.tasks
 
     @property
+    def sets(self) -> TaskSets:
+        """Its sweeps by name, oldest first: `server.sets["sweep-1"].df`. In a notebook they outlive the kernel, with
+        arguments and answers, unless `pmcp_lab.session.remember` is False."""
+        self._client.connection.wait()
+        return self._client.sets
+
+    @property
     def workflows(self) -> Workflows:
         """What its workflows do: `server.workflows.runs` are those that wait for something."""
         return self._workflows
@@ -81,11 +88,7 @@ class Server(Primitives):
         Raises:
             UnknownTool: Offers the nearest names.
         """
-        known = self._client.listings.known_tools
-        if known is None or name not in known:
-            self._client.connection.wait()
-            known = runtime().run(self._client.listings.tools_with(name))
-        return known[name]
+        return self._client.tool(name)
 
     def call(
         self,
@@ -160,6 +163,8 @@ class Server(Primitives):
         ttl: Duration | None = None,
         timeout: float | None = None,
         check: bool = True,
+        name: str | None = None,
+        resume: bool = False,
         **named: Any,
     ) -> TaskSet:
         """Start a tool once per row, a bounded number at a time, and return at once.
@@ -171,20 +176,36 @@ class Server(Primitives):
             ttl: As for `task`.
             timeout: Seconds each may run; then it is cancelled and counts as failed.
             check: Compare every row with the input schema before anything is sent.
-            named: Arguments that are the same for all; a row's own come first.
+            name: What the set is called in `server.sets`, where it is found again after a restart of the kernel; by
+                default the tool's name and a number.
+            resume: Go on with the set of that name, where there is one: rows whose arguments it has keep their tasks
+                and answers, what is missing is started, and rows that are new join it.
+            named: Arguments that are the same for all; a row's own come first. Those that are called as one of the
+                words above go into the rows.
 
         Raises:
             UnknownTool, InvalidArguments: Nothing was sent; names the rows that don't fit.
+            LabError: The name is taken, or another kernel works on that set.
         """
         if concurrency < 1:
             raise InvalidArguments(f"concurrency must be at least 1, not {concurrency}")
         found = self.tool(tool)
-        index, arguments = read_rows(found, rows, named, check=check)
-        many = TaskSet(
-            self._client, found, index, arguments, concurrency=concurrency, ttl=_wanted(ttl), timeout=timeout
+        sets = self._client.sets
+        known = (
+            resume and name is not None and sets.readable(name)
+        )  # whose answers stay, also where the tool would not take their rows any more
+        index, arguments = read_rows(found, rows, named, check=check and not known, named=name is not None)
+        return sets.make(
+            found,
+            index,
+            arguments,
+            name=name,
+            resume=resume,
+            concurrency=concurrency,
+            ttl=_wanted(ttl),
+            timeout=timeout,
+            check=check,
         )
-        many.start()
-        return many
 
     def workflow(
         self, name: str, arguments: Mapping[str, Any] | None = None, /, *, task_id: str | None = None, **named: Any

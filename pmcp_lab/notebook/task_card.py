@@ -112,7 +112,7 @@ class TaskCard(CardWidget):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task, _card="task")
-        task.add_done_callback(lambda _: self.restate())
+        call_of(task).add_done_callback(lambda _: self.restate())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundled = super()._repr_mimebundle_(**kwargs)

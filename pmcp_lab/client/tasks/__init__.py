@@ -1,5 +1,6 @@
 """Calls of tools and the tasks they become. `caller` makes them, `follower` keeps them true to what the server says,
-`poller` decides when to ask; `task`, `task_list` and `task_set` are what a cell holds.
+`poller` decides when to ask; `task`, `task_list`, `task_set` and `task_sets` are what a cell holds; `remembered` and
+`kept_set` are what outlives the kernel.
 
 The life of one, in the order in which it is read: `Server.task` has `Client.plan` make a `Call`, which `Caller.start`
 sends; `Follower.adopt` takes the task that the server answers with, and whatever the server says of it from then on
@@ -16,6 +17,7 @@ from pmcp_lab.client.tasks.remembered import Session, session
 from pmcp_lab.client.tasks.task import Task, call_of, wait_for
 from pmcp_lab.client.tasks.task_list import TaskList, on_task
 from pmcp_lab.client.tasks.task_set import TaskSet
+from pmcp_lab.client.tasks.task_sets import TaskSets
 from pmcp_lab.client.tasks.timeline import Timeline
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Task",
     "TaskList",
     "TaskSet",
+    "TaskSets",
     "Timeline",
     "call_of",
     "now_ms",

@@ -116,6 +116,7 @@ class Call:
         check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
         failure, outcome: What went wrong, or the result, once there is one.
         partial: What it had when it failed, where the server says so.
+        overdue: Why it is being cancelled, where its time is up; it ends with that.
         making: What waits for the answer to the call.
         created: Done when the server has named the task, ended it at once, or asks something first.
         asked: Done when something was asked for the first time, or it ended.
@@ -148,6 +149,7 @@ class Call:
         self.message: str | None = None
         self.history = History()
         self.questions: dict[str, Question] = {}
+        self.overdue: TimeoutError | None = None
         self.failure: BaseException | None = None
         self.outcome: ToolResult | None = None
         self.partial: ToolResult | None = None
@@ -359,15 +361,9 @@ class Call:
         """
         error = error or {}
         text = error.get("message") or self.message or "the server gave no reason"
-        code = error.get("code")
-        self.fail(
-            TaskFailed(
-                f"{self.server}.{self.tool} failed: {text}",
-                self.id or "",
-                code=code if isinstance(code, int) else None,
-                data=error.get("data"),
-            )
-        )
+        code = error.get("code") if isinstance(error.get("code"), int) else None
+        why = f"{self.server}.{self.tool} failed: {text}"
+        self.fail(TaskFailed(why, self.id or "", code=code, data=error.get("data")))
 
     def cancelled(self) -> None:
         """It ended `cancelled`."""
@@ -384,8 +380,8 @@ class Call:
             self.outcome = end
             self.result.set_result(end)
         else:
-            self.failure = end
-            self.result.set_exception(end)
+            self.failure = self.overdue or end
+            self.result.set_exception(self.failure)
         self._reach(self.created, self.asked)
         self.touch()
 

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 Columns = dict[str, list[Any]]
 
 
-def to_frame(tool: Tool, rows: Sequence[SetRow]) -> pd.DataFrame:
-    """See `TaskSet.df`."""
+def to_frame(tool: Tool, rows: Sequence[SetRow], index: Any) -> pd.DataFrame:
+    """See `TaskSet.df`.
+
+    Args:
+        index: What the rows are called; that of a DataFrame stays what it is.
+    """
     import pandas as pd
 
     tasks = [row.task for row in rows]
@@ -37,7 +41,7 @@ def to_frame(tool: Tool, rows: Sequence[SetRow]) -> pd.DataFrame:
         blocks = [None if not each else each[0] if len(each) == 1 else each for each in media]
         typed["content" if "content" not in typed else "result.content"] = pd.Series(blocks, dtype="object")
     frame = pd.DataFrame(typed, index=range(len(tasks)))
-    return frame.set_axis(pd.Index([row.name for row in rows]), axis=0)
+    return frame.set_axis(index if isinstance(index, pd.Index) else pd.Index(index), axis=0)
 
 
 def seconds(task: Task) -> float | None:

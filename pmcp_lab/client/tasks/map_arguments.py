@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.errors import InvalidArguments
 
 
-def read_rows(tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool) -> tuple[Any, list[dict[str, Any]]]:
+def read_rows(
+    tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool, named: bool = False
+) -> tuple[Any, list[dict[str, Any]]]:
     """The names and the arguments of the rows given to `Server.map`.
+
+    Args:
+        named: A name was given, for the set: whether the tool's own was meant must not be in doubt.
 
     Raises:
         InvalidArguments: Names the rows that don't fit.
@@ -24,18 +29,36 @@ def read_rows(tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool) 
         given = list(rows)
         index = range(len(given))
     found: list[dict[str, Any]] = []
-    wrong: list[str] = []
-    for name, row in zip(index, given, strict=True):
+    for row in given:
         own = row if isinstance(row, Mapping) else {_sole_argument(tool): row}
-        arguments = {key: _plain(value) for key, value in {**own, **shared, **own}.items()}
-        found.append(arguments)
-        problems = tool.problems(arguments) if check else []
-        wrong += [f"  row {name!r}: {problem}" for problem in problems[:3]]
+        found.append({key: _plain(value) for key, value in {**own, **shared, **own}.items()})
+    if named and "name" in tool.arguments and any("name" not in row for row in found):
+        raise InvalidArguments(
+            f"{tool.server}.{tool.name} has an argument `name`, and map(…, name=…) names the set: "
+            "put the argument into the rows; nothing was started"
+        )
+    if check:
+        check_rows(tool, index, found)
+    return index, found
+
+
+def check_rows(tool: Tool, names: Any, rows: Sequence[Mapping[str, Any]], why: str = "") -> None:
+    """Compare rows with the tool's input schema.
+
+    Args:
+        names: What they are called.
+        why: Words before what is wrong with them.
+
+    Raises:
+        InvalidArguments: Names the rows that don't fit.
+    """
+    wrong: list[str] = []
+    for name, row in zip(names, rows, strict=True):
+        wrong += [f"  row {name!r}: {problem}" for problem in tool.problems(row)[:3]]
     if wrong:
         rest = [f"  … {len(wrong) - 10} more"] if len(wrong) > 10 else []
         lines = "\n".join([*wrong[:10], *rest])
-        raise InvalidArguments(f"{tool.server}.{tool.name} can't take these rows; nothing was started:\n{lines}")
-    return index, found
+        raise InvalidArguments(f"{tool.server}.{tool.name} {why}can't take these rows; nothing was started:\n{lines}")
 
 
 def _sole_argument(tool: Tool) -> str:

@@ -1,7 +1,8 @@
 """Which tasks this notebook started: kept on disk, so that a restarted kernel finds them again.
 
 One file per notebook, readable by its owner only, with a line per task: a fingerprint of the target, the
-task's id, its tool, and when the server will have dropped it. No arguments, addresses, headers or results.
+task's id, its tool, and when the server will have dropped it. No arguments, addresses, headers or results:
+those are kept of sweeps alone, in a folder beside it (`kept_set`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Collection
@@ -53,10 +55,22 @@ class Session:
     @property
     def file(self) -> Path | None:
         """Where the tasks are kept; None where nothing is."""
+        return self._place("tasks-{}.jsonl")
+
+    @property
+    def sets(self) -> Path | None:
+        """The folder of the sweeps that are kept, with their arguments and answers; None where nothing is."""
+        return self._place("sets-{}")
+
+    def sets_folder(self, target: Target) -> Path | None:
+        """That of a target's sweeps."""
+        return None if self.sets is None else self.sets / fingerprint(target)
+
+    def _place(self, name: str) -> Path | None:
         notebook = os.environ.get("JPY_SESSION_NAME")
         if not self.remember or not notebook:
             return None
-        return state_folder() / f"tasks-{hashlib.sha256(notebook.encode()).hexdigest()[:32]}.jsonl"
+        return state_folder() / name.format(hashlib.sha256(notebook.encode()).hexdigest()[:32])
 
     def note(self, target: Target, task_id: str, tool: str, expires: int | None) -> None:
         """Keep a task that was just started."""
@@ -79,6 +93,8 @@ class Session:
         with self._lock:
             if (file := self.file) is not None:
                 file.unlink(missing_ok=True)
+            if self.sets is not None:
+                shutil.rmtree(self.sets, ignore_errors=True)
 
     def _read(self) -> list[Started]:
         file = self.file

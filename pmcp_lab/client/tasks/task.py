@@ -11,27 +11,27 @@ from pmcp_lab.client.catalogue import ToolResult
 from pmcp_lab.client.questions import Question
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.tasks.call import Call
+from pmcp_lab.client.tasks.future import CallFuture
 from pmcp_lab.client.tasks.history import Change, Moment
 from pmcp_lab.client.tasks.variables import Variables
-from pmcp_lab.errors import LabError, TaskError
+from pmcp_lab.errors import TaskError
 from pmcp_lab.protocol import TaskStatus
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Task:
+class Task(CallFuture):
     """A task on a server. Made by `Server.task` and `Server.attach`; shows itself as a live card.
 
-    Its properties tell what was last seen and never wait; the connection keeps them fresh. It is also what
-    `concurrent.futures` calls a future: `result()` waits, and so does `await task`. Two handles of the same
-    task on the same target are equal.
+    Its properties tell what was last seen and never wait; the connection keeps them fresh. It is also a
+    `concurrent.futures.Future`: `result()` waits, and so does `await task`, and what the standard library does with
+    several futures it does with tasks. Giving up an `await` leaves the task running; `cancel()` ends it. Two handles
+    of the same task on the same target are equal.
     """
 
-    __slots__ = ("__weakref__", "_call", "_hash")
-
     def __init__(self, call: Call) -> None:
-        self._call = call
+        super().__init__(call)
         self._hash: int | None = None
 
     # --- what is known ---
@@ -179,6 +179,8 @@ class Task:
             TaskCancelled: It was cancelled.
             ConnectionClosed: The server went away before the end was known.
         """
+        if self.done():
+            return self._call.result.result()
         try:
             return runtime().wait(self._call.result, timeout)
         except TimeoutError:
@@ -188,26 +190,33 @@ class Task:
             raise TimeoutError(f"{text} ({self.trouble})" if self.trouble else text) from None
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the end and return what `result()` would raise, or None."""
+        """Wait for the end and return what `result()` would raise, or None. Raises `TimeoutError` as `result` does."""
         try:
             self.result(timeout)
-        except TimeoutError:
+        except BaseException as error:
+            if error is self.failure:
+                return error
             raise
-        except LabError as error:
-            return error
         return None
 
     def __await__(self) -> Generator[Any, None, ToolResult]:
         return awaiting(self._call.result)
 
-    def cancel(self) -> None:
-        """Ask the server to cancel. Returns when it agreed; does nothing once the task has ended.
+    def cancel(self) -> bool:
+        """Ask the server to cancel. Returns when it agreed; in a callback of this package, once it is asked.
+
+        Returns:
+            Whether it could be: False once the task has ended in another way.
 
         Raises:
             PeerError: The server refused.
         """
         if not self.done():
-            runtime().run(self._call.stop())
+            if runtime().here:
+                runtime().start(self._call.stop())
+            else:
+                runtime().run(self._call.stop())
+        return self.cancelled() or not self.done()
 
     def set_variables(self, variables: Mapping[str, Any]) -> None:
         """Write variables of the task, all or none.
@@ -264,10 +273,6 @@ class Task:
         if not open_ones:
             raise TaskError(f"{where} {self._call.nothing_asked}", self.id or "")
         raise TaskError(f"{where} asks several things; give key= one of {list(open_ones)}", self.id or "")
-
-    def add_done_callback(self, function: Callable[[Task], object]) -> None:
-        """Call `function(task)` when it ends (on the background thread), or now if it has."""
-        self._call.add_done_callback(lambda _: function(self))
 
     def subscribe(self, listener: Callable[[Task], object]) -> Callable[[], None]:
         """Call `listener(task)` on the background thread after every change; returns how to stop that."""

@@ -14,7 +14,7 @@ from pmcp_lab.client.tasks.call import Call, Origin
 from pmcp_lab.client.tasks.follower import Follower
 from pmcp_lab.client.tasks.remembered import Started, session
 from pmcp_lab.client.tasks.task import Task, call_of
-from pmcp_lab.errors import INVALID_PARAMS, LabError, NotOffered, PeerError, TaskNotFound
+from pmcp_lab.errors import INVALID_PARAMS, ConnectionClosed, LabError, NotOffered, PeerError, TaskNotFound
 from pmcp_lab.protocol import TaskState
 
 if TYPE_CHECKING:
@@ -104,6 +104,26 @@ class TaskList(Sequence[Task]):
         call = call_of(task)
         call.created.add_done_callback(lambda _: self._remember(call))
         _announce(task)
+
+    def keep(self, task: Task) -> None:
+        """Take in a task of an earlier kernel whose id is known; nobody is asked for it."""
+        with self._lock:
+            self._tasks = sorted([*self._tasks, task], key=lambda task: task.started)
+        _announce(task)
+
+    async def ask_for(self, call: Call) -> None:
+        """Ask for the task of such a call, and follow it to its end. On the loop."""
+        task_id = call.id
+        assert task_id is not None
+        try:
+            state = await self._connection.ask(lambda peer: peer.get_task(task_id), again=True)
+        except LabError as error:
+            if isinstance(error, PeerError) and error.code == INVALID_PARAMS:
+                call.fail(TaskNotFound(task_id, self._origin.name))
+            else:
+                call.fail(ConnectionClosed(f"{call.where}: what became of it could not be asked: {error.message}"))
+        else:
+            self._follower.adopt(call, state)
 
     def _remember(self, call: Call) -> None:
         if (state := call.state) is not None:

@@ -121,7 +121,7 @@ class TestTrouble:
         assert many.counts == {"completed": 2, "failed": 1}
 
     def test_collect_puts_it_in_its_place(self, server: lab.Server) -> None:
-        first, second, third = server.map("double", [1, -2, 3]).results("collect", timeout=20)
+        first, second, third = server.map("double", [1, -2, 3]).results(return_exceptions=True, timeout=20)
         assert isinstance(second, ToolError)
         assert (first.value, third.value) == (2, 6)
 
@@ -148,7 +148,7 @@ class TestTrouble:
         assert many.wait(20)
         until(lambda: workshop.running == 0)
         assert len(workshop.started) == 3
-        assert all(isinstance(error, TaskCancelled) for error in many.results("collect"))
+        assert all(isinstance(error, TaskCancelled) for error in many.results(return_exceptions=True))
         assert many.counts == {"cancelled": 10}
         many.retry_failed()
         assert many.counts == {"cancelled": 10}, "what was cancelled on purpose stays so"
@@ -161,7 +161,7 @@ class TestTrouble:
 
     def test_a_late_one_is_cancelled_and_counts_as_failed(self, server: lab.Server, workshop: Workshop) -> None:
         many = server.map("hold", [{"n": 1}], timeout=0.2)
-        (error,) = many.results("collect", timeout=20)
+        (error,) = many.results(return_exceptions=True, timeout=20)
         assert isinstance(error, TimeoutError)
         assert str(error) == "shop.hold was cancelled: not done after 0.2 s"
         assert many.counts == {"failed": 1}
