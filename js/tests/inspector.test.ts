@@ -31,12 +31,12 @@ describe("the trace", () => {
     expect([...trace.steps.keys()]).toEqual([
       "opened",
       "document",
-      "asked",
+      "ui/initialize",
       "answered",
-      "initialized",
+      "ui/notifications/initialized",
     ]);
     trace.add("app", { jsonrpc: "2.0", id: 1, method: "ui/initialize" });
-    expect([...trace.steps.keys()]).toEqual(["document", "asked"]);
+    expect([...trace.steps.keys()]).toEqual(["document", "ui/initialize"]);
   });
 });
 

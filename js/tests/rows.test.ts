@@ -98,14 +98,6 @@ describe("the table's rows", () => {
     expect([rows.size, rows.partial, rows.get(1)?.progress]).toEqual([4, false, null]);
   });
 
-  it("are asked for again when a part was lost", () => {
-    const rows = new Rows();
-    rows.replace({ total: 4, patch: patch(0, { status: ["working"] }) });
-    rows.asked = true;
-    rows.apply({ kind: "rows", patch: patch(3, { tool: ["d"] }), total: 4 });
-    expect([rows.size, rows.asked]).toEqual([1, false]);
-  });
-
   it("lose variables only when they are told whole", () => {
     const rows = table(["working"], { variables: [{ a: 1, b: 2 }] });
     rows.apply(delta({ rows: [0], variables: { a: { values: [5] } } }, 1));

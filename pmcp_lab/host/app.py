@@ -33,7 +33,7 @@ INIT_TIMEOUT = 8_000
 EVENTS_KEPT = 1_000
 LOOK_AGAIN = 1.0
 """Seconds until what was shown from memory is read again."""
-CODE = {"inspector": True, "direct": False, "old-widgets": False, "download": False}
+CODE = {"inspector": True, "direct": False, "old-widgets": False, "consent": False}
 """Bundles that a view may ask for, and whether a stylesheet comes with each."""
 DisplayMode = Literal["inline", "fullscreen", "pip"]
 
@@ -76,13 +76,13 @@ class HostedApp(LiveModel):
         self.app_tools = AppTools(self)
         self._requests = AppRequests(self)
         self._number = 1
-        self._started = StartedViews(self.post)
+        self._started = StartedViews(self.reply)
         self.calls = Calls()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._stale = False
-        super().__init__(  # type: ignore[call-arg]  # the model's, which comes next
+        super().__init__(
             _call={
                 "tool": None if tool is None else dict(tool.raw),
                 "arguments": self.arguments,
@@ -272,7 +272,7 @@ class HostedApp(LiveModel):
 
     def display(self, mode: DisplayMode) -> None:
         """Show the app "inline", in "fullscreen" (Escape leaves it) or as a window of its own ("pip")."""
-        self.post({"kind": "display", "payload": {"mode": mode}})
+        self.tell({"kind": "display", "payload": {"mode": mode}})
 
     # --- who asks the server ---
 
@@ -347,9 +347,8 @@ class HostedApp(LiveModel):
 
     def notify(self, method: str, params: Mapping[str, Any], *, to: str | None = None) -> None:
         """A notification for the app, in one view or in all; kept back until it listens."""
-        self.post(
-            {"kind": "notify", **({"to": to} if to else {}), "payload": {"method": method, "params": dict(params)}}
-        )
+        content = {"kind": "notify", "payload": {"method": method, "params": dict(params)}}
+        self.tell(content) if to is None else self.reply(to, content)
 
     # --- what the browser sends ---
 
@@ -383,11 +382,11 @@ class HostedApp(LiveModel):
 
     def _on_document(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
         document = {"hash": self._source.hash, "html": self._source.html}
-        self.post({"kind": "document", "to": view, "payload": document})
+        self.reply(view, {"kind": "document", "payload": document})
 
     def _on_code(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
         if (name := content.get("name")) in CODE:
-            self.post({"kind": "code", "to": view, "payload": _code(str(name))})
+            self.reply(view, {"kind": "code", "payload": _code(str(name))})
 
     def _on_consent(self, _view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
         asked = self._resource.get("wanted") or {}
@@ -453,7 +452,7 @@ class HostedApp(LiveModel):
         except Exception as error:
             answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
         entry |= answer
-        self.post({"kind": "rpc-result", "to": view, "call": call, "payload": answer})
+        self.reply(view, {"kind": "rpc-result", "call": call, "payload": answer})
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Answer what a server asked the page within a call that the page made itself.
@@ -468,7 +467,6 @@ class HostedApp(LiveModel):
     def end(self) -> None:
         """Tell the app that it ends, and give up what it still waits for."""
         if not self._closed:
-            self.post({"kind": "teardown"})
             self.assign(_closed=True)
         self.client.list_changes.on_changed.discard(self._list_changed)
         if hasattr(self, "_source"):

@@ -15,10 +15,10 @@ class StartedViews:
     """Views by their ids. Changed on the loop, asked from any thread.
 
     Args:
-        post: Sends a message to the views.
+        post: Sends a message to a view.
     """
 
-    def __init__(self, post: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, post: Callable[[str, dict[str, Any]], object]) -> None:
         self._post = post
         self._started: dict[str, dict[str, Any]] = {}
         self._asked: dict[tuple[str, object], concurrent.futures.Future[dict[str, Any]]] = {}
@@ -59,9 +59,7 @@ class StartedViews:
         number = next(self._numbers)
         answer = self._asked[view, number] = concurrent.futures.Future()
         try:
-            self._post(
-                {"kind": "ask", "to": view, "call": number, "payload": {"method": method, "params": dict(params)}}
-            )
+            self._post(view, {"kind": "ask", "call": number, "payload": {"method": method, "params": dict(params)}})
             return runtime().wait(answer, timeout)
         finally:
             del self._asked[view, number]

@@ -32,6 +32,8 @@ class AppView(HostedApp, LiveWidget):
     _bridge = t.Dict(KERNEL).tag(sync=True)
     _cards: t.List[str] = t.List().tag(sync=True)
     _closed = t.Bool(False).tag(sync=True)
+    _seq = t.Int(0).tag(sync=True)
+    _whole = t.Int(0).tag(sync=True, to_json=lambda _, view: view._seq)  # noqa: SLF001 - its own
 
     def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
         self._questions = AppQuestions(self)

@@ -7,7 +7,7 @@ browser sends is handed to that thread at once, because it may arrive on any.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import anywidget
@@ -46,13 +46,16 @@ class LiveWidget(LiveModel, anywidget.AnyWidget):
     def post(self, content: dict[str, Any]) -> None:
         self.within(self.send, content)
 
-    def assign(self, **traits: Any) -> None:
+    def hand_over(self, **traits: Any) -> None:
         def change() -> None:
-            with self.hold_sync():  # the views hear of all of them at once
+            with self.hold_sync():
                 for name, value in traits.items():
                     setattr(self, name, value)
 
         self.within(change)
+
+    def hand_over_again(self, names: Iterable[str]) -> None:
+        self.within(self.send_state, {*names, "_whole"})
 
     def within(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Do what talks to the page, such as making another widget, from any thread."""

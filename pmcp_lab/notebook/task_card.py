@@ -80,7 +80,7 @@ class CardWidget(TaskWidget):
             if asked is not None:
                 asyncio.get_running_loop().create_task(self._answer(asked, view, content))
         elif kind == "raw" and task is not None:
-            self.post({"kind": "raw", "to": view, "text": raw_text(task)})
+            self.reply(view, {"kind": "raw", "text": raw_text(task)})
         else:
             super().receive(kind, view, content)
 
@@ -93,16 +93,18 @@ class CardWidget(TaskWidget):
             wrong = {"": "This is answered already, or is not asked any more."}
         else:
             filled = entered if isinstance(entered, Mapping) else {}
-            if action == "accept" and question.url is None:
-                wrong = await asyncio.to_thread(problems, question.schema, filled)
             try:
+                if action == "accept" and question.url is None:
+                    wrong = await asyncio.to_thread(problems, question.schema, filled)
                 if not wrong:
                     response = await asyncio.to_thread(question.response, str(action), filled)
                     call = call_of(task)
                     await call.origin.answer(call, question.key, response)
             except LabError as error:
                 wrong = {"": error.message}
-        self.post({"kind": "answered", "to": view, "question": key, "problems": wrong})
+            except Exception as error:  # a view that waits has to hear of anything
+                wrong = {"": f"{type(error).__name__}: {error}"}
+        self.reply(view, {"kind": "answered", "question": key, "problems": wrong})
 
 
 class TaskCard(CardWidget):

@@ -17,7 +17,7 @@ from pmcp_lab.client import Client, Server, Task, call_of, client_of, on_task, r
 from pmcp_lab.host import built, now
 from pmcp_lab.notebook.row_patches import Sheet
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
-from pmcp_lab.notebook.task_views import PAUSE, TaskWidget, cancel
+from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
 
 COLUMNS = ("server", "tool", "set", "status", "progress", "message", "age", "duration", "ttl", "variables", "id")
 DEFAULT_COLUMNS = ("server", "tool", "status", "progress", "message", "duration", "age", "ttl", "variables")
@@ -278,7 +278,8 @@ class TaskTable(TaskWidget):
                 if self._loaded != first:
                     continue  # somebody asked for earlier ones meanwhile
                 patch = self._sheet.whole(first, self._tasks[first:end])
-                self.post({"kind": "rows", "now": now(), "total": len(self._tasks), "patch": patch})
+                self._seq += 1
+                self.post({"kind": "rows", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch})
                 self._loaded = end
             self._wake()
             await asyncio.sleep(PAUSE)
@@ -288,50 +289,41 @@ class TaskTable(TaskWidget):
     def _arrived(self, widget: object, content: Any, buffers: object) -> None:
         asleep = isinstance(content, dict) and content.get("kind") == "sleep"
         if asleep and threading.current_thread() is threading.main_thread():
-            return  # without subshells, the view could not wake the table up again while a cell runs
+            # Without subshells, the view could not wake the table up again while a cell runs.
+            content = {**content, "kind": "wake"}
         super()._arrived(widget, content, buffers)
 
     def greet(self, view: str, seq: object) -> None:
-        self._views = {**(self._views or {}), view: True}
-        with self._lock:
-            if seq == self._seq:
-                self.post({"kind": "welcome", "to": view, "seq": self._seq, "now": now()})
-            else:
-                self._loaded = min(self._loaded, FIRST)
-                self.post({"kind": "state", "to": view, **self.snapshot()})
+        self._views = {view: True, **(self._views or {})}
+        super().greet(view, seq)
         self._wake()
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         match kind:
             case "more" if isinstance(rows := content.get("rows"), int):
                 self._more(rows)
-            case "sleep" | "bye":
-                self._part(view, kind == "bye")
+            case "sleep" | "wake":
+                self._views = {**(self._views or {}), view: kind == "wake"}
+                self._wake()
+            case "bye":
+                (self._views or {}).pop(view, None)
             case "visible":
                 self._prefer(self._places_in(content))
             case "raw":
                 for place in self._places_in(content):
-                    self.post({"kind": "raw", "to": view, "row": place, "text": raw_text(self._tasks[place])})
+                    self.reply(view, {"kind": "raw", "row": place, "text": raw_text(self._tasks[place])})
             case "action" if content.get("action") == "cancel":
                 for place in self._places_in(content):
                     if not self._tasks[place].done():
-                        self._start(self._cancel(self._tasks[place]))
+                        self._start(self._cancel(view, self._tasks[place]))
             case "action" if content.get("action") == "card":
                 for place in self._places_in(content):
-                    self.post({"kind": "card", "to": view, "row": place, "model": self._card(place).model_id})
+                    self.reply(view, {"kind": "card", "row": place, "model": self._card(place).model_id})
 
     def _more(self, rows: int) -> None:
         self._loaded = min(self._loaded, max(0, rows))
         if self._loading is None or self._loading.done():
             self._loading = self._start(self._load())
-
-    def _part(self, view: str, gone: bool) -> None:
-        if self._views is None or view not in self._views:
-            return
-        if gone:
-            del self._views[view]
-        else:
-            self._views[view] = False
 
     def _places_in(self, content: dict[str, Any]) -> list[int]:
         stretches = content.get("rows")
@@ -365,9 +357,12 @@ class TaskTable(TaskWidget):
         if self._loading is not None:
             self._loading.cancel()
 
-    async def _cancel(self, task: Task) -> None:
+    async def _cancel(self, view: str, task: Task) -> None:
         async with self._cancelling:
-            await cancel(task)
+            await super()._cancel(view, task)
+
+    def named(self, task: Task) -> dict[str, Any]:
+        return {"row": self._places[_number(task)]}
 
     # --- expanded rows ---
 

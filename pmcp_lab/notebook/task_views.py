@@ -42,7 +42,6 @@ class TaskWidget(LiveWidget):
 
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()
-        self._seq = 0
         self._dirty = False
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
@@ -91,11 +90,25 @@ class TaskWidget(LiveWidget):
             else:
                 self.post({"kind": "state", "to": view, **self.snapshot()})
 
-    def receive(self, kind: str, _view: str, content: dict[str, Any]) -> None:
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         if kind == "action" and content.get("action") == "cancel":
             for task in self.shown():
                 if call_of(task).key == content.get("key") and not task.done():
-                    asyncio.get_running_loop().create_task(cancel(task))
+                    asyncio.get_running_loop().create_task(self._cancel(view, task))
+
+    async def _cancel(self, view: str, task: Task) -> None:
+        """Cancel it; where that fails, its row says why, and the view hears that it can be tried again."""
+        call = call_of(task)
+        try:
+            await call.stop()
+        except LabError as error:
+            call.trouble = f"could not be cancelled: {error.message}"
+            call.touch()
+            self.reply(view, {"kind": "refused", "action": "cancel", **self.named(task)})
+
+    def named(self, task: Task) -> dict[str, Any]:
+        """Which task a message is about."""
+        return {"key": call_of(task).key}
 
     def _ipython_display_(self) -> None:
         if all(task.done() for task in self.shown()) and self.shown():
@@ -131,13 +144,3 @@ class TaskWidget(LiveWidget):
             return None
         data, metadata = bundled
         return {**data, "text/plain": repr(self), "text/html": static_table(self.shown())}, metadata
-
-
-async def cancel(task: Task) -> None:
-    """Cancel it; where that fails, its row says why. On the loop."""
-    call = call_of(task)
-    try:
-        await call.stop()
-    except LabError as error:
-        call.trouble = f"could not be cancelled: {error.message}"
-        call.touch()

@@ -61,17 +61,19 @@ class ToolForm(CardWidget):
     async def _filled(self, kind: str, view: str, content: dict[str, Any]) -> None:
         entered = content.get("content")
         filled = dict(entered) if isinstance(entered, Mapping) else {}
-        wrong = await asyncio.to_thread(problems, self.tool.input_schema, filled)
         code = None
-        if not wrong:
-            self.values = filled
-            code = f"import pmcp_lab as lab\n{self.code}" if kind == "code" else None
-            try:
+        try:
+            wrong = await asyncio.to_thread(problems, self.tool.input_schema, filled)
+            if not wrong:
+                self.values = filled
+                code = f"import pmcp_lab as lab\n{self.code}" if kind == "code" else None
                 if kind == "run":
                     self._run(await asyncio.to_thread(self.server.task, self.tool.name, filled))
-            except LabError as error:
-                wrong = {"": error.message}
-        self.post({"kind": "filled", "to": view, "problems": wrong, "code": code})
+        except LabError as error:
+            wrong = {"": error.message}
+        except Exception as error:  # a view that waits has to hear of anything
+            wrong = {"": f"{type(error).__name__}: {error}"}
+        self.reply(view, {"kind": "filled", "problems": wrong, "code": code})
 
     def _run(self, task: Task) -> None:
         """Show another task from now on."""

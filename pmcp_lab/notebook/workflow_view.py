@@ -135,7 +135,9 @@ class WorkflowView(CardWidget):
             wrong = found if isinstance(found, dict) else {}
         except LabError as error:
             wrong = {"": error.message}
-        self.post({"kind": "made", "to": view, "call": key, "problems": wrong})
+        except Exception as error:  # a view that waits has to hear of anything
+            wrong = {"": f"{type(error).__name__}: {error}"}
+        self.reply(view, {"kind": "made", "call": key, "problems": wrong})
 
     def _skip(self, step: str, reason: str) -> dict[str, str]:
         if not reason.strip():

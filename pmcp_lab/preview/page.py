@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from pmcp_lab.client import Server, Tool, runtime
@@ -82,15 +82,20 @@ class PageModel(LiveModel):
     number: int
 
     def __init__(self, **state: Any) -> None:
-        state = {"_storage": {}, "_resource": {}, "_bridge": KERNEL, "_closed": False, **state}
+        super().__init__()
+        state = {"_storage": {}, "_resource": {}, "_bridge": KERNEL, "_closed": False, "_seq": 0, **state}
         vars(self).update(state)
         self.page.send({"kind": "model", "model": self.number, "state": state})
 
     def post(self, content: dict[str, Any]) -> None:
         self.page.send({"kind": "custom", "model": self.number, "content": content})
 
-    def assign(self, **traits: Any) -> None:
+    def hand_over(self, **traits: Any) -> None:
         vars(self).update(traits)
+        self.page.send({"kind": "traits", "model": self.number, "traits": traits})
+
+    def hand_over_again(self, names: Iterable[str]) -> None:
+        traits = {"_whole": self._seq, **{name: getattr(self, name) for name in names}}
         self.page.send({"kind": "traits", "model": self.number, "traits": traits})
 
 

@@ -19,7 +19,7 @@ BUNDLES = {
     f"pmcp_lab/static/{name}.{kind}"
     for name in ("app-view", "inspector", "task-table", "cards", "preview", "landing")
     for kind in ("js", "css")
-} | {f"pmcp_lab/static/{name}.js" for name in ("bridge", "direct", "download", "old-widgets")}
+} | {f"pmcp_lab/static/{name}.js" for name in ("bridge", "consent", "direct", "old-widgets")}
 
 
 def test_editable_install_builds_the_front_end_without_node_on_path(editable: Path):

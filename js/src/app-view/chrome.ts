@@ -4,7 +4,7 @@ import { said } from "./words";
 
 export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
 
-const STATE_TEXT: Record<Exclude<AppState, "busy" | "static">, string> = {
+const STATE_TEXT: Partial<Record<AppState, string>> = {
   loading: "loading",
   ready: "ready",
   silent: "app does not answer",
@@ -122,9 +122,9 @@ export class Chrome {
     this.root.dataset.border = String(border);
   }
 
-  setState(state: AppState): void {
+  /** @param text What is to be read, where that is not always the same. */
+  setState(state: AppState, text = STATE_TEXT[state] ?? ""): void {
     this.root.dataset.state = state;
-    const text = state === "busy" || state === "static" ? said[state] : STATE_TEXT[state];
     setText(this.#stateText, text);
     this.#reload.disabled = state === "closed";
   }

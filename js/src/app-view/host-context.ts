@@ -111,20 +111,6 @@ export function themeContext(
   return { theme, styles: { variables: styleVariables(theme, read) } };
 }
 
-/** What an app is told instead of the truth, to see what it makes of it. */
-export interface Pretence {
-  theme?: Theme;
-  locale?: string;
-  safeAreaInsets?: NonNullable<McpUiHostContext["safeAreaInsets"]>;
-  platform?: NonNullable<McpUiHostContext["platform"]>;
-  deviceCapabilities?: NonNullable<McpUiHostContext["deviceCapabilities"]>;
-}
-
-export function pretended({ theme, ...others }: Pretence): Partial<McpUiHostContext> {
-  // The page has the colours of one theme only.
-  return theme ? { ...others, ...themeContext(theme, () => "") } : others;
-}
-
 /** What the app has to itself. */
 export interface Space {
   mode: DisplayMode;

@@ -1,62 +1,21 @@
-import type { McpUiHostContext } from "@modelcontextprotocol/ext-apps";
 import { element } from "../shared/dom";
-import type { DisplayMode } from "./bridge";
 import type { Chrome } from "./chrome";
 import type { CodeLoader } from "./code";
 import type { Display } from "./display";
-import type { Resource } from "./frame";
-import type { Pretence } from "./host-context";
 import type { Requests } from "./requests";
 import type { Surroundings } from "./surroundings";
 import type { Trace } from "./trace";
 import type { Traits } from "./traits";
-import type { Answer } from "./transport";
 
-/** What the inspector sees of a view, and what it can do to it. */
+/** The parts of a view that its inspector looks into. */
 export interface Inspected {
   readonly trace: Trace;
-  readonly server: string;
-  readonly resource: Resource | null;
-  readonly mode: DisplayMode;
-  /** What the app is told of its surroundings now. */
-  context(): McpUiHostContext;
-  /** Tell the app this instead of the truth; replaces what was pretended before. */
-  pretend(pretence: Pretence): void;
-  /** Keep the app to a size in pixels; what is not named is the page's. */
-  limit(size: Partial<Record<"width" | "height", number>>): void;
+  readonly traits: Traits;
+  readonly display: Display;
+  readonly surroundings: Surroundings;
+  readonly requests: Requests;
   /** The page around the view has the controls of the host context already. */
   controlled?: boolean;
-  /** The mode that is in force then. */
-  display(mode: DisplayMode): DisplayMode;
-  /** The same request again as if the app made it; it does not hear of the answer. */
-  repeat(method: string, params: unknown): Promise<Answer>;
-}
-
-/** A view as its inspector sees it. */
-export function inspected(
-  trace: Trace,
-  traits: Traits,
-  display: Display,
-  surroundings: Surroundings,
-  requests: Requests,
-): Inspected {
-  return {
-    trace,
-    get server() {
-      return traits.host.server;
-    },
-    get resource() {
-      return traits.resource;
-    },
-    get mode() {
-      return display.mode;
-    },
-    context: () => surroundings.context(),
-    pretend: (pretence) => surroundings.pretend(pretence),
-    limit: (size) => surroundings.limit(size),
-    display: (mode) => display.show(mode),
-    repeat: (method, params) => requests.repeat(method, params),
-  };
 }
 
 /** What `inspector.js` exports. */

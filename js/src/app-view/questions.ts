@@ -1,8 +1,11 @@
 import type { Ask, Question } from "./ask";
 import type { Chrome } from "./chrome";
 import type { CodeLoader } from "./code";
-import type { DownloadModule } from "./download";
+import type { Resource } from "./frame";
 import type { Requests } from "./requests";
+
+type ConsentModule = typeof import("./consent");
+type Wanted = NonNullable<Resource["wanted"]>;
 
 /** What an app may do only when the person at the page says so. */
 export class Questions {
@@ -30,8 +33,27 @@ export class Questions {
     return wanted;
   }
 
+  /** What it would have beyond what every app gets. */
+  wanted(wanted: Wanted, allow: () => void): void {
+    if (Object.keys(wanted).length === 0) return;
+    // Without a kernel there is nobody to allow it.
+    this.show(({ showWanted }, chrome) => showWanted(chrome, wanted, allow));
+  }
+
+  #load(): Promise<ConsentModule> {
+    return this.code.load("consent");
+  }
+
+  /** Shows one of the bars that few apps ever need. */
+  show(show: (consent: ConsentModule, chrome: Chrome) => void): void {
+    this.#load().then(
+      (consent) => show(consent, this.chrome),
+      () => {},
+    );
+  }
+
   async download(contents: unknown[]): Promise<boolean> {
-    const { download } = await this.code.load<DownloadModule>("download");
+    const { download } = await this.#load();
     const ask: Ask = (name, question) => this.#ask(name, question);
     return download(contents, ask, (uri) => this.#read(uri));
   }

@@ -1,5 +1,5 @@
 /** Opening an app again in a kernel that knows nothing of it any more, as after a restart. */
-import type { Host, Model } from "../shared/anywidget";
+import { type Host, kernelOf, type Model } from "../shared/anywidget";
 import { element } from "../shared/dom";
 import type { Traits } from "./traits";
 
@@ -10,16 +10,6 @@ interface Reply {
   content: {
     user_expressions?: Record<string, { data?: Record<string, string>; evalue?: string }>;
   };
-}
-
-/** What Jupyter's widget managers have for a kernel; others may have none. */
-interface Kernel {
-  requestExecute(content: object): { done: Promise<Reply> };
-}
-
-function kernelOf(model: Model): Kernel | null {
-  const { kernel } = (model.widget_manager ?? {}) as { kernel?: Partial<Kernel> };
-  return typeof kernel?.requestExecute === "function" ? (kernel as Kernel) : null;
 }
 
 /**
@@ -34,7 +24,7 @@ export function reconnecting(
   signal: AbortSignal,
   gone: () => void,
 ): (() => Promise<void>) | null {
-  if (!front || !kernelOf(model)) return null;
+  if (!front || !kernelOf(model)?.requestExecute) return null;
   return async () => {
     const { host, call } = traits;
     const tool = call?.tool?.name;
@@ -64,8 +54,8 @@ async function reopen(model: Model, request: object): Promise<string> {
   // Input is allowed, which tells the kernel that a person is here.
   const asked = { code: "", silent: true, store_history: false, allow_stdin: true };
   const expressions = { user_expressions: { code } };
-  const reply = await kernelOf(model)?.requestExecute({ ...asked, ...expressions }).done;
-  const said = reply?.content.user_expressions?.code;
+  const reply = await kernelOf(model)?.requestExecute?.({ ...asked, ...expressions }).done;
+  const said = (reply as Reply | undefined)?.content.user_expressions?.code;
   const id = said?.data?.["text/plain"]?.replace(/'/g, "");
   if (!id) throw new Error(said?.evalue ?? "the kernel did not answer");
   return id;

@@ -1,14 +1,15 @@
 /** What the person is told about the app in a view: its name, how it is doing, and what became of its call. */
-import type { Link } from "../shared/liveness";
+import type { Link } from "../shared/channel";
 import type { Phase } from "./bridge";
 import type { Chrome } from "./chrome";
 import type { Traits } from "./traits";
 import type { Wire } from "./wire";
-import { showEval } from "./wishes";
 import { reason, said } from "./words";
 
 interface Port {
   reload(): void;
+  /** Says how an app that makes code from text is allowed to. */
+  eval(server: string): void;
   /** Opens the app again in a kernel that knows nothing of it, where that can be done. */
   readonly reconnect: (() => Promise<void>) | null;
   /** Whether there is an app to be seen. */
@@ -26,7 +27,7 @@ export class Status {
   constructor(
     private readonly chrome: Chrome,
     private readonly traits: Traits,
-    wire: Wire,
+    private readonly wire: Wire,
     private readonly port: Port,
   ) {
     traits.on("_host", () => this.title());
@@ -64,7 +65,7 @@ export class Status {
     this.chrome.hideBar("silent");
     if (phase !== "silent") return;
     const { server, initTimeout } = this.traits.host;
-    if (this.#triedEval) showEval(this.chrome, server);
+    if (this.#triedEval) this.port.eval(server);
     this.chrome.showBar(
       "silent",
       "warning",
@@ -102,7 +103,7 @@ export class Status {
       return;
     }
     this.#kept();
-    if (code) showEval(this.chrome, this.traits.host.server);
+    if (code) this.port.eval(this.traits.host.server);
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
@@ -134,14 +135,6 @@ export class Status {
     this.chrome.showBar("direct", "warning", said.indirect, { detail, closable: true });
   }
 
-  /** The server asks something, and there is no way to show the form. */
-  answerElsewhere(): void {
-    this.chrome.showBar("asked", "info", "The server asks something. To answer:", {
-      detail: "view.asking[0].answer({…})",
-      closable: true,
-    });
-  }
-
   /** The app was kept from something once more. */
   #kept(): void {
     this.#problems += 1;
@@ -167,7 +160,8 @@ export class Status {
 
   #show(): void {
     if (this.#closed) this.chrome.setState("closed");
-    else if (this.#link !== "live") this.chrome.setState(this.#link);
+    else if (this.#link === "static") this.chrome.setState("static", said.static);
+    else if (this.#link === "busy") this.chrome.setState("busy", this.wire.trouble(said.behind));
     else this.chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);
   }
 }

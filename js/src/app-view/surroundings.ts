@@ -2,14 +2,7 @@
 import type { McpUiHostContext } from "@modelcontextprotocol/ext-apps";
 import { currentTheme, type Theme, watchTheme } from "../shared/theme";
 import type { Display } from "./display";
-import {
-  hostContext,
-  type Pretence,
-  pretended,
-  type Space,
-  spaceContext,
-  themeContext,
-} from "./host-context";
+import { hostContext, type Space, spaceContext, themeContext } from "./host-context";
 import type { Traits } from "./traits";
 
 const MAX_HEIGHT = 2000;
@@ -24,17 +17,19 @@ interface Port {
 export class Surroundings {
   width = 0;
   #tallest = MAX_HEIGHT;
-  #pretence: Pretence = {};
+  readonly themeContext = themeContext;
+  /** What the app is told instead of the truth. */
+  pretended: Partial<McpUiHostContext> = {};
 
   constructor(
     private readonly stage: HTMLElement,
     private readonly traits: Traits,
     private readonly display: Display,
     signal: AbortSignal,
-    private readonly port: Port,
+    readonly port: Port,
   ) {
     watchTheme(signal, (theme) => {
-      if (this.#pretence.theme) return;
+      if (this.pretended.theme) return;
       port.themed(theme);
       port.changed(themeContext());
     });
@@ -42,21 +37,11 @@ export class Surroundings {
   }
 
   get theme(): Theme {
-    return this.#pretence.theme ?? currentTheme();
+    return this.pretended.theme ?? currentTheme();
   }
 
   context(): McpUiHostContext {
-    return { ...hostContext(this.traits.call, this.#space()), ...pretended(this.#pretence) };
-  }
-
-  pretend(pretence: Pretence): void {
-    const before = this.context() as Record<string, unknown>;
-    this.#pretence = pretence;
-    const parts = Object.entries(this.context()).filter(
-      ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
-    );
-    this.port.themed(this.theme);
-    if (parts.length > 0) this.port.changed(Object.fromEntries(parts));
+    return { ...hostContext(this.traits.call, this.#space()), ...this.pretended };
   }
 
   /** Keep the app to a size in pixels; what is not named is the page's. */

@@ -1,6 +1,7 @@
 import { weigh } from "./jsonrpc";
 
 const MAX_ENTRIES = 500;
+const MAX_STEPS = 50;
 const MAX_WEIGHT = 8 * 1024 * 1024;
 
 export interface Entry {
@@ -15,31 +16,11 @@ export interface Entry {
   size: number;
 }
 
-/** The steps from an empty frame to an app that has all it was opened for. */
-export type Step =
-  | "opened"
-  | "document"
-  | "asked"
-  | "answered"
-  | "initialized"
-  | "input"
-  | "outcome";
-
-const STEPS = new Map<unknown, Step>(
-  Object.entries({
-    "ui/initialize": "asked",
-    "ui/notifications/initialized": "initialized",
-    "ui/notifications/tool-input": "input",
-    "ui/notifications/tool-result": "outcome",
-    "ui/notifications/tool-cancelled": "outcome",
-  } as const),
-);
-
 /** What went over the frame's edge, kept so that an inspector that is opened later has missed nothing recent. */
 export class Trace {
   readonly entries: Entry[] = [];
-  /** When each step happened, for the document that is shown now. */
-  readonly steps = new Map<Step, number>();
+  /** When each method was first said in the document that is shown now; besides, "opened", "document", "answered". */
+  readonly steps = new Map<unknown, number>();
   /** Entries that were given up for newer ones. */
   lost = 0;
   #weight = 0;
@@ -50,7 +31,7 @@ export class Trace {
     const at = performance.now();
     const { method, result } = (message ?? {}) as Record<string, unknown>;
     const answer = (result as { hostContext?: unknown } | undefined)?.hostContext;
-    this.#step(answer ? "answered" : STEPS.get(method), at);
+    this.#step(answer ? "answered" : method, at);
     const size = weigh(message, MAX_WEIGHT);
     const kept = size > MAX_WEIGHT ? { method, note: "too large to be kept" } : message;
     this.#count += 1;
@@ -66,9 +47,9 @@ export class Trace {
   }
 
   /** Taken now, if it was not before. An app that asks twice has a new document. */
-  #step(step: Step | undefined, at: number): void {
-    if (step === "asked" && this.steps.has(step)) this.begin("document");
-    if (step && !this.steps.has(step)) this.steps.set(step, at);
+  #step(step: unknown, at: number): void {
+    if (step === "ui/initialize" && this.steps.has(step)) this.begin("document");
+    if (step && !this.steps.has(step) && this.steps.size < MAX_STEPS) this.steps.set(step, at);
   }
 
   /** The frame is opened anew, or takes a new document. */

@@ -53,7 +53,7 @@ export class KernelTransport implements Transport {
       wire.send({ kind, call, payload });
       signal?.addEventListener("abort", () => {
         if (!this.#open.delete(call)) return;
-        wire.settle(false);
+        wire.settle();
         wire.send({ kind: "rpc-cancel", call });
         resolve({});
       });

@@ -8,7 +8,7 @@ import { Chrome } from "./chrome";
 import { CodeLoader } from "./code";
 import { Display } from "./display";
 import { INITIAL_HEIGHT } from "./frame";
-import { type Inspected, Inspection, inspected } from "./inspection";
+import { type Inspected, Inspection } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
 import { Keeping } from "./keeping";
 import type { Stored } from "./prelude";
@@ -24,7 +24,6 @@ import { Surroundings } from "./surroundings";
 import { Trace } from "./trace";
 import { Traits } from "./traits";
 import { Wire } from "./wire";
-import { showWanted } from "./wishes";
 import { said } from "./words";
 
 const HEIGHT_LIMITS = { min: 32, max: 2000 };
@@ -73,6 +72,7 @@ export class AppView {
     const code = new CodeLoader(this.#wire, root);
     this.#status = new Status(this.#chrome, this.#traits, this.#wire, {
       reload,
+      eval: (server) => this.#questions.show(({ showEval }, chrome) => showEval(chrome, server)),
       reconnect: reconnecting(model, this.#traits, front, root, signal, () => this.#remove()),
       shown: () => this.#app !== null,
     });
@@ -94,14 +94,16 @@ export class AppView {
       failed: (why) => this.#status.notDirect(why),
     });
     this.#questions = new Questions(this.#chrome, this.#requests, code);
-    new Cards(root, this.#traits, signal, front, () => this.#status.answerElsewhere());
-    this.inspected = inspected(
-      this.#trace,
-      this.#traits,
-      this.#display,
-      this.#surroundings,
-      this.#requests,
+    new Cards(root, this.#traits, signal, front, () =>
+      this.#questions.show(({ showAsked }, chrome) => showAsked(chrome)),
     );
+    this.inspected = {
+      trace: this.#trace,
+      traits: this.#traits,
+      display: this.#display,
+      surroundings: this.#surroundings,
+      requests: this.#requests,
+    };
     new Inspection(this.inspected, this.#chrome, code, signal);
     followTheme(root, signal);
     el.append(root);
@@ -126,7 +128,6 @@ export class AppView {
     traits.on("_closed", () => {
       if (traits.closed) void this.#teardown();
     });
-    this.#wire.on("teardown", () => void this.#teardown());
     this.#wire.on("ask", ({ method, params }, { call }) => {
       if (typeof method === "string") void this.#ask(Number(call), method, params);
     });
@@ -143,7 +144,7 @@ export class AppView {
     const sources = resource?.uri ? this.#source.of(resource) : null;
     if (!resource || !sources) return;
     this.#chrome.setBorder(resource.prefersBorder ?? true);
-    showWanted(this.#chrome, resource.wanted ?? {}, () => this.#wire.send({ kind: "consent" }));
+    this.#questions.wanted(resource.wanted ?? {}, () => this.#wire.send({ kind: "consent" }));
     this.#trace.begin("opened");
     this.#status.opened();
     const opening = {
@@ -272,7 +273,8 @@ export class AppView {
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document", "eval", "missing"]) this.#chrome.hideBar(bar);
+    for (const bar of ["silent", "left", "document", "eval", "missing", "wanted"])
+      this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#app?.remove();
     this.#app = null;

@@ -1,7 +1,6 @@
 /** A view's end of the comm, of which each part of the view hears what is for it. */
-import type { Model } from "../shared/anywidget";
-import { Channel, type Message } from "../shared/channel";
-import type { Link } from "../shared/liveness";
+import { listen, type Model } from "../shared/anywidget";
+import { Channel, type Link, type Message } from "../shared/channel";
 
 /** Milliseconds. A hello costs the notebook and the kernel several messages, of which the app's paint has none to spare. */
 const HELLO_DELAY_MS = 1000;
@@ -13,10 +12,24 @@ export class Wire extends Channel {
   readonly #watchers: ((link: Link) => void)[] = [];
 
   constructor(model: Model, signal: AbortSignal) {
+    const number = (trait: string) => Number(model.get(trait)) || 0;
+    let seq = number("_seq");
+    // Changes of traits are counted as well: one that was missed, or came after a newer, is none to build on.
+    const count = () => {
+      const now = number("_seq");
+      const next = now === seq + 1;
+      seq = next || now === number("_whole") ? now : -1;
+      if (!next) this.hello();
+    };
     super({
       model,
       signal,
-      seq: () => 0,
+      seq: () => seq,
+      // Until the call is settled. After that it is looked for when the kernel had something to do.
+      open: () => {
+        const { result, cancelled, error } = (model.get("_call") ?? {}) as Record<string, unknown>;
+        return !model.get("_closed") && (result ?? cancelled ?? error) == null;
+      },
       receive: (message) => {
         const payload = (message.payload ?? {}) as Record<string, unknown>;
         this.#parts.get(message.kind)?.(payload, message);
@@ -26,6 +39,7 @@ export class Wire extends Channel {
       },
       helloDelay: HELLO_DELAY_MS,
     });
+    for (const trait of ["_seq", "_whole"]) listen(model, `change:${trait}`, signal, count);
   }
 
   /** What is received of a kind goes to one part. */

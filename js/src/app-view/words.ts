@@ -1,6 +1,7 @@
 /** What a view calls the place that it is shown in, and whoever stands behind it. */
 export interface Words {
-  busy: string;
+  /** Who stands behind the view. */
+  behind: string;
   static: string;
   /** Nobody answers any more, and what there is to do. */
   gone: string;
@@ -17,7 +18,7 @@ export interface Words {
 }
 
 const NOTEBOOK: Words = {
-  busy: "kernel busy, queued",
+  behind: "kernel",
   static: "no live kernel: static snapshot",
   gone: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
   empty: "The app is not saved in this notebook. Run its cell to open it.",

@@ -13,7 +13,7 @@ interface Data extends Known {
 }
 
 speak({
-  busy: "busy",
+  behind: "page",
   static: "not running",
   gone: "",
   empty: "",

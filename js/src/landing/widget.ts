@@ -22,6 +22,7 @@ interface Sent {
   seq?: number;
   n?: number;
   call?: number;
+  command?: number;
   name?: string;
   event?: string;
   payload?: Json;
@@ -43,6 +44,7 @@ export class Widget {
   readonly #stage = element("div");
   readonly #server: RecordedServer;
   readonly #waiting = new Map<number, ReturnType<typeof setTimeout>>();
+  #taken = 0;
   #number = 1;
   #model: PageModel;
   #life = new AbortController();
@@ -107,13 +109,15 @@ export class Widget {
     return select;
   }
 
-  #receive({ kind, view, seq, n, call, name, event, payload }: Sent): void {
+  #receive({ kind, view, seq, n, call, name, event, payload, command }: Sent): void {
+    this.#taken = command ?? this.#taken;
     switch (kind) {
       case "hello":
         this.#say({ kind: "welcome", to: view, seq, now: Date.now() });
         break;
       case "ping":
-        this.#say({ kind: "pong", to: view, n });
+        // Nothing is lost between the two.
+        this.#say({ kind: "pong", to: view, n, views: { [view]: [0, this.#taken, 0, 1] } });
         break;
       case "rpc":
         this.#answer(view, Number(call), payload ?? {});

@@ -1,7 +1,7 @@
 import type { Words } from "../app-view/words";
 
 export const PREVIEW: Words = {
-  busy: "preview busy, queued",
+  behind: "preview",
   static: "preview not running",
   gone: "The preview does not run any more: this is the app’s last state.",
   empty: "The preview does not run any more, and has the app.",

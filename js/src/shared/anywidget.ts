@@ -34,6 +34,25 @@ export interface Widget {
   render(context: RenderContext): void;
 }
 
+/** A signal of the front end's. */
+interface Signal {
+  connect(slot: (sender: unknown, value: string) => void): void;
+  disconnect(slot: (sender: unknown, value: string) => void): void;
+}
+
+/** What Jupyter's widget managers have for a kernel; others may have some of it. */
+export interface Kernel {
+  connectionStatus?: string;
+  statusChanged?: Signal;
+  connectionStatusChanged?: Signal;
+  requestExecute?(content: object): { done: Promise<unknown> };
+}
+
+/** Null where the front end does not hand it out. */
+export function kernelOf(model: Model): Kernel | null {
+  return (model.widget_manager as { kernel?: Kernel } | undefined)?.kernel ?? null;
+}
+
 /** Subscribes until the signal aborts. */
 export function listen<T>(
   model: Model,

@@ -51,20 +51,18 @@ export class Feed {
         break;
       case "state":
         this.clock.hear(message.now, true);
+        // One that is late, or came twice, is older than what is here.
+        if (this.filled && !(Number(message.seq) > this.seq)) return;
         this.#replace(message.seq, message.state);
         break;
       case "delta":
+      case "rows":
         this.clock.hear(message.now);
         if (message.seq !== this.seq + 1) {
-          this.#missed();
+          if (Number(message.seq) > this.seq) this.#missed();
           return;
         }
         this.seq = message.seq;
-        this.sink.apply(message);
-        break;
-      case "rows":
-        // More of a state that came in parts: it belongs between the deltas around it and has no number.
-        this.clock.hear(message.now);
         this.sink.apply(message);
         break;
       default:

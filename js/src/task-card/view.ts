@@ -1,11 +1,11 @@
 import type { RenderContext } from "../shared/anywidget";
 import { Badge } from "../shared/badge";
-import { Channel, type Message } from "../shared/channel";
+import { Channel, type Link, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { button, element, flash, setAttribute, setText, showText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
 import { duration, spoken } from "../shared/format";
-import { type Link, linkText } from "../shared/liveness";
+import { linkText } from "../shared/link-text";
 import { ProgressBar } from "../shared/progress";
 import { elapsed, isLive, type Row } from "../shared/task";
 import { followTheme } from "../shared/theme";
@@ -86,6 +86,7 @@ export class CardView {
       model,
       signal,
       seq: () => feed.seq,
+      open: () => record.row === null || isLive(record.row),
       receive: (message) => this.#receive(message),
       linked: (link) => this.#linked(link),
     });
@@ -103,7 +104,10 @@ export class CardView {
 
   #receive(message: Message): void {
     if (message.kind === "raw") this.#raw.receive(String(message.text));
-    else this.#questions.receive(message);
+    else if (message.kind === "refused") {
+      this.#asked = false;
+      this.#schedule();
+    } else this.#questions.receive(message);
   }
 
   #schedule(): void {
@@ -187,7 +191,7 @@ export class CardView {
 
   #linked(link: Link): void {
     this.#questions.dead = link === "static";
-    showText(this.#link, linkText(link));
+    showText(this.#link, this.#channel ? linkText(this.#channel) : "");
     this.#schedule();
   }
 }

@@ -57,6 +57,11 @@ export class Pool {
     for (const view of this.#rows) if (view.n !== null && wanted.has(view.n)) view.cancelling();
   }
 
+  /** The cancellation of this row can be asked for again. */
+  refused(n: number): void {
+    this.#rows.find((view) => view.n === n)?.refused();
+  }
+
   show(span: Span, geometry: Geometry, active: number): void {
     const { lines, feed } = this.context;
     const level = lines.groups.length > 0 ? 2 : 1;

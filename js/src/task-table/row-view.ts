@@ -93,6 +93,11 @@ export class RowView {
     for (const each of this.#ticking) each.tick?.(row, now);
   }
 
+  refused(): void {
+    this.#asked = false;
+    if (this.#row) this.#showCancel(this.#row);
+  }
+
   /** Somebody else asked for the cancellation of this row. */
   cancelling(): void {
     if (!this.#row || !isLive(this.#row)) return;

@@ -140,9 +140,6 @@ export class Rows implements Sink {
     const complete = !this.partial;
     if (typeof total === "number") this.total = total;
     this.#patch(patch, complete || message.kind === "rows");
-    // A part that was lost on its way is asked for again.
-    if (message.kind === "rows" && patch && (listed(patch.rows)[0] ?? 0) > this.size)
-      this.asked = false;
     this.#detail(details as Detail[] | undefined);
   }
 

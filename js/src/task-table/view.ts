@@ -1,7 +1,7 @@
-import { Channel, type Message } from "../shared/channel";
+import { Channel, type Link, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
-import { type Link, linkText } from "../shared/liveness";
+import { linkText } from "../shared/link-text";
 import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
 import { type Column, columnOf, fitting, template } from "./columns";
@@ -88,6 +88,8 @@ export class TableView {
       model,
       signal,
       seq: () => feed.seq,
+      // Another task may join at any time.
+      open: () => this.#awake,
       receive: (message) => this.#receive(message),
       linked: (link) => {
         this.#showLink(link);
@@ -130,7 +132,7 @@ export class TableView {
   }
 
   #showLink(link: Link): void {
-    this.#toolbar.showLink(linkText(link));
+    this.#toolbar.showLink(linkText(this.#channel));
     this.#root.toggleAttribute("data-static", link === "static");
   }
 
@@ -152,7 +154,7 @@ export class TableView {
       if (awake === this.#awake) return;
       this.#awake = awake;
       if (awake) {
-        this.#channel.hello();
+        this.#channel.send({ kind: "wake" });
         this.#schedule();
       } else {
         this.#looked = "";
@@ -171,6 +173,7 @@ export class TableView {
 
   #receive(message: Message): void {
     const n = Number(message.row);
+    if (message.kind === "refused") this.#pool.refused(n);
     if (message.kind === "raw") this.#panels.showRaw(n, String(message.text));
     if (message.kind === "card") this.#panels.mountCard(n, String(message.model));
   }

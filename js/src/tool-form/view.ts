@@ -2,7 +2,7 @@ import type { Field } from "../form/field";
 import { Form, submitButton } from "../form/form";
 import { Channel, type Message } from "../shared/channel";
 import { button, element, setAttribute, setText } from "../shared/dom";
-import { linkText } from "../shared/liveness";
+import { linkText } from "../shared/link-text";
 import { followTheme } from "../shared/theme";
 import { type CardContext, CardView } from "../task-card/view";
 
@@ -51,6 +51,8 @@ export class ToolFormView {
       model,
       signal,
       seq: () => feed.seq,
+      // The card, once there is one, has a channel of its own.
+      open: () => false,
       receive: (message) => this.#receive(message),
       linked: () => this.#settle(),
     });
@@ -103,8 +105,8 @@ export class ToolFormView {
       setAttribute(each, "aria-disabled", off ? "true" : null);
     setText(this.#run, this.#waiting === "run" ? "Starting…" : "Run");
     this.#form.disabled = link === "static";
-    setText(this.#link, linkText(link));
-    this.#link.hidden = linkText(link) === "";
+    setText(this.#link, linkText(this.#channel));
+    this.#link.hidden = linkText(this.#channel) === "";
   }
 
   #showCard(): void {

@@ -5,7 +5,7 @@ import { everySecond } from "../shared/clock";
 import { button, element, setAttribute, setText, showText } from "../shared/dom";
 import type { Feed } from "../shared/feed";
 import { duration, spoken } from "../shared/format";
-import { linkText } from "../shared/liveness";
+import { linkText } from "../shared/link-text";
 import { followTheme } from "../shared/theme";
 import { Questions } from "../task-card/questions";
 import { Calls } from "./calls";
@@ -81,6 +81,7 @@ export class WorkflowView {
       model,
       signal,
       seq: () => feed.seq,
+      open: () => !OVER.includes(context.record.shown?.status ?? ""),
       receive: (message) => this.#receive(message),
       linked: () => this.#settle(),
     });
@@ -124,7 +125,7 @@ export class WorkflowView {
     this.#questions.dead = link === "static";
     this.#calls.dead = link === "static";
     this.#skip.dead = link === "static";
-    showText(this.#link, linkText(link));
+    showText(this.#link, linkText(this.#channel));
     this.#schedule();
   }
 

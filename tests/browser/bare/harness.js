@@ -6,6 +6,7 @@ class MockModel {
     this.sent = [];
     this.saved = [];
     this.answers = answers;
+    this.taken = {};
     // In its place before a view is, or an app that calls at once would wait for ever.
     this.onrpc = onrpc && new Function(`return ${onrpc}`)();
     this.listeners = [];
@@ -14,6 +15,7 @@ class MockModel {
   proxy() {
     const owner = {};
     return {
+      widget_manager: this.manager,
       get: (name) => this.state[name],
       set: (name, value) => this.set(name, value),
       save_changes: () => this.saved.push({ ...this.state }),
@@ -29,11 +31,17 @@ class MockModel {
   receive(content) {
     this.sent.push({ ...structuredClone(content), at: performance.now() });
     if (!this.answers) return;
-    const { kind, view, seq, n } = content;
+    const { kind, view, seq, n, command, views } = content;
+    if (command) this.taken[view] = command;
     if (kind === "hello") this.say({ kind: "welcome", to: view, seq, now: Date.now() });
-    if (kind === "ping") this.say({ kind: "pong", to: view, n });
+    if (kind === "ping") this.say({ kind: "pong", to: view, n, views: this.standings(views) });
     if (kind === "code") void this.sendCode(view, content.name);
     this.onrpc?.(content);
+  }
+  // Nothing is lost on this page, and what a test says has no number.
+  standings(views) {
+    const of = (view) => [0, this.taken[view] ?? 0, 0, 1];
+    return Object.fromEntries(Object.keys(views).map((view) => [view, of(view)]));
   }
   async sendCode(view, name) {
     const read = async (kind) => {
@@ -52,6 +60,14 @@ class MockModel {
   set(name, value) {
     this.state[name] = value;
     this.emit(`change:${name}`, value);
+  }
+  // All at once, and nobody hears of what is as it was.
+  assign(state) {
+    const changed = Object.keys(state).filter(
+      (name) => JSON.stringify(state[name]) !== JSON.stringify(this.state[name]),
+    );
+    Object.assign(this.state, state);
+    for (const name of changed) this.emit(`change:${name}`, state[name]);
   }
   setLive(live) {
     this.state.layout.comm_live = live;

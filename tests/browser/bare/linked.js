@@ -2,8 +2,16 @@
 
 window.link_kernel = (url) => {
   const widgets = new Map();
-  const post = (id, data) =>
-    fetch(`${url}/send`, { method: "POST", body: JSON.stringify({ id, data }) });
+  // What carries a message to the other side; a test may put a worse one in its place.
+  window.carry ??= (_way, _data, arrive) => arrive();
+  let sending = Promise.resolve();
+  const post = (id, data) => {
+    const body = JSON.stringify({ id, data });
+    window.carry("up", data, () => {
+      // In their order, which requests side by side would not keep.
+      sending = sending.then(() => fetch(`${url}/send`, { method: "POST", body }));
+    });
+  };
 
   const open = async (id, state) => {
     const model = new MockModel(state);
@@ -25,8 +33,11 @@ window.link_kernel = (url) => {
     if (type === "comm_open" && data.state._esm) widgets.set(id, open(id, data.state));
     const found = await widgets.get(id);
     if (!found || type !== "comm_msg") return;
-    if (data.method === "custom") found.model.emit("msg:custom", data.content);
-    for (const [name, value] of Object.entries(data.state ?? {})) found.model.set(name, value);
+    const copy = structuredClone(data);
+    window.carry("down", copy, () => {
+      if (copy.method === "custom") found.model.emit("msg:custom", copy.content);
+      found.model.assign(copy.state ?? {});
+    });
   };
 
   const host = {
@@ -50,18 +61,21 @@ window.link_kernel = (url) => {
   };
   pump();
 
-  window.show_widget = async (id) => {
+  /** @param manager What the front end hands out as its widget manager. */
+  window.show_widget = async (id, manager) => {
     while (!widgets.has(id)) await new Promise((next) => setTimeout(next, 5));
     const { model, widget } = await widgets.get(id);
     const el = document.createElement("div");
     el.className = "view";
     document.querySelector("#cell").append(el);
     const life = new AbortController();
+    model.manager = manager;
     widget.render({ model: model.proxy(), el, host, signal: life.signal });
     window.model = model;
     window.close_view = () => {
       life.abort();
       el.remove();
     };
+    return el;
   };
 };

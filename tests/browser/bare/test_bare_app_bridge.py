@@ -199,7 +199,7 @@ def test_teardown_by_the_kernel(open_app: Open, app: App, inner: Inner) -> None:
         )
     )
     started(inner)
-    page.evaluate("() => model.say({kind: 'teardown'})")
+    page.evaluate("() => model.set('_closed', true)")
     expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")
     expect(page.locator("#cell iframe")).to_have_count(0)
     assert page.evaluate("() => model.kinds('event').at(-1).event") == "closed"
@@ -267,5 +267,5 @@ def test_official_app_sdk_connects(open_app: Open, inner: Inner, sdk_app: str) -
     expect(inner().locator("#log")).to_have_text('input {"city":"Bern"};result sunny;call 4;')
     page.evaluate("() => { document.body.dataset.jpThemeLight = 'false' }")
     expect(inner().locator("#log")).to_contain_text("theme dark;")
-    page.evaluate("() => model.say({kind: 'teardown'})")
+    page.evaluate("() => model.set('_closed', true)")
     expect(page.locator(".pmcp-app-state-text")).to_have_text("closed")

@@ -59,7 +59,7 @@ def test_busy_kernel_is_shown_and_goes_away(open_app: Open, app: App, inner: Inn
     page.wait_for_timeout(100)
     page.evaluate("() => { model.answers = false }")
     inner().locator("body").evaluate("() => void rpc('tools/call', {name: 'x'})")
-    expect(page.locator(".pmcp-app-state-text")).to_have_text("kernel busy, queued")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("no answer from the kernel for over 1 s, asking again")
     ping = page.evaluate("() => model.kinds('ping').at(-1)")
     page.evaluate("({n, view}) => model.say({kind: 'pong', to: view, n})", ping)
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")

@@ -121,7 +121,7 @@ def test_without_a_kernel(card: Card) -> None:
 def test_before_any_state(bare: Page) -> None:
     bare.evaluate("() => open_widget('cards', {_card: 'task', _state: null}, {answers: false})")
     expect(bare.locator(".pmcp-empty")).to_have_text("Waiting for the kernel…")
-    expect(bare.locator(".pmcp-link-state")).to_have_text("kernel busy, queued")
+    expect(bare.locator(".pmcp-link-state")).to_have_text("no answer from the kernel for over 1 s, asking again")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

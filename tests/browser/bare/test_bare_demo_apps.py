@@ -22,7 +22,7 @@ from pmcp_lab.demo import build
 from tests.browser.bare.conftest import JS
 from tests.unit.front_end import Comm, FrontEnd, until
 
-TRAITS = ("_resource", "_call", "_host", "_storage", "_closed")
+TRAITS = ("_resource", "_call", "_host", "_storage", "_closed", "_seq")
 
 # The page's model is the far end of the kernel's comm.
 WIRE = """async (state) => {
@@ -33,7 +33,7 @@ WIRE = """async (state) => {
   window.pump = setInterval(async () => {
     for (const {method, content, state} of await kernel_say()) {
       if (method === "custom") model.emit("msg:custom", content);
-      else for (const [name, value] of Object.entries(state ?? {})) model.set(name, value);
+      else model.assign(state ?? {});
     }
   }, 20);
 }"""

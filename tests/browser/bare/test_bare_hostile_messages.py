@@ -235,7 +235,7 @@ def test_the_kernel_gives_no_more(server: lab.Server, open_app: Open, app: App, 
         page.wait_for_timeout(50)
         for message in page.evaluate("() => model.kinds('rpc').splice(0)")[len(kernel.of("rpc-result")) :]:
             count = len(kernel.of("rpc-result"))
-            kernel.send(**{name: value for name, value in message.items() if name != "at"})
+            kernel.send(**{name: value for name, value in message.items() if name not in ("at", "command")})
             reply = kernel.wait("rpc-result", count + 1)[-1]
             page.evaluate("(reply) => model.say(reply)", reply)
         answers.append(inner().locator("body").evaluate("() => window.answer"))

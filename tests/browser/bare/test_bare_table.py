@@ -115,12 +115,12 @@ def test_rows_that_come_later_are_asked_for_and_join(table: Table) -> None:
     page.wait_for_function("() => model.kinds('more').length === 1")
     assert sent(page, "more")[0]["rows"] == 3
     page.evaluate(
-        """() => model.say({kind: "rows", now: Date.now(), total: 5,
+        """() => model.say({kind: "rows", seq: 4, now: Date.now(), total: 5,
              patch: patch([task("x", {tool: "late"}), task("y", {tool: "later"})], 3)})"""
     )
     expect(page.locator(".pmcp-footer [role=status]")).to_have_text("5 tasks")
     expect(line(page, 4)).to_contain_text("later")
-    delta(page, "[task('z', {n: 5, tool: 'latest', status: 'failed', error: 'boom'})]", total=6)
+    delta(page, "[task('z', {n: 5, tool: 'latest', status: 'failed', error: 'boom'})]", 5, total=6)
     expect(line(page, 5)).to_contain_text("boom")
     expect(page.locator(".pmcp-figure:visible")).to_have_text(["5working", "1failed"])
 
@@ -399,7 +399,7 @@ def test_out_of_sight_it_sleeps_and_comes_back(table: Table) -> None:
     assert "meanwhile" not in page.evaluate("() => document.querySelector('.pmcp-body').textContent")
     page.evaluate("() => scrollTo(0, 0)")
     expect(line(page, 0)).to_contain_text("meanwhile")
-    assert [hello["seq"] for hello in sent(page, "hello")] == [3, 4]
+    assert len(sent(page, "wake")) == 1
 
 
 def test_the_kernel_hears_which_rows_are_looked_at(table: Table) -> None:

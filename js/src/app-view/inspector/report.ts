@@ -2,20 +2,20 @@
 import { element } from "../../shared/dom";
 import type { Inspected } from "../inspection";
 import { VIOLATION } from "../prelude";
-import type { Step } from "../trace";
 import { advice, type Blocked } from "./advice";
 import { milliseconds } from "./rows";
 
 const MIME_TYPE = "text/html;profile=mcp-app";
 
-const STEPS: [Step, string][] = [
-  ["opened", "frame opened"],
-  ["document", "document sent"],
-  ["asked", "ui/initialize"],
-  ["answered", "host answered"],
-  ["initialized", "ui/notifications/initialized"],
-  ["input", "tool input sent"],
-  ["outcome", "tool result sent"],
+/** The steps from an empty frame to an app that has all it was opened for. */
+const STEPS: [label: string, ...names: string[]][] = [
+  ["frame opened", "opened"],
+  ["document sent", "document"],
+  ["ui/initialize", "ui/initialize"],
+  ["host answered", "answered"],
+  ["ui/notifications/initialized", "ui/notifications/initialized"],
+  ["tool input sent", "ui/notifications/tool-input"],
+  ["tool result sent", "ui/notifications/tool-result", "ui/notifications/tool-cancelled"],
 ];
 
 export class Report {
@@ -43,9 +43,9 @@ export class Report {
     const list = element("ol", "pmcp-ins-steps");
     const began = steps.get("opened") ?? steps.get("document");
     let before = began;
-    for (const [step, label] of STEPS) {
-      const at = steps.get(step);
-      if (step === "opened" && at === undefined) continue;
+    for (const [label, ...names] of STEPS) {
+      const at = names.map((name) => steps.get(name)).find((time) => time !== undefined);
+      if (names[0] === "opened" && at === undefined) continue;
       const item = element("li", "", element("span", "", label));
       item.dataset.done = String(at !== undefined);
       let when = "not yet";
@@ -60,7 +60,8 @@ export class Report {
   }
 
   #showDocument(): void {
-    const { resource, trace } = this.inspected;
+    const { trace, traits } = this.inspected;
+    const { resource } = traits;
     const facts = element("dl", "pmcp-ins-facts");
     const fact = (name: string, value: string, note = "") => {
       const words = element("dd", "", element("code", "", value));

@@ -88,8 +88,8 @@ export class Row {
     body.append(pre);
     const actions = element("div", "pmcp-ins-actions");
     actions.append(button("Copy JSON", "pmcp-button", () => void this.#copy(text)));
-    const { server } = this.inspected;
-    const tool = this.inspected.context().toolInfo?.tool.name ?? "";
+    const { server } = this.inspected.traits.host;
+    const tool = this.inspected.surroundings.context().toolInfo?.tool.name ?? "";
     const code = kind === "response" ? null : cell(server, method, params, tool);
     if (code) actions.append(button("Copy as cell", "pmcp-button", () => void this.#copy(code)));
     if (kind === "request" && entry.from === "app" && REPEATABLE.has(method)) {
@@ -125,7 +125,7 @@ export class Row {
       }
       setText(this.#said, "Sent; waiting for the answer…");
       const began = performance.now();
-      const said = await this.inspected.repeat(method, given);
+      const said = await this.inspected.requests.repeat(method, given);
       answer.hidden = false;
       setText(answer, json(said).slice(0, SHOWN));
       const outcome = said.error ? "Answered with an error" : "Answered";

@@ -1,9 +1,9 @@
 /** What the app is told of its surroundings, and the controls that change it. */
 import { element } from "../../shared/dom";
 import type { DisplayMode } from "../bridge";
-import type { Pretence } from "../host-context";
 import type { Inspected } from "../inspection";
 import { said } from "../words";
+import { type Pretence, pretend } from "./pretence";
 
 type Choices = readonly (readonly [value: string, label: string])[];
 
@@ -100,7 +100,7 @@ export class Surroundings {
       this.#theme = value;
     });
     this.#mode = choice(MODES, (value) => {
-      if (this.#inspected) this.#mode.value = this.#inspected.display(value as DisplayMode);
+      if (this.#inspected) this.#mode.value = this.#inspected.display.show(value as DisplayMode);
     });
     this.#locale.size = 8;
     this.#locale.addEventListener("change", () => this.#apply());
@@ -134,27 +134,37 @@ export class Surroundings {
   /** Have these be the surroundings of an app, until the signal aborts. */
   attach(inspected: Inspected, signal: AbortSignal): void {
     this.#inspected = inspected;
-    this.#locale.placeholder = inspected.context().locale ?? "";
+    this.#locale.placeholder = inspected.surroundings.context().locale ?? "";
     this.#apply();
     this.refresh();
     inspected.trace.watch(() => this.refresh(), signal);
     signal.addEventListener("abort", () => {
       if (this.#inspected !== inspected) return;
       this.#inspected = null;
-      inspected.pretend({});
-      inspected.limit({});
+      pretend(inspected.surroundings, {});
+      inspected.surroundings.limit({});
     });
   }
 
   refresh(): void {
-    if (this.#inspected) this.#mode.value = this.#inspected.mode;
+    if (this.#inspected) this.#mode.value = this.#inspected.display.mode;
   }
 
   #apply(): void {
+    const device = DEVICES[this.#size];
+    const pretence = this.#pretence(device);
+    const { surroundings } = this.#inspected ?? {};
+    if (!surroundings) return;
+    pretend(surroundings, pretence);
+    const width = device?.width ?? (Number(this.#size) || undefined);
+    const height = Number(this.#height) || device?.height;
+    surroundings.limit({ ...(width && { width }), ...(height && { height }) });
+  }
+
+  #pretence(device: Device | undefined): Pretence {
     const locale = this.#locale.value.trim();
     const valid = locale === "" || isLocale(locale);
     this.#locale.setAttribute("aria-invalid", String(!valid));
-    const device = DEVICES[this.#size];
     const pretence: Pretence = device ? being(device) : {};
     if (this.#theme === "light" || this.#theme === "dark") pretence.theme = this.#theme;
     if (locale && valid) pretence.locale = locale;
@@ -162,9 +172,6 @@ export class Surroundings {
       const all = Number(this.#insets);
       pretence.safeAreaInsets = { top: all, right: all, bottom: all, left: all };
     }
-    this.#inspected?.pretend(pretence);
-    const width = device?.width ?? (Number(this.#size) || undefined);
-    const height = Number(this.#height) || device?.height;
-    this.#inspected?.limit({ ...(width && { width }), ...(height && { height }) });
+    return pretence;
   }
 }

@@ -1,6 +1,6 @@
-/** What an app wants beyond what every app gets, and how it is had. */
-import type { Chrome } from "./chrome";
-import type { Resource } from "./frame";
+/** What an app or its server wants of the person, and how it is had. */
+import type { Chrome } from "../chrome";
+import type { Resource } from "../frame";
 
 const PERMISSION_NAMES: Record<string, string> = {
   camera: "the camera",
@@ -51,4 +51,12 @@ export function showEval(chrome: Chrome, server: string): void {
       closable: true,
     },
   );
+}
+
+/** The server asks something, and there is no way to show the form. */
+export function showAsked(chrome: Chrome): void {
+  chrome.showBar("asked", "info", "The server asks something. To answer:", {
+    detail: "view.asking[0].answer({…})",
+    closable: true,
+  });
 }

@@ -1,10 +1,6 @@
-/** What an app hands over with `ui/download-file`, as files. A bundle of its own: few apps do. */
+/** What an app hands over with `ui/download-file`, as files. */
 
 import type { Ask } from "../ask";
-
-export interface DownloadModule {
-  download: typeof download;
-}
 
 type Read = (uri: string) => Promise<Record<string, unknown> | undefined>;
 
