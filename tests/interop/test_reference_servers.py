@@ -56,6 +56,10 @@ def in_both(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("generation", "mode"), values)
 
 
+WITHOUT_NODE = {"PATH": str(Path(__file__).parent)}
+"""Where there is a Node, mcp-server-fetch runs `npm install` when a page is first fetched."""
+
+
 def python(module: str, *arguments: str) -> list[str]:
     return [python_of(peers.REFERENCE), "-m", module, *arguments]
 
@@ -272,7 +276,7 @@ def site() -> Iterator[str]:
 class TestFetch:
     @pytest.fixture
     def server(self, opened: Open, generation: str, mode: str) -> lab.Server:
-        return opened(python("mcp_server_fetch", "--allow-private-ips"), generation, mode=mode)
+        return opened(python("mcp_server_fetch", "--allow-private-ips"), generation, mode=mode, env=WITHOUT_NODE)
 
     def test_a_page(self, server: lab.Server, site: str) -> None:
         text = server.call("fetch", url=f"{site}/tides").text
@@ -293,6 +297,6 @@ class TestFetch:
         assert "404" in error.message
 
     def test_one_that_is_none_of_its_business(self, opened: Open, generation: str, mode: str, site: str) -> None:
-        server = opened(python("mcp_server_fetch"), generation, mode=mode)
+        server = opened(python("mcp_server_fetch"), generation, mode=mode, env=WITHOUT_NODE)
         with pytest.raises(ToolError, match="not a public address"):
             server.call("fetch", url=f"{site}/tides")
