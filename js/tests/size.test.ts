@@ -57,6 +57,14 @@ describe("the frame's height", () => {
     expect(heights.at(-1)).toBe(500);
   });
 
+  it("follows what is far from an echo while it is held", () => {
+    const damper = new SizeDamper(1843, LIMITS);
+    // Lines of a log, each within moments of the last: they look like an app that grows by its own growth.
+    for (let line = 1; line <= 6; line += 1) damper.report(damper.height + 22, line * 110);
+    expect(damper.report(damper.height + 22, 770)).toBeNull();
+    expect(damper.report(300, 880)).toBe(300);
+  });
+
   it("does not jump up and down for ever, however slowly", () => {
     const damper = new SizeDamper(320, LIMITS);
     const heights = Array.from({ length: 60 }, (_, at) =>

@@ -43,9 +43,9 @@ export class SizeDamper {
   /** The new height for a report at `now` (ms), or null to leave the frame alone. */
   report(height: unknown, now: number): number | null {
     if (typeof height !== "number" || !Number.isFinite(height) || height < 0) return null;
-    if (this.#holds(now)) return null;
     const wanted = Math.round(Math.min(this.limits.max, Math.max(this.limits.min, height)));
     const change = wanted - this.height;
+    if (this.#holds(change, now)) return null;
     if (change === 0 || (change < 0 && -change <= SHRINK_SLACK)) return null;
     const echo = now - this.#at <= ECHO_WINDOW_MS;
     const kept = echo ? this.#echo(wanted, change) : this.#begin();
@@ -54,9 +54,9 @@ export class SizeDamper {
     return this.#move(wanted, now);
   }
 
-  /** Whether reports are ignored now: something else than our own change must have moved it. */
-  #holds(now: number): boolean {
-    this.#held &&= now - this.#at < HOLD_MS;
+  /** Whether reports are ignored now: something else than our own change must have moved it, or moved it far. */
+  #holds(change: number, now: number): boolean {
+    this.#held &&= now - this.#at < HOLD_MS && Math.abs(change) <= 2 * Math.abs(this.#step);
     if (this.#held) this.#at = Math.max(this.#at, now - HOLD_MS / 2);
     return this.#held;
   }
