@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import anyio
 import mcp_types as types
 from mcp import MCPError
-from mcp.client import InputRequiredRoundsExceededError
 from pydantic import ValidationError
 
-from pmcp_lab.errors import ConnectionClosed, InputRequired, LabError, PeerError, ServerBusy
+from pmcp_lab.errors import ConnectionClosed, LabError, PeerError, ServerBusy
 
 UNDELIVERED = "run.pmcp/undelivered"
 """In `error.data`: the server certainly did not take the request up."""
@@ -26,7 +25,7 @@ ROUNDS = 10
 """How often one call may ask before it is given up; the SDK's own limit."""
 
 _CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
-REFUSALS = (MCPError, ValidationError, InputRequiredRoundsExceededError, *_CLOSED)
+REFUSALS = (MCPError, ValidationError, *_CLOSED)
 """What the SDK raises where there is no result."""
 
 
@@ -45,8 +44,6 @@ def refusal(error: Exception, server: str, awaited: str | None = None) -> LabErr
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "the answer itself"
             return PeerError(f"Server {server!r} sent an answer that can't be used: {place}: {first['msg']}")
-        case InputRequiredRoundsExceededError():
-            return InputRequired(f"A tool of server {server!r} asked {ROUNDS} times; it was given up.", "")
     return ConnectionClosed(f"The connection to server {server!r} is closed.")
 
 
