@@ -16,6 +16,8 @@ const widgets = {
   "task-table": "src/task-table",
   cards: "src/cards",
 };
+/** Those that have their stylesheet in common. */
+const VIEWS = ["task-table", "cards"];
 const bundles = {
   ...widgets,
   // No widgets: the app view loads them when they are wanted.
@@ -131,12 +133,15 @@ const kinds = [
   {
     ...shared,
     format: "esm",
-    entryPoints: Object.entries(bundles).flatMap(([name, folder]) => [
-      { in: `${folder}/index.ts`, out: name },
-      ...(existsSync(resolve(here, folder, "style.css"))
-        ? [{ in: `${folder}/style.css`, out: name }]
-        : []),
-    ]),
+    entryPoints: [
+      ...Object.entries(bundles).flatMap(([name, folder]) => [
+        { in: `${folder}/index.ts`, out: name },
+        ...(!VIEWS.includes(name) && existsSync(resolve(here, folder, "style.css"))
+          ? [{ in: `${folder}/style.css`, out: name }]
+          : []),
+      ]),
+      { in: "src/views.css", out: "views" },
+    ],
     plugins: [publishedSchema, writing],
   },
   // Goes into documents, where a module would come too late for the scripts after it.

@@ -57,7 +57,7 @@ class Catalogue(anywidget.AnyWidget):
     """What a listing of a server shows itself as."""
 
     _esm = built("cards.js")
-    _css = built("cards.css")
+    _css = built("views.css")
 
     _card = t.Unicode("catalogue").tag(sync=True)
     _catalogue = t.Dict().tag(sync=True)

@@ -21,7 +21,7 @@ class CardWidget(TaskWidget):
     """Shows one task, or none yet, and takes its answers."""
 
     _esm = built("cards.js")
-    _css = built("cards.css")
+    _css = built("views.css")
     _card = t.Unicode().tag(sync=True)
 
     def __init__(self, task: Task | None, **traits: Any) -> None:

@@ -61,7 +61,7 @@ class TaskTable(TaskWidget):
     """
 
     _esm = built("task-table.js")
-    _css = built("task-table.css")
+    _css = built("views.css")
 
     filter = t.Unicode("").tag(sync=True)
     """Words that a row must have, in any of its texts; `status:failed,cancelled`, `server:…`, `tool:…`, `set:…`

@@ -17,9 +17,10 @@ from tests.packaging.conftest import NO_NPM_REGISTRY, ROOT, Environment, new_env
 
 BUNDLES = {
     f"pmcp_lab/static/{name}.{kind}"
-    for name in ("app-view", "inspector", "task-table", "cards", "preview", "landing")
+    for name in ("app-view", "inspector", "preview", "landing")
     for kind in ("js", "css")
-} | {f"pmcp_lab/static/{name}.js" for name in ("bridge", "consent", "direct", "old-widgets")}
+} | {f"pmcp_lab/static/{name}.js" for name in ("bridge", "cards", "consent", "direct", "old-widgets", "task-table")}
+BUNDLES |= {"pmcp_lab/static/views.css"}
 
 
 def test_editable_install_builds_the_front_end_without_node_on_path(editable: Path):

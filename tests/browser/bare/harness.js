@@ -81,7 +81,7 @@ class MockModel {
 window.open_widget = async (name, state, options = {}) => {
   const link = document.createElement("link");
   link.rel = "stylesheet";
-  link.href = `/static/${name}.css`;
+  link.href = `/static/${name === "app-view" ? name : "views"}.css`;
   document.head.append(link);
   await new Promise((resolve) => {
     link.onload = resolve;

@@ -145,10 +145,9 @@ def test_contrast_is_aa(card: Card, bare: Page, theme: str, status: str) -> None
     assert page.evaluate("() => low_contrast()") == []
 
 
-def test_the_table_on_the_same_page_does_not_restyle_it(card: Card) -> None:
+def test_what_is_for_tables_does_not_restyle_it(card: Card) -> None:
     page = card("{status: 'working'}")
     page.set_viewport_size({"width": 420, "height": 700})
-    page.add_style_tag(url="/static/task-table.css")
     button = page.get_by_role("button", name="Cancel")
     assert button.evaluate("(node) => getComputedStyle(node, '::before').content") == "none"
     box = button.bounding_box()

@@ -11,7 +11,7 @@ from tests.browser.bare.test_bare_axe import cases
 from tests.browser.bare.test_bare_card import card  # noqa: F401 - a fixture
 from tests.browser.bare.test_bare_table import DETAIL, many, table  # noqa: F401 - a fixture
 
-BUNDLES = ("app-view", "task-table", "cards", "inspector")
+BUNDLES = ("app-view", "views", "inspector")
 
 # The inspector's place is the app's, and its stylesheet comes when it is opened. Compared in the page: it is much.
 LOOKS = """() => { window.looks = () => [...document.querySelectorAll(".view :not(.pmcp-inspector)")].map((node) => {
