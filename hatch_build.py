@@ -66,7 +66,11 @@ class FrontEnd:
         if self._packages_are_stale():
             # Without install scripts: nothing of the front end needs one, and they are other people's code.
             self._run("npm ci", [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        before = {path: path.stat().st_mtime_ns for path in self.bundles()}
         self._run("the front-end build", [node(), "build.mjs"])
+        for path, written in before.items():  # what an older version made would be packed with the rest
+            if path.stat().st_mtime_ns == written:
+                path.unlink()
         if not self.bundles():
             raise FrontEndError("js/build.mjs ended well but left nothing in pmcp_lab/static/")
         self.stamp.write_text(self.fingerprint())

@@ -63,6 +63,12 @@ def test_touching_a_source_changes_nothing(tree: Path):
     assert builds(tree) == 1
 
 
+def test_what_is_not_made_any_more_goes(tree: Path):
+    (tree / "pmcp_lab/static/gone.css").touch()
+    assert builds(tree) == 2
+    assert [path.name for path in FrontEnd(tree).bundles()] == ["view.js"]
+
+
 def test_bundles_alone_are_enough(tree: Path):
     (tree / "js").rename(tree / "elsewhere")
     FrontEnd(tree).make()
