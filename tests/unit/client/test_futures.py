@@ -8,7 +8,6 @@ import copy
 import pickle
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,25 +18,6 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.errors import InvalidArguments, LabError, TaskCancelled, ToolError
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
-
-MODES = ["legacy", "2026-07-28"]
-
-
-@pytest.fixture
-def workshop() -> Workshop:
-    return Workshop()
-
-
-@pytest.fixture(params=MODES)
-def server(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[lab.Server]:
-    with lab.connect(workshop.server, name="shop", mode=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def modern(workshop: Workshop) -> Iterator[lab.Server]:
-    with lab.connect(workshop.server, name="shop") as server:
-        yield server
 
 
 class TestConcurrentFutures:

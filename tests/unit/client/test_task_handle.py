@@ -25,15 +25,9 @@ from pmcp_lab.client.targets import Url
 from pmcp_lab.client.tasks import Session
 from pmcp_lab.errors import NotOffered, PeerError, TaskCancelled, TaskError, TaskNotFound
 from pmcp_lab.server import Tasks
+from tests.unit.client.conftest import MODES
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
-
-MODES = ["legacy", "2026-07-28"]
-
-
-@pytest.fixture
-def workshop() -> Workshop:
-    return Workshop()
 
 
 @pytest.fixture(params=MODES)

@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -19,27 +18,9 @@ import pmcp_lab as lab
 from pmcp_lab.client import views
 from pmcp_lab.demo import build
 from pmcp_lab.errors import InvalidArguments, LabError, TaskCancelled, ToolError
+from tests.unit.client.conftest import MODES
 from tests.unit.front_end import until
 from tests.unit.workshop import Workshop
-
-MODES = ["legacy", "2026-07-28"]
-
-
-@pytest.fixture
-def workshop() -> Workshop:
-    return Workshop()
-
-
-@pytest.fixture(params=MODES)
-def server(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[lab.Server]:
-    with lab.connect(workshop.server, name="shop", mode=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def modern(workshop: Workshop) -> Iterator[lab.Server]:
-    with lab.connect(workshop.server, name="shop") as server:
-        yield server
 
 
 class TestRunning:
