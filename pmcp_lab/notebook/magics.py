@@ -203,12 +203,10 @@ class McpMagics(Magics):
         return target.map(
             options.tool,
             rows,
-            read_arguments(target.tool(options.tool), options.arguments, self._namespace),
             concurrency=options.concurrency,
             ttl=options.ttl,
             timeout=options.timeout,
-            name=options.name,
-            resume=options.resume,
+            **read_arguments(target.tool(options.tool), options.arguments, self._namespace),
         )
 
     def _tasks(self, options: argparse.Namespace) -> TaskTable:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pmcp_lab.client import Moment, Snapshot, Task, call_of
-from pmcp_lab.errors import LabError, ToolError
+from pmcp_lab.client import Moment, Snapshot, Task, call_of, in_words, reason_of
+from pmcp_lab.errors import ToolError
 
 FIELDS = (
     "server",
@@ -27,7 +27,7 @@ FIELDS = (
     "result",
     "questions",
 )
-LIVE = frozenset({"working", "input_required"})
+LIVE = frozenset({"working", "queued", "input_required"})
 MESSAGE_LIMIT = 2_000
 RESULT_LIMIT = 400
 """Characters of a message, and of a result, that a card shows."""
@@ -43,16 +43,6 @@ RAW_LIMIT = 100_000
 """Characters of JSON that a view shows of one task."""
 
 
-def error_line(seen: Snapshot) -> str | None:
-    """Why a task failed, in one line; None when it did not."""
-    failure = seen.failure
-    if failure is None:
-        return None
-    text = failure.message if isinstance(failure, LabError) else str(failure)
-    # The row names server and tool already.
-    return text.removeprefix(f"{seen.server}.{seen.tool} failed: ").partition("\n")[0]
-
-
 def read_fields(seen: Snapshot, *, message: int, result: int) -> tuple[Any, ...]:
     """What a view knows of a task besides its variables, in the order of `FIELDS`: of the card and of a row alike.
 
@@ -61,7 +51,7 @@ def read_fields(seen: Snapshot, *, message: int, result: int) -> tuple[Any, ...]
     """
     error = shown = None
     if seen.status not in LIVE:
-        error = error_line(seen)
+        error = reason_of(seen, message) if seen.failure is not None else None
         if error is None and seen.outcome is not None:
             shown = seen.outcome.preview(result)
     said, progress = seen.message, seen.progress
@@ -129,7 +119,7 @@ def static_table(tasks: Sequence[Task]) -> str:
 
 
 def _note(seen: Snapshot) -> str:
-    note = seen.trouble or error_line(seen) or seen.message or ""
+    note = seen.trouble or reason_of(seen) or seen.message or ""
     if not note and seen.outcome is not None:
         note = seen.outcome.preview(NOTE_LIMIT)
     return note if len(note) <= NOTE_LIMIT else note[: NOTE_LIMIT - 1] + "…"
@@ -139,8 +129,7 @@ def tally(tasks: Sequence[Task]) -> str:
     """How many tasks are in which state: "3 completed, 1 failed"."""
     if len(tasks) > TALLY_LIMIT:
         return f"{len(tasks):,} tasks"
-    counts = Counter(task.status for task in tasks)
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(counts.items()))
+    return ", ".join(in_words(Counter(task.status for task in tasks)))
 
 
 def raw_text(task: Task) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Call, Question, Task, call_of, openable
+from pmcp_lab.client import Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.rows import moments, raw_text, row, static_table
@@ -42,8 +42,8 @@ class CardWidget(TaskWidget):
     def state(self) -> dict[str, Any]:
         task = self.task
         if task is None:
-            return {"row": None, "history": [], "questions": [], "visiting": None}
-        return self._told(call_of(task), 0)
+            return {"row": None, "history": [], "questions": [], "visiting": None, "stderr": ""}
+        return self._told(task, 0)
 
     def snapshot(self) -> dict[str, Any]:
         with self._lock:
@@ -53,17 +53,18 @@ class CardWidget(TaskWidget):
 
     def delta(self) -> dict[str, Any]:
         assert self.task is not None
-        call = call_of(self.task)
-        told, self._sent = self._sent, len(call.history.moments)
-        return self._told(call, told)
+        told, self._sent = self._sent, len(call_of(self.task).history.moments)
+        return self._told(self.task, told)
 
-    def _told(self, call: Call, since: int) -> dict[str, Any]:
+    def _told(self, task: Task, since: int) -> dict[str, Any]:
+        call = call_of(task)
         seen = call.snapshot()
         return {
             "row": row(seen),
             "history": moments(call.history.moments[since : self._sent]),
             "questions": self.forms(seen.questions),
             "visiting": seen.visiting,
+            "stderr": task.stderr if call.done() else "",
         }
 
     def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:

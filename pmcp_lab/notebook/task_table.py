@@ -386,7 +386,8 @@ class TaskTable(TaskWidget):
         return self._detail(place, begin, end)
 
     def _detail(self, place: int, begin: int, end: int) -> dict[str, Any]:
-        call = call_of(self._tasks[place])
+        task = self._tasks[place]
+        call = call_of(task)
         seen = call.snapshot()
         begin = max(begin, end - HISTORY)
         return {
@@ -396,6 +397,7 @@ class TaskTable(TaskWidget):
             "variables": variables(seen),
             "arguments": call.arguments,
             "result": seen.outcome.preview(RESULT) if seen.outcome is not None else None,
+            "stderr": task.stderr if task.done() else "",
         }
 
     def close(self) -> None:

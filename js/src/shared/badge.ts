@@ -3,9 +3,10 @@ import { knownStatus, type Status, statusLabel } from "./task";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Shapes differ as much as colours do: ring, question, tick, cross, bar, dotted ring.
+// Shapes differ as much as colours do: ring, dots, question, tick, cross, bar, dotted ring.
 const SHAPES: Record<Status, string> = {
   working: "M8 2.5a5.5 5.5 0 1 1-5.5 5.5",
+  queued: "M3 8h.1M8 8h.1M13 8h.1",
   input_required: "M5.5 5.8a2.5 2.5 0 1 1 3.6 2.2C8.4 8.4 8 8.9 8 9.7M8 12.6v.1",
   completed: "M3 8.6l3.2 3.2L13 4.8",
   failed: "M4 4l8 8M12 4l-8 8",

@@ -2,6 +2,7 @@
 
 export type Status =
   | "working"
+  | "queued"
   | "input_required"
   | "completed"
   | "failed"
@@ -35,6 +36,7 @@ export interface Moment {
 
 export const STATUSES: readonly Status[] = [
   "working",
+  "queued",
   "input_required",
   "completed",
   "failed",
@@ -44,6 +46,7 @@ export const STATUSES: readonly Status[] = [
 
 const LABELS: Record<Status, string> = {
   working: "working",
+  queued: "queued",
   input_required: "needs input",
   completed: "completed",
   failed: "failed",
@@ -60,8 +63,8 @@ export function statusLabel(status: Status): string {
   return LABELS[knownStatus(status)];
 }
 
-export function isLive(row: Pick<Row, "status">): boolean {
-  return row.status === "working" || row.status === "input_required";
+export function isLive({ status }: Pick<Row, "status">): boolean {
+  return status === "working" || status === "queued" || status === "input_required";
 }
 
 /** What the person should read first about a row. */
@@ -81,10 +84,11 @@ export function progressOf(row: Pick<Row, "status" | "progress">): number | null
   return Math.min(1, Math.max(0, row.progress));
 }
 
-/** How long the task has been going on, by the kernel's clock, or took. */
+/** How long the task has been going on, by the kernel's clock, or took; 0 before it began. */
 export function elapsed(
   row: Pick<Row, "status" | "started" | "ended"> & { updated?: number },
   now: number,
 ): number {
+  if (row.status === "queued") return 0;
   return Math.max(0, (isLive(row) ? now : (row.ended ?? row.updated ?? now)) - row.started);
 }

@@ -28,6 +28,7 @@ interface State {
   history?: Moment[];
   questions?: Asked[];
   visiting?: string | null;
+  stderr?: string;
 }
 
 /** What the card knows of its task. */
@@ -38,6 +39,7 @@ export class TaskRecord implements Sink {
   questions: Asked[] = [];
   /** The host that a question sent the person to, until it reports back. */
   visiting: string | null = null;
+  stderr = "";
 
   replace(state: unknown): void {
     const { row, history } = (state ?? {}) as State;
@@ -56,6 +58,7 @@ export class TaskRecord implements Sink {
   #ask(state: State | null): void {
     this.questions = state?.questions ?? [];
     this.visiting = state?.visiting ?? null;
+    this.stderr = state?.stderr ?? "";
   }
 }
 

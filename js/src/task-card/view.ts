@@ -7,6 +7,7 @@ import type { Feed } from "../shared/feed";
 import { duration, spoken } from "../shared/format";
 import { linkText } from "../shared/link-text";
 import { ProgressBar } from "../shared/progress";
+import { Stderr } from "../shared/stderr";
 import { elapsed, isLive, type Row } from "../shared/task";
 import { followTheme } from "../shared/theme";
 import { Questions } from "./questions";
@@ -36,6 +37,7 @@ export class CardView {
   readonly #questions = new Questions(() => this.#root.focus({ preventScroll: true }));
   readonly #variables = new Variables();
   readonly #outcome = new Outcome();
+  readonly #stderr = new Stderr();
   readonly #raw = new Raw(() => this.#channel?.send({ kind: "raw" }));
   readonly #body: HTMLElement;
   readonly #empty = element("p", "pmcp-empty", "Waiting for the kernel…");
@@ -75,6 +77,7 @@ export class CardView {
       this.#lifecycle.node,
       this.#variables.node,
       this.#outcome.node,
+      this.#stderr.node,
       this.#raw.node,
     );
     this.#root.append(header, this.#body, this.#empty, this.#questions.news);
@@ -139,6 +142,7 @@ export class CardView {
     this.#lifecycle.show(row, history);
     this.#variables.show(row.variables);
     this.#outcome.show(row);
+    this.#stderr.show(this.#record.stderr, row.status !== "completed");
     this.#raw.show(row);
     this.#showCancel(row);
     this.#tick(row);

@@ -28,9 +28,9 @@ export function cell(column: Column): Cell {
     case "message":
       return new MessageCell(node);
     case "age":
-      return new TimeCell(node, (row, now) => now - row.started);
+      return new TimeCell(node, (row, now) => (row.status === "queued" ? null : now - row.started));
     case "duration":
-      return new TimeCell(node, (row, now) => elapsed(row, now));
+      return new TimeCell(node, (row, now) => (row.status === "queued" ? null : elapsed(row, now)));
     case "ttl":
       return new TimeCell(node, (row, now) =>
         row.ttl === null ? null : row.started + row.ttl - now,

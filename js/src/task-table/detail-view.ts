@@ -2,6 +2,7 @@ import type { Host } from "../shared/anywidget";
 import { element, setAttribute, setText } from "../shared/dom";
 import { clock, offset } from "../shared/format";
 import { renderQuestion } from "../shared/question";
+import { Stderr } from "../shared/stderr";
 import { knownStatus, type Moment, statusLabel } from "../shared/task";
 import { lifeline } from "./lifeline";
 import type { Detail, TableRow } from "./rows";
@@ -29,6 +30,7 @@ export class DetailView {
   readonly #arguments = section("Arguments");
   readonly #outcome = section("Result");
   readonly #text = element("pre", "pmcp-outcome-text");
+  readonly #stderr = new Stderr();
   readonly #raw = element("details", "pmcp-raw", element("summary", "", "Raw JSON"));
   readonly #json = element("pre", "pmcp-outcome-text", "…");
   readonly #tree = new Tree();
@@ -65,6 +67,7 @@ export class DetailView {
       this.#question.node,
       element("div", "pmcp-detail-sides", left, right),
       this.#outcome.node,
+      this.#stderr.node,
       this.#raw,
     );
     this.node.append(this.#cell);
@@ -89,6 +92,7 @@ export class DetailView {
     this.#fill(this.#arguments, this.#given, detail?.arguments ?? {});
     this.#known = detail !== undefined;
     this.#showOutcome(row, detail?.result ?? row.result);
+    this.#stderr.show(detail?.stderr ?? "", row.status !== "completed");
     if (this.#raw.open && this.#rawVersion >= 0 && this.#rawVersion !== row.version) {
       this.#rawVersion = -1;
       this.wishes.raw(this.n);

@@ -249,7 +249,8 @@ const KEYS: Record<string, Key> = {
   // Later is younger.
   age: (row) => -row.started,
   // What still runs is counted from its start: among the running, the order never changes.
-  duration: (row) => (row.ended === null ? Date.now() : row.ended) - row.started,
+  duration: (row) =>
+    row.status === "queued" ? null : (row.ended === null ? Date.now() : row.ended) - row.started,
   ttl: (row) => (row.ttl === null ? null : row.started + row.ttl),
   variables: (row) => Object.keys(row.variables).length,
 };

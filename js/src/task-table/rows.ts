@@ -20,6 +20,7 @@ export interface Detail {
   variables: Record<string, unknown>;
   arguments: Record<string, unknown>;
   result: string | null;
+  stderr?: string;
 }
 
 interface Column {
@@ -105,7 +106,7 @@ export class Rows implements Sink {
   }
 
   get live(): number {
-    return this.counts.working + this.counts.input_required;
+    return this.counts.working + this.counts.queued + this.counts.input_required;
   }
 
   get partial(): boolean {

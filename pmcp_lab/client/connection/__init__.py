@@ -10,6 +10,7 @@ from pmcp_lab.client.connection.refusals import ROUNDS
 from pmcp_lab.client.connection.resource_changes import ResourceChanges
 from pmcp_lab.client.connection.roots import Roots
 from pmcp_lab.client.connection.server_log import LEVELS, ServerLog
+from pmcp_lab.client.connection.stderr import Overheard
 from pmcp_lab.client.connection.streams import Stream
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ListChanges",
     "Listed",
     "OnProgress",
+    "Overheard",
     "Peer",
     "ResourceChanges",
     "Roots",

@@ -22,9 +22,9 @@ from pmcp_lab.client.connection.attendant import Attendant, ClientFeatures
 from pmcp_lab.client.connection.extensions import client_extensions
 from pmcp_lab.client.connection.last_words import LastWords, innermost, one_line
 from pmcp_lab.client.connection.peer import Peer
+from pmcp_lab.client.connection.stderr import StderrLog
 from pmcp_lab.client.connection.streams import Streams
 from pmcp_lab.client.connection.transports import (
-    StderrLog,
     TaskTransport,
     http_transport,
     local_transport,

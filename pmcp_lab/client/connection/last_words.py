@@ -8,7 +8,7 @@ import re
 from mcp import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
 
-from pmcp_lab.client.connection.transports import StderrLog
+from pmcp_lab.client.connection.stderr import StderrLog
 from pmcp_lab.client.targets import Command, Target, Url
 
 _OF_ANOTHER_GENERATION = {METHOD_NOT_FOUND, INVALID_PARAMS, UNSUPPORTED_PROTOCOL_VERSION}

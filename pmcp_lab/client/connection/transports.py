@@ -6,17 +6,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import shutil
 import sys
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self
 
 import mcp_types as types
 from mcp.client import Transport
@@ -28,6 +25,7 @@ from mcp_types.methods import CACHEABLE_METHODS
 from pydantic import ValidationError
 
 from pmcp_lab.client.connection.freshness import with_hints
+from pmcp_lab.client.connection.stderr import StderrLog
 from pmcp_lab.client.connection.streams import ACKNOWLEDGED, LISTEN, Streams
 from pmcp_lab.client.connection.unreadable import given, read_anyway
 from pmcp_lab.client.targets import Command, Url
@@ -86,44 +84,6 @@ _LAUNCH = (
     "except OSError: pass\n"
     "os.execvp(sys.argv[2], sys.argv[2:])\n"
 )
-
-
-class StderrLog:
-    """A server's stderr in a real (unlinked) file: a notebook's `sys.stderr` has no descriptor to give away."""
-
-    def __init__(self) -> None:
-        self.file: TextIO = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._last = ""
-        # Read from any thread, closed from the connection's.
-        self._lock = threading.Lock()
-
-    def add(self, text: str) -> None:
-        """Put a line of ours between the server's."""
-        with self._lock:
-            if not self.file.closed:
-                # Past the file's buffer: the server writes to the same descriptor.
-                os.write(self.file.fileno(), f"{text}\n".encode())
-
-    def text(self, limit: int = 64_000) -> str:
-        """The last `limit` bytes, without terminal colours."""
-        with self._lock:
-            return self._read(limit)
-
-    def _read(self, limit: int) -> str:
-        if self.file.closed:
-            return self._last[-limit:]
-        size = os.fstat(self.file.fileno()).st_size
-        data = os.pread(self.file.fileno(), limit, max(0, size - limit))
-        return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", data.decode("utf-8", "replace"))
-
-    def close(self) -> None:
-        """Give the file back, and keep what it said."""
-        with self._lock:
-            self._last = self._read(64_000)
-            self.file.close()
-
-    def tail(self, lines: int = 12) -> str:
-        return "\n".join(self.text().rstrip().splitlines()[-lines:])
 
 
 def stdio_parameters(command: Command) -> StdioServerParameters:

@@ -16,9 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from pmcp_lab.client.catalogue import ToolResult
+from pmcp_lab.client.connection import Overheard
 from pmcp_lab.client.questions import Question
 from pmcp_lab.client.targets import Target
 from pmcp_lab.client.tasks.history import History
+from pmcp_lab.client.tasks.statuses import QUEUED
 from pmcp_lab.errors import ConnectionClosed, TaskCancelled, TaskFailed, ToolError
 from pmcp_lab.protocol import TaskState, TaskStatus
 
@@ -112,11 +114,11 @@ class Call:
         local: The server made no task of it: a plain call that runs in the background.
         attached: It was made elsewhere, and times are the server's.
         set_name: The `TaskSet` it belongs to.
-        instead_of: The number of the call that it was made again for.
         meta: What it carries in its `_meta`.
         check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
         failure, outcome: What went wrong, or the result, once there is one.
         partial: What it had when it failed, where the server says so.
+        overheard: What its server writes to stderr while it runs.
         overdue: Why it is being cancelled, where its time is up; it ends with that.
         making: What waits for the answer to the call.
         created: Done when the server has named the task, ended it at once, or asks something first.
@@ -141,7 +143,6 @@ class Call:
         self.attached = False
         self.queued = queued
         self.set_name: str | None = None
-        self.instead_of: int | None = None
         self.meta: Mapping[str, Any] = {}
         self.check_result: Callable[[Mapping[str, Any]], object] = lambda _: None
         self.making: asyncio.Task[Any] | None = None
@@ -151,6 +152,7 @@ class Call:
         self.message: str | None = None
         self.history = History()
         self.questions: dict[str, Question] = {}
+        self.overheard: Overheard | None = None
         self.overdue: TimeoutError | None = None
         self.failure: BaseException | None = None
         self.outcome: ToolResult | None = None
@@ -158,6 +160,7 @@ class Call:
         self.result: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
         self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.asked: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._over = False  # asked for a thousand times in each delta of a table: a future takes its lock for that
         self._listeners: set[Callable[[], object]] = set()
         self._lock = threading.Lock()
 
@@ -176,8 +179,10 @@ class Call:
     @property
     def status(self) -> str:
         """See `Task.status`."""
-        if not self.result.done():
+        if not self._over:
             # The end is told with the result, and a tool error is a failure in either generation.
+            if self.queued:
+                return QUEUED
             if self.questions:
                 return TaskStatus.INPUT_REQUIRED.value
             known = self.state.status if self.state else TaskStatus.WORKING
@@ -205,17 +210,12 @@ class Call:
         return f"asks nothing at the moment (it is {self.status})"
 
     @property
-    def said(self) -> str | None:
-        """What it last said of itself, or why it says nothing."""
-        return "waiting for its turn" if self.queued else self.message
-
-    @property
     def variables(self) -> Mapping[str, Any]:
         """As they were last seen."""
         return self.state.variables if self.state else {}
 
     def done(self) -> bool:
-        return self.result.done()
+        return self._over
 
     def snapshot(self) -> Snapshot:
         """Look at all of it at once."""
@@ -228,7 +228,7 @@ class Call:
             set_name=self.set_name,
             id=self.id,
             status=status,
-            message=self.said,
+            message=self.message,
             progress=self.progress,
             started=self.started,
             updated=self.updated,
@@ -313,7 +313,7 @@ class Call:
 
     def observe_progress(self, done: float, total: float | None, message: str | None) -> None:
         """Take in a progress notification."""
-        if self.result.done():
+        if self._over:
             return
         if total:
             self.progress = min(1.0, max(0.0, done / total))
@@ -372,17 +372,19 @@ class Call:
         self.fail(TaskCancelled(f"{self.server}.{self.tool} was cancelled", self.id or ""))
 
     def _end(self, end: ToolResult | BaseException) -> None:
-        if self.result.done():
+        if self._over:
             return
         self.queued = False
         over = self.attached and self.state is not None and self.state.status.terminal
         self.ended = int(self.state.updated_at.timestamp() * 1000) if self.state and over else now_ms()
         self.questions.clear()
+        if self.overheard is not None:
+            self.overheard.stop()
         if isinstance(end, ToolResult):
-            self.outcome = end
+            self.outcome, self._over = end, True
             self.result.set_result(end)
         else:
-            self.failure = self.overdue or end
+            self.failure, self._over = self.overdue or end, True
             self.result.set_exception(self.failure)
         self._reach(self.created, self.asked)
         self.touch()

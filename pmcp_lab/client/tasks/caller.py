@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import mcp_types as types
 from mcp.client import ClientRequestContext
 
-from pmcp_lab.client.connection import ROUNDS, Attendant, Connection, Hears, OnProgress, Peer
+from pmcp_lab.client.connection import ROUNDS, Attendant, Connection, Hears, OnProgress, Overheard, Peer
 from pmcp_lab.client.questions import SAMPLING_HOW, SAMPLING_REFUSED, Elicitations, Sampling, read_question
 from pmcp_lab.client.runtime import seen
 from pmcp_lab.client.tasks.call import Call
@@ -95,6 +95,8 @@ class Caller(Attendant):
 
     async def _start(self, call: Call, ttl: int | None) -> None:
         self._follower.follow(call)
+        if self._connection.stderr is not None:
+            call.overheard = Overheard(lambda: self._connection.stderr)
         call.touch()
         calling.set(call)
         try:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.tasks.call import now_ms
+from pmcp_lab.client.tasks.failures import reason_of
 from pmcp_lab.client.tasks.set_row import SetRow
-from pmcp_lab.client.tasks.task import Task
-from pmcp_lab.errors import LabError
+from pmcp_lab.client.tasks.task import Task, call_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Columns = dict[str, list[Any]]
+LINE = 10_000
+"""Characters of an error."""
 
 
 def to_frame(tool: Tool, rows: Sequence[SetRow], index: Any) -> pd.DataFrame:
@@ -29,7 +31,7 @@ def to_frame(tool: Tool, rows: Sequence[SetRow], index: Any) -> pd.DataFrame:
     columns = _spread([task.arguments for task in tasks])
     _put(columns, "status", [row.status for row in rows], "task")
     _put(columns, "seconds", [seconds(task) for task in tasks], "task")
-    _put(columns, "error", [_line(row.failure) for row in rows], "task")
+    _put(columns, "error", [reason_of(call_of(task), LINE) for task in tasks], "task")
     outcomes = [task.outcome for task in tasks]
     dated = _dates(tool.output_schema)
     typed = {name: _typed(values) for name, values in columns.items()}
@@ -76,12 +78,6 @@ def _spread(rows: Iterable[Mapping[str, Any]]) -> Columns:
 
 def _put(columns: Columns, name: str, values: list[Any], owner: str) -> None:
     columns[name if name not in columns else f"{owner}.{name}"] = values
-
-
-def _line(failure: BaseException | None) -> str | None:
-    if failure is None:
-        return None
-    return (failure.message if isinstance(failure, LabError) else str(failure)).partition("\n")[0]
 
 
 def _typed(values: list[Any]) -> Any:

@@ -14,7 +14,7 @@ class SetRow:
 
     Args:
         name: What it is called: the index of the DataFrame it came from, or its number.
-        status: As `TaskSet.status`.
+        status: As it was when all rows were looked at.
         failure: What went wrong, a time-out included.
         lane: Which of the places of the `concurrency` it took.
     """

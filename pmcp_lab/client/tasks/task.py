@@ -58,13 +58,14 @@ class Task(CallFuture):
 
     @property
     def status(self) -> str:
-        """`working`, `input_required`, `completed`, `failed` or `cancelled`; `unknown` once the server is gone."""
+        """`working`, `input_required`, `completed`, `failed` or `cancelled`; `queued` before its turn in a `TaskSet`,
+        `unknown` once the server is gone."""
         return self._call.status
 
     @property
     def message(self) -> str | None:
         """What it last said of itself."""
-        return self._call.said
+        return self._call.message
 
     @property
     def progress(self) -> float | None:
@@ -151,6 +152,15 @@ class Task(CallFuture):
     def partial(self) -> ToolResult | None:
         """What a failed task had come to, where its server hands that out; never waits."""
         return self._call.partial
+
+    @property
+    def stderr(self) -> str:
+        """What its server wrote to stderr while it ran, the last 4,000 characters; "" where that is not known.
+
+        Whatever else ran on the server meanwhile wrote there as well.
+        """
+        overheard = self._call.overheard
+        return "" if overheard is None else overheard.text()
 
     def done(self) -> bool:
         """Whether it ended, in whatever way."""

@@ -8,7 +8,7 @@ import queue
 import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
@@ -16,8 +16,9 @@ from pmcp_lab.client import views
 from pmcp_lab.client.catalogue import Tool, ToolResult
 from pmcp_lab.client.runtime import SLICE, awaiting, runtime, seen
 from pmcp_lab.client.tasks.data_frame import to_frame
-from pmcp_lab.client.tasks.report import Report, reported
+from pmcp_lab.client.tasks.failures import Failures, reason_of
 from pmcp_lab.client.tasks.set_row import SetRow
+from pmcp_lab.client.tasks.statuses import ENDED, QUEUED, in_words
 from pmcp_lab.client.tasks.task import Task, call_of
 from pmcp_lab.client.tasks.timeline import Timeline
 from pmcp_lab.errors import InvalidArguments, LabError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Rows of the text form."""
+KINDS = 3
+"""Kinds of failure that a set tells of itself, of those that happened more than once."""
 
 ReturnWhen = Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"]
 
@@ -183,13 +186,13 @@ class TaskRows(Sequence[Task]):
                 raise self._noted(task, failure)
         return [task.result() for task in tasks]
 
-    def cancel(self) -> Report:
-        """Cancel what runs and what was not started yet. Returns when the server was told, and says what came of it."""
-        return runtime().run(cancelled(task for task in self._present if not task.done()))
+    def cancel(self) -> None:
+        """Cancel what runs and what was not started yet; returns when the server was told."""
 
-    @abstractmethod
-    def retry(self, which: Iterable[Task] | None = None) -> TaskRows:
-        """Start rows again with the same arguments, each in its place; the others go on meanwhile. See `TaskSet`."""
+        async def cancel_all() -> None:
+            await asyncio.gather(*(stop(task) for task in self._present if not task.done()))
+
+        runtime().run(cancel_all())
 
     # --- what is known ---
 
@@ -208,14 +211,17 @@ class TaskRows(Sequence[Task]):
             failure.add_note(note)
         return failure
 
-    def status(self, task: Task) -> str:
-        """As `Task.status`, and "queued" before its turn."""
-        return "queued" if task.queued else "failed" if self._failed(task) else task.status
-
     @property
     def counts(self) -> dict[str, int]:
-        """How many there are in each status."""
-        return dict(Counter(self.status(task) for task in self._present))
+        """How many there are in each status, of those of `Task.status`."""
+        return dict(Counter(task.status for task in self._present))
+
+    @property
+    def failures(self) -> Failures:
+        """What went wrong so far, equal failures together: those whose reasons differ only in numbers and ids."""
+        return Failures(
+            (row.name, row.task, reason_of(call_of(row.task)) or "") for row in self._rows if self._failed(row.task)
+        )
 
     @property
     def df(self) -> pd.DataFrame:
@@ -232,12 +238,12 @@ class TaskRows(Sequence[Task]):
         Args:
             by: A lane per task, or one per place of the `concurrency`; by default whatever is readable.
         """
-        return Timeline.of(repr(self).strip("<>"), self._rows, self.counts, by)
+        return Timeline.of(self._headline(), self._rows, self.counts, by)
 
     @property
     def _rows(self) -> list[SetRow]:
         return [
-            SetRow(name, task, self.status(task), self.failure(task), self._lane(task))
+            SetRow(name, task, task.status, self.failure(task), self._lane(task))
             for name, task in zip(self.index, self._present, strict=True)
         ]
 
@@ -247,15 +253,11 @@ class TaskRows(Sequence[Task]):
 
     def _counted(self) -> list[str]:
         counts = self.counts
-        parts = [f"{self._ended(counts)}/{len(self)} done"]
-        parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
-        parts += [f"{counts['cancelled']} cancelled"] if counts.get("cancelled") else []
-        parts += [f"{counts['input_required']} ask something"] if counts.get("input_required") else []
-        return parts
+        return [f"{self._ended(counts)}/{len(self)} done", *in_words(counts, "working", QUEUED, "completed")]
 
     @staticmethod
     def _ended(counts: dict[str, int]) -> int:
-        return sum(counts.get(status, 0) for status in ("completed", "failed", "cancelled"))
+        return sum(counts.get(status, 0) for status in ENDED)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
@@ -265,16 +267,18 @@ class TaskRows(Sequence[Task]):
 
     # --- how it looks ---
 
+    def _headline(self) -> str:
+        return f"{type(self).__name__} {self._where}: {self.summary()}"
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._where}: {self.summary()}>"
+        repeated = [str(group) for group in self.failures if group.count > 1]
+        return "\n".join([f"<{self._headline()}>", *repeated[:KINDS]])
 
     def _text(self) -> str:
         lines = [repr(self)]
         for row in self._rows[:SHOWN]:
             task = row.task
-            said = (
-                task.outcome.preview(60) if task.outcome else str(row.failure or task.message or "").partition("\n")[0]
-            )
+            said = task.outcome.preview(60) if task.outcome else reason_of(call_of(task)) or task.message or ""
             given = ", ".join(f"{key}={value!r}" for key, value in task.arguments.items())
             lines.append(f"{row.name!s:>6}  {row.status:<14}  {given}  {said}".rstrip())
         if (more := len(self) - SHOWN) > 0:
@@ -310,10 +314,6 @@ class TaskSlice(TaskRows):
     def _where(self) -> str:
         return self._whole._where  # noqa: SLF001 - a part of it
 
-    def retry(self, which: Iterable[Task] | None = None) -> TaskSlice:
-        self._whole.retry([task for task in self if self.failure(task)] if which is None else which)
-        return self
-
     def _lane(self, task: Task) -> int:
         return self._whole._lane(task)  # noqa: SLF001 - a part of it
 
@@ -321,27 +321,14 @@ class TaskSlice(TaskRows):
         return self._whole._stalled()  # noqa: SLF001 - a part of it
 
 
-async def stop(task: Task) -> str:
-    """Cancel it, and say what came of that; where it fails, its row says why. On the loop.
-
-    Raises:
-        LabError: The server refused, or is gone.
-    """
-    if task.done():
-        return "had ended"
+async def stop(task: Task) -> None:
+    """Cancel it; where that fails, its row says why. On the loop."""
     call = call_of(task)
     try:
         await call.stop()
     except LabError as error:
         call.trouble = f"could not be cancelled: {error.message}"
         call.touch()
-        raise
-    return "had ended" if task.done() and not task.cancelled() else "cancelled"
-
-
-async def cancelled(tasks: Iterable[Task]) -> Report:
-    """Cancel them, some at a time. On the loop."""
-    return await reported(tasks, stop)
 
 
 async def _all_ended(tasks: Sequence[Task]) -> None:
