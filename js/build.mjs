@@ -148,7 +148,10 @@ const kinds = [
   {
     ...shared,
     format: "iife",
-    entryPoints: [{ in: "src/bridge/index.ts", out: "bridge" }],
+    entryPoints: [
+      { in: "src/bridge/index.ts", out: "bridge" },
+      { in: "src/prelude/index.ts", out: "prelude" },
+    ],
     plugins: [writing],
   },
 ];

@@ -43,7 +43,7 @@ def landing_page(recording: Recording, *, title: str | None = None, description:
     widgets = [_widget(recording, item) for item in recording.resources if str(item["uri"]).startswith("ui://")]
     if not widgets:
         raise AppError(f"The recording of {server['name']!r} has no widget to show. Record a server with apps.")
-    wanted = ["consent", *(["old-widgets"] if any(each["resource"]["legacy"] for each in widgets) else [])]
+    wanted = ["prelude", "consent", *(["old-widgets"] if any(each["resource"]["legacy"] for each in widgets) else [])]
     data = {
         "title": title,
         "description": description,

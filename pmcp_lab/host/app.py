@@ -102,6 +102,7 @@ class HostedApp(LiveModel):
                 # What most apps get, so that the page can make the frame before it knows the app.
                 "policy": {"csp": content_security_policy(Csp()), "allow": ""},
             },
+            _prelude=built("prelude.js").read_text(encoding="utf-8"),
         )
 
     # --- what it shows ---

@@ -28,6 +28,7 @@ class AppView(HostedApp, LiveWidget):
     _resource = t.Dict().tag(sync=True)
     _call = t.Dict().tag(sync=True)
     _host = t.Dict().tag(sync=True)
+    _prelude = t.Unicode().tag(sync=True)
     _storage = t.Dict().tag(sync=True)
     _bridge = t.Dict(KERNEL).tag(sync=True)
     _cards: t.List[str] = t.List().tag(sync=True)

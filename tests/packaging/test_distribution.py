@@ -19,8 +19,9 @@ BUNDLES = {
     f"pmcp_lab/static/{name}.{kind}"
     for name in ("app-view", "inspector", "preview", "landing")
     for kind in ("js", "css")
-} | {f"pmcp_lab/static/{name}.js" for name in ("bridge", "cards", "consent", "direct", "old-widgets", "task-table")}
-BUNDLES |= {"pmcp_lab/static/views.css"}
+}
+SCRIPTS = ("bridge", "cards", "consent", "direct", "old-widgets", "prelude", "task-table")
+BUNDLES |= {f"pmcp_lab/static/{name}.js" for name in SCRIPTS} | {"pmcp_lab/static/views.css"}
 
 
 def test_editable_install_builds_the_front_end_without_node_on_path(editable: Path):

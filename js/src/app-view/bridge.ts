@@ -1,4 +1,5 @@
 import type { McpUiHostContext, McpUiInitializeResult } from "@modelcontextprotocol/ext-apps";
+import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "../prelude/names";
 import type { Policy } from "./frame";
 import {
   type Id,
@@ -13,7 +14,6 @@ import {
 } from "./jsonrpc";
 import { standard } from "./old-names";
 import { MAX_MESSAGE } from "./outer-document";
-import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "./prelude";
 import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";

@@ -1,3 +1,4 @@
+import { VIOLATION } from "../prelude/names";
 import type { Theme } from "../shared/theme";
 import {
   APP_LOADED,
@@ -10,7 +11,6 @@ import {
   RESOURCE_READY,
   SANDBOX,
 } from "./outer-document";
-import { VIOLATION } from "./prelude";
 
 /** What the outer document enforces on the app inside it. */
 export interface Policy {

@@ -1,8 +1,9 @@
+import type { Stored } from "../prelude/names";
 import type { Model, Widget } from "../shared/anywidget";
 import type { Host } from "./bridge";
 import { documentOf } from "./documents";
 import type { Resource } from "./frame";
-import { prelude, type Stored } from "./prelude";
+import { prelude } from "./prelude";
 import { loadSpare, prepareSpare } from "./spare";
 import { AppView } from "./view";
 
@@ -12,7 +13,8 @@ function hasten(model: Model): boolean {
   if (!resource?.uri) return false;
   const html = resource.html ?? documentOf(resource.hash ?? "");
   if (html !== null && !resource.legacy && model.get("_closed") !== true) {
-    loadSpare(resource, prelude(model.get("_storage") as Stored | null, null, false) + html);
+    const stored = model.get("_storage") as Stored | null;
+    loadSpare(resource, prelude(model.get("_prelude") as string, stored, null, false) + html);
   }
   return true;
 }

@@ -1,5 +1,5 @@
 /** What one document of an app leaves to the next. */
-import type { Left, Stored } from "./prelude";
+import type { Left, Stored } from "../prelude/names";
 import type { Traits } from "./traits";
 
 export class Keeping {

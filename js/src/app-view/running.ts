@@ -1,8 +1,10 @@
 /** One opening of an app: its frame, the conversation with it, and the record of both. */
+
+import type { Stored } from "../prelude/names";
 import type { Theme } from "../shared/theme";
 import { Bridge, type Host, type Port } from "./bridge";
 import { Frame, type Resource } from "./frame";
-import { type OldWidgets, prelude, type Stored } from "./prelude";
+import { type OldWidgets, prelude } from "./prelude";
 import { takeSpare } from "./spare";
 import type { Trace } from "./trace";
 
@@ -10,6 +12,8 @@ const RELOAD_GRACE_MS = 1000;
 
 interface Opening {
   resource: Resource;
+  /** What goes before it. */
+  code: string;
   html: string;
   stored: () => Stored | null;
   old: OldWidgets | null;
@@ -69,8 +73,8 @@ export class RunningApp {
   }
 
   #document(): string {
-    const { html, stored, old } = this.opening;
-    return prelude(stored(), old, Boolean(this.host.only)) + html;
+    const { code, html, stored, old } = this.opening;
+    return prelude(code, stored(), old, Boolean(this.host.only)) + html;
   }
 
   /** In pixels. */

@@ -1,8 +1,9 @@
 /** What the kernel says of an app in the traits of the widget's model; see MESSAGES.md. */
+
+import type { Stored } from "../prelude/names";
 import { listen, type Model } from "../shared/anywidget";
 import type { Call, Host } from "./bridge";
 import type { Resource } from "./frame";
-import type { Stored } from "./prelude";
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },
@@ -27,6 +28,10 @@ export class Traits {
 
   get host(): Host {
     return { ...HOST, ...this.#get<Partial<Host>>("_host") };
+  }
+
+  get prelude(): string {
+    return this.#get("_prelude") ?? "";
   }
 
   get stored(): Stored | null {

@@ -1,4 +1,6 @@
 /** One mounted view of one app: its parts, and when the app is opened and taken away. */
+
+import type { Stored } from "../prelude/names";
 import type { Host as Front, Model } from "../shared/anywidget";
 import { element } from "../shared/dom";
 import { followTheme } from "../shared/theme";
@@ -11,7 +13,6 @@ import { INITIAL_HEIGHT } from "./frame";
 import { type Inspected, Inspection } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
 import { Keeping } from "./keeping";
-import type { Stored } from "./prelude";
 import { Questions } from "./questions";
 import { reconnecting } from "./reconnect";
 import { Requests } from "./requests";
@@ -150,6 +151,7 @@ export class AppView {
     const opening = {
       ...sources,
       resource,
+      code: this.#traits.prelude,
       stored: this.#keeping.hand(),
       stage: this.#chrome.stage,
       height: this.#sizes.height,

@@ -70,7 +70,13 @@ export class Widget {
   #open(): PageModel {
     const [first] = this.data.calls;
     const model = new PageModel(
-      { _resource: this.data.resource, _host: this.host, _call: this.#call(first), _storage: {} },
+      {
+        _resource: this.data.resource,
+        _host: this.host,
+        _call: this.#call(first),
+        _storage: {},
+        _prelude: this.known.code.prelude,
+      },
       (content) => this.#receive(content as Sent),
     );
     new AppView(model, this.#stage, this.#life.signal);

@@ -87,6 +87,7 @@ window.open_widget = async (name, state, options = {}) => {
     link.onload = resolve;
   });
   const { default: factory } = await import(`/static/${name}.js`);
+  if (name === "app-view") state._prelude ??= await (await fetch("/static/prelude.js")).text();
   const model = new MockModel(state, options);
   const life = new AbortController();
   const widget = factory();

@@ -1,7 +1,8 @@
 /** A message as the inspector shows it: what it is, what it answers, and what is wrong with it. */
+
+import { VIOLATION } from "../../prelude/names";
 import { type JsonRpc, parse } from "../jsonrpc";
 import { standard } from "../old-names";
-import { VIOLATION } from "../prelude";
 import type { Entry } from "../trace";
 import { checkMessage, checkResult } from "./schema";
 

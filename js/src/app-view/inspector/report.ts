@@ -1,7 +1,8 @@
 /** How the app came up, and what its document is and may do. */
+
+import { VIOLATION } from "../../prelude/names";
 import { element } from "../../shared/dom";
 import type { Inspected } from "../inspection";
-import { VIOLATION } from "../prelude";
 import { advice, type Blocked } from "./advice";
 import { milliseconds } from "./rows";
 
