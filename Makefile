@@ -87,6 +87,7 @@ system:
 	@missing=; \
 	[ -n "$${PMCP_LAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null \
 	  || missing="chromium fonts-dejavu-core"; \
+	[ -n "$${PMCP_LAB_FIREFOX:-}" ] || command -v firefox-esr firefox >/dev/null || missing="$$missing firefox-esr"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v faketime >/dev/null || missing="$$missing faketime"; \
 	[ -n "$$missing" ] || exit 0; \
@@ -160,7 +161,7 @@ notebooks: $(VENV)/.dev front-end ## Run every notebook
 packaging: $(VENV)/.dev ## Build and install the package
 	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m packaging
 
-browser: $(VENV)/.dev front-end peers system ## In Chromium
+browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox
 	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m browser
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures

@@ -1,0 +1,45 @@
+"""The browsers that tests are run in: Debian's Chromium, unless a test or `--browser firefox` wants Debian's Firefox."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Playwright
+
+RELAY = Path(__file__).with_name("bidi_relay.py")
+
+
+@pytest.fixture(scope="session")
+def firefox_launch_args(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """For `playwright.firefox.launch`; `PMCP_LAB_FIREFOX` names one that is not on PATH."""
+    found = os.environ.get("PMCP_LAB_FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
+    if found is None:
+        pytest.skip("no Firefox on PATH: install it, or set PMCP_LAB_FIREFOX to one")
+    program = tmp_path_factory.mktemp("firefox") / "firefox"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(RELAY), found])} "$@"\n')
+    program.chmod(0o755)
+    return {"channel": "moz-firefox", "executable_path": program, "headless": True}
+
+
+@pytest.fixture(scope="session")
+def firefox(playwright: Playwright, firefox_launch_args: dict[str, Any]) -> Iterator[Browser]:
+    """A running Firefox, for modules whose own `browser` it is."""
+    browser = playwright.firefox.launch(**firefox_launch_args)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(
+    browser_type_launch_args: dict[str, Any], browser_name: str, request: pytest.FixtureRequest
+) -> dict[str, Any]:
+    if browser_name == "firefox":
+        return request.getfixturevalue("firefox_launch_args")  # type: ignore[no-any-return]
+    return browser_type_launch_args
