@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         OAuth,
         Server,
         Task,
+        TaskSelection,
         TaskSet,
         ToolResult,
         attach,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
         session,
         sign_out,
     )
+
+    selected: TaskSelection
+    """The tasks that somebody selected last, in whatever table: `lab.selected.df`, `.retry()`, `.cancel()`."""
 
 _LAZY = dict.fromkeys(
     (
@@ -40,6 +44,7 @@ _LAZY = dict.fromkeys(
         "connected",
         "record",
         "replay",
+        "selected",
         "servers",
         "session",
         "sign_out",
@@ -61,6 +66,7 @@ __all__ = [
     "load_ipython_extension",
     "record",
     "replay",
+    "selected",
     "servers",
     "session",
     "sign_out",
@@ -77,7 +83,8 @@ def __getattr__(name: str) -> Any:
     # In a kernel with widgets, what is connected to can also show itself, with or without the magics.
     if "ipykernel" in sys.modules and find_spec("anywidget") is not None:
         import_module("pmcp_lab.notebook")
-    return getattr(import_module(_LAZY[name]), name)
+    found = getattr(import_module(_LAZY[name]), name)
+    return found() if name == "selected" else found
 
 
 def __dir__() -> list[str]:

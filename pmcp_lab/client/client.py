@@ -25,6 +25,7 @@ from pmcp_lab.client.questions import Elicitations, Sampling, SamplingCallback
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.targets import Target
 from pmcp_lab.client.tasks import Call, Caller, Follower, Task, TaskList, TaskSets
+from pmcp_lab.errors import LabError
 from pmcp_lab.protocol.ui import AppGrants
 
 T = TypeVar("T")
@@ -130,6 +131,21 @@ class Client:
             ttl: Milliseconds to ask for.
         """
         await self._caller.start(call, ttl=ttl)
+
+    def again(self, call: Call) -> Task:
+        """Make a call once more, as another task. Waits for the tool's description.
+
+        Raises:
+            LabError: What it was called with is not known, or its tool is there no more.
+        """
+        if call.attached or not call.tool:
+            raise LabError(f"{call.where} was started elsewhere: what it was called with is not known here")
+        new = self.plan(self.tool(call.tool), call.arguments, as_task=True)
+        new.instead_of = call.number
+        task = Task(new)
+        self.tasks.add(task)
+        runtime().start(self.start(new, ttl=call.state.ttl if call.state is not None else None))
+        return task
 
     async def pass_on(
         self,

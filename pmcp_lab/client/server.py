@@ -13,7 +13,17 @@ from pmcp_lab.client.primitives import Primitives
 from pmcp_lab.client.questions import SAMPLING_HOW, InputCallback, SamplingCallback
 from pmcp_lab.client.runtime import awaiting, runtime
 from pmcp_lab.client.targets import Command, Url
-from pmcp_lab.client.tasks import Task, TaskList, TaskSet, TaskSets, call_of, read_rows, wait_for
+from pmcp_lab.client.tasks import (
+    Task,
+    TaskList,
+    TaskSet,
+    TaskSets,
+    call_of,
+    check_rows,
+    check_words,
+    read_rows,
+    wait_for,
+)
 from pmcp_lab.client.workflows import Driver, WorkflowRun, Workflows
 from pmcp_lab.errors import InvalidArguments, LabError, PeerError
 from pmcp_lab.protocol.durations import Duration, milliseconds
@@ -157,6 +167,7 @@ class Server(Primitives):
         self,
         tool: str,
         rows: Any,
+        arguments: Mapping[str, Any] | None = None,
         /,
         *,
         concurrency: int = 16,
@@ -172,6 +183,8 @@ class Server(Primitives):
         Args:
             rows: Arguments by name, one mapping per task; or a DataFrame, whose columns are the arguments and
                 whose empty cells are left out; or plain values, for a tool with one argument.
+            arguments: Those that are the same for all, where a name can't be written in a call or is one of the words
+                below; keyword arguments are added to them, and a row's own come first.
             concurrency: How many run at the same time.
             ttl: As for `task`.
             timeout: Seconds each may run; then it is cancelled and counts as failed.
@@ -180,25 +193,28 @@ class Server(Primitives):
                 default the tool's name and a number.
             resume: Go on with the set of that name, where there is one: rows whose arguments it has keep their tasks
                 and answers, what is missing is started, and rows that are new join it.
-            named: Arguments that are the same for all; a row's own come first. Those that are called as one of the
-                words above go into the rows.
+            named: As `arguments`.
 
         Raises:
-            UnknownTool, InvalidArguments: Nothing was sent; names the rows that don't fit.
+            UnknownTool, InvalidArguments: Nothing was sent; names the rows that don't fit, or a word above that the
+                tool has an argument of.
             LabError: The name is taken, or another kernel works on that set.
         """
         if concurrency < 1:
             raise InvalidArguments(f"concurrency must be at least 1, not {concurrency}")
         found = self.tool(tool)
         sets = self._client.sets
-        known = (
-            resume and name is not None and sets.readable(name)
-        )  # whose answers stay, also where the tool would not take their rows any more
-        index, arguments = read_rows(found, rows, named, check=check and not known, named=name is not None)
+        index, given = read_rows(found, rows, {**(arguments or {}), **named})
+        if arguments is None:
+            ours = {"concurrency": concurrency != 16, "ttl": ttl, "timeout": timeout, "check": not check, "name": name}
+            check_words(found, [word for word, said in {**ours, "resume": resume}.items() if said], given)
+        # The answers of a known set stay, also where the tool would not take their rows any more.
+        if check and not (resume and name is not None and sets.readable(name)):
+            check_rows(found, index, given)
         return sets.make(
             found,
             index,
-            arguments,
+            given,
             name=name,
             resume=resume,
             concurrency=concurrency,

@@ -116,6 +116,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     p.add_argument("--concurrency", type=int, default=16, help="how many run at the same time")
     p.add_argument("--ttl", type=_duration, help=_TTL)
     p.add_argument("--timeout", type=_duration, help="how long each may run: seconds, or 90s, 2m")
+    p.add_argument("--name", help="what the set is called among the server's `sets`, also after a restart")
+    p.add_argument("--resume", action="store_true", help="go on with the set of that name, where there is one")
     p = command("tasks", "A live table of the tasks of every connection, or of one.")
     p.add_argument("server", nargs="?")
     p = command("attach", "Show the card of a task that somebody else started.")

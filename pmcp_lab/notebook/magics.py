@@ -203,10 +203,12 @@ class McpMagics(Magics):
         return target.map(
             options.tool,
             rows,
+            read_arguments(target.tool(options.tool), options.arguments, self._namespace),
             concurrency=options.concurrency,
             ttl=options.ttl,
             timeout=options.timeout,
-            **read_arguments(target.tool(options.tool), options.arguments, self._namespace),
+            name=options.name,
+            resume=options.resume,
         )
 
     def _tasks(self, options: argparse.Namespace) -> TaskTable:

@@ -29,7 +29,7 @@ class ToolUser(Protocol):
 
     def task(self, tool: str, arguments: Mapping[str, Any] | None = None, /) -> Any: ...
 
-    def map(self, tool: str, rows: Any, /, **options: Any) -> Any: ...
+    def map(self, tool: str, rows: Any, arguments: Mapping[str, Any] | None, /, **options: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Tool:
         """Start it as a task and return the `Task`; see `Server.task`. Every name is an argument of the tool."""
         return self._through().task(self.name, self._given(arguments, named))
 
-    def map(self, rows: Any, /, **options: Any) -> Any:
-        """Start it once per row and return the `TaskSet`; see `Server.map` for rows and options."""
-        return self._through().map(self.name, rows, **options)
+    def map(self, rows: Any, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> Any:
+        """Start it once per row and return the `TaskSet`; see `Server.map` for rows, arguments and options."""
+        return self._through().map(self.name, rows, arguments, **options)
 
     def _given(self, arguments: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
         if arguments is not None and not isinstance(arguments, Mapping):

@@ -13,11 +13,14 @@ from pmcp_lab.client.tasks.caller import Caller, Ending, on_call
 from pmcp_lab.client.tasks.failures import FailureGroup, Failures, Kinds, reason_of
 from pmcp_lab.client.tasks.follower import Follower
 from pmcp_lab.client.tasks.history import Change, Moment
-from pmcp_lab.client.tasks.map_arguments import read_rows
+from pmcp_lab.client.tasks.map_arguments import check_rows, check_words, read_rows
 from pmcp_lab.client.tasks.remembered import Session, session
+from pmcp_lab.client.tasks.report import Report
+from pmcp_lab.client.tasks.selection import TaskSelection, answered, select_in, selected, started_again
 from pmcp_lab.client.tasks.statuses import in_words
 from pmcp_lab.client.tasks.task import Task, call_of, wait_for
 from pmcp_lab.client.tasks.task_list import TaskList, on_task
+from pmcp_lab.client.tasks.task_rows import cancelled
 from pmcp_lab.client.tasks.task_set import TaskSet
 from pmcp_lab.client.tasks.task_sets import TaskSets
 from pmcp_lab.client.tasks.timeline import Timeline
@@ -33,20 +36,29 @@ __all__ = [
     "Kinds",
     "Moment",
     "Origin",
+    "Report",
     "Session",
     "Snapshot",
     "Task",
     "TaskList",
+    "TaskSelection",
     "TaskSet",
     "TaskSets",
     "Timeline",
+    "answered",
     "call_of",
+    "cancelled",
+    "check_rows",
+    "check_words",
     "in_words",
     "now_ms",
     "on_call",
     "on_task",
     "read_rows",
     "reason_of",
+    "select_in",
+    "selected",
     "session",
+    "started_again",
     "wait_for",
 ]

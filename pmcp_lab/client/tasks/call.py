@@ -114,6 +114,7 @@ class Call:
         local: The server made no task of it: a plain call that runs in the background.
         attached: It was made elsewhere, and times are the server's.
         set_name: The `TaskSet` it belongs to.
+        instead_of: The number of the call that it was made again for.
         meta: What it carries in its `_meta`.
         check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
         failure, outcome: What went wrong, or the result, once there is one.
@@ -143,6 +144,7 @@ class Call:
         self.attached = False
         self.queued = queued
         self.set_name: str | None = None
+        self.instead_of: int | None = None
         self.meta: Mapping[str, Any] = {}
         self.check_result: Callable[[Mapping[str, Any]], object] = lambda _: None
         self.making: asyncio.Task[Any] | None = None

@@ -35,6 +35,8 @@ ANSWER_LIMIT = 1_000_000
 """Bytes of an answer that is kept."""
 SIZE_LIMIT = 64_000_000
 """Bytes of a file, beyond which no more answers are kept."""
+AGAIN = {"again": True}
+"""What happened to a row that is to be started anew: nothing of before counts."""
 
 
 @dataclass
@@ -60,8 +62,9 @@ class KeptRow:
 
     def happened(self, event: Mapping[str, Any]) -> None:
         """Take in a line of the file."""
-        if isinstance(begun := event.get("begun"), int):
-            self.task, self.begun, self.end, self.left_out = None, begun, {}, None
+        begun = event.get("begun")
+        if isinstance(begun, int) or event.get("again") is True:
+            self.task, self.begun, self.end, self.left_out = None, begun if isinstance(begun, int) else None, {}, None
         if isinstance(task := event.get("task"), str):
             self.task = task
         if isinstance(size := event.get("left_out"), int):

@@ -9,16 +9,11 @@ from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.errors import InvalidArguments
 
 
-def read_rows(
-    tool: Tool, rows: Any, shared: Mapping[str, Any], *, check: bool, named: bool = False
-) -> tuple[Any, list[dict[str, Any]]]:
+def read_rows(tool: Tool, rows: Any, shared: Mapping[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     """The names and the arguments of the rows given to `Server.map`.
 
-    Args:
-        named: A name was given, for the set: whether the tool's own was meant must not be in doubt.
-
     Raises:
-        InvalidArguments: Names the rows that don't fit.
+        InvalidArguments: They are plain values, and the tool takes several.
     """
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
         index: Any = rows.index
@@ -32,14 +27,25 @@ def read_rows(
     for row in given:
         own = row if isinstance(row, Mapping) else {_sole_argument(tool): row}
         found.append({key: _plain(value) for key, value in {**own, **shared, **own}.items()})
-    if named and "name" in tool.arguments and any("name" not in row for row in found):
-        raise InvalidArguments(
-            f"{tool.server}.{tool.name} has an argument `name`, and map(…, name=…) names the set: "
-            "put the argument into the rows; nothing was started"
-        )
-    if check:
-        check_rows(tool, index, found)
     return index, found
+
+
+def check_words(tool: Tool, words: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """See that nobody meant the tool's argument by one of `map`'s own words.
+
+    Args:
+        words: Those that were given.
+
+    Raises:
+        InvalidArguments: The tool has an argument of that name, and not all rows have it.
+    """
+    for word in words:
+        if word in tool.arguments and any(word not in row for row in rows):
+            raise InvalidArguments(
+                f"{tool.server}.{tool.name} has an argument `{word}`, and map(…, {word}=…) is map's own: give the "
+                f"tool's in the rows, or for all of them as map({tool.name!r}, rows, {{{word!r}: …}}), where an empty "
+                "mapping says that it was not meant; nothing was started"
+            )
 
 
 def check_rows(tool: Tool, names: Any, rows: Sequence[Mapping[str, Any]], why: str = "") -> None:

@@ -8,7 +8,7 @@ import queue
 import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
@@ -17,6 +17,7 @@ from pmcp_lab.client.catalogue import Tool, ToolResult
 from pmcp_lab.client.runtime import SLICE, awaiting, runtime, seen
 from pmcp_lab.client.tasks.data_frame import to_frame
 from pmcp_lab.client.tasks.failures import Failures, reason_of
+from pmcp_lab.client.tasks.report import Report, reported
 from pmcp_lab.client.tasks.set_row import SetRow
 from pmcp_lab.client.tasks.statuses import ENDED, QUEUED, in_words
 from pmcp_lab.client.tasks.task import Task, call_of
@@ -186,13 +187,13 @@ class TaskRows(Sequence[Task]):
                 raise self._noted(task, failure)
         return [task.result() for task in tasks]
 
-    def cancel(self) -> None:
-        """Cancel what runs and what was not started yet; returns when the server was told."""
+    def cancel(self) -> Report:
+        """Cancel what runs and what was not started yet. Returns when the server was told, and says what came of it."""
+        return runtime().run(cancelled(task for task in self._present if not task.done()))
 
-        async def cancel_all() -> None:
-            await asyncio.gather(*(stop(task) for task in self._present if not task.done()))
-
-        runtime().run(cancel_all())
+    @abstractmethod
+    def retry(self, which: Iterable[Task] | None = None) -> TaskRows:
+        """Start rows again with the same arguments, each in its place; the others go on meanwhile. See `TaskSet`."""
 
     # --- what is known ---
 
@@ -314,6 +315,10 @@ class TaskSlice(TaskRows):
     def _where(self) -> str:
         return self._whole._where  # noqa: SLF001 - a part of it
 
+    def retry(self, which: Iterable[Task] | None = None) -> TaskSlice:
+        self._whole.retry([task for task in self if self.failure(task)] if which is None else which)
+        return self
+
     def _lane(self, task: Task) -> int:
         return self._whole._lane(task)  # noqa: SLF001 - a part of it
 
@@ -321,14 +326,27 @@ class TaskSlice(TaskRows):
         return self._whole._stalled()  # noqa: SLF001 - a part of it
 
 
-async def stop(task: Task) -> None:
-    """Cancel it; where that fails, its row says why. On the loop."""
+async def stop(task: Task) -> str:
+    """Cancel it, and say what came of that; where it fails, its row says why. On the loop.
+
+    Raises:
+        LabError: The server refused, or is gone.
+    """
+    if task.done():
+        return "had ended"
     call = call_of(task)
     try:
         await call.stop()
     except LabError as error:
         call.trouble = f"could not be cancelled: {error.message}"
         call.touch()
+        raise
+    return "had ended" if task.done() and not task.cancelled() else "cancelled"
+
+
+async def cancelled(tasks: Iterable[Task]) -> Report:
+    """Cancel them, some at a time. On the loop."""
+    return await reported(tasks, stop)
 
 
 async def _all_ended(tasks: Sequence[Task]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -14,9 +12,12 @@ from typing import Any
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.tasks.call import Call
-from pmcp_lab.client.tasks.kept_set import KeptRow, KeptSet, SetFile, ending, lost
+from pmcp_lab.client.tasks.kept_set import AGAIN, KeptRow, KeptSet, SetFile, ending, lost
+from pmcp_lab.client.tasks.lanes import Lanes
 from pmcp_lab.client.tasks.map_arguments import check_rows
+from pmcp_lab.client.tasks.pace import Pace
 from pmcp_lab.client.tasks.remembered import session
+from pmcp_lab.client.tasks.report import Report
 from pmcp_lab.client.tasks.starter import Starter
 from pmcp_lab.client.tasks.task import Task, call_of
 from pmcp_lab.client.tasks.task_list import AT_ONCE
@@ -25,8 +26,6 @@ from pmcp_lab.errors import ConnectionClosed, InvalidArguments, LabError, TaskCa
 
 STOP_TIMEOUT = 5.0
 """Seconds a task that is out of time has to stop."""
-RECENT = 64
-"""Ends by which the speed is measured."""
 INSIDE = ("catch_up", "file", "kept", "load", "start", "take_in")
 """What `server.sets` does with one, and Tab need not offer."""
 
@@ -49,16 +48,17 @@ class TaskSet(TaskRows):
         self.concurrency = kept.concurrency
         self.kept = kept
         self.file = file
-        self._lanes: dict[Task, int] = {}
-        self._ends: deque[float] = deque(maxlen=RECENT)
-        self._began = time.monotonic()
-        self._over: float | None = None
-        self._waiting: deque[int] = deque()
+        self._lane_of: dict[Task, int] = {}
+        self._pace = Pace()
+        self._lanes = Lanes(kept.concurrency, (), self._turn)
+        self._listeners: dict[int, Callable[[Task], object]] = {}
         self._run: concurrent.futures.Future[None] | None = None
         self._unloaded: list[Call] = []
         self._loads = 0
         self._loading: concurrent.futures.Future[None] | None = None
         self._resumed: str | None = None
+        self._tasks: list[Task] = []
+        self._places: dict[int, int] = {}
         self._put([self._recalled(row) for row in kept.rows])
 
     def __dir__(self) -> list[str]:
@@ -77,7 +77,7 @@ class TaskSet(TaskRows):
         return f"{self._starter.name}.{self.tool.name}"
 
     def _lane(self, task: Task) -> int:
-        return self._lanes.get(task, 0)
+        return self._lane_of.get(task, 0)
 
     def _plan(self, row: KeptRow) -> Task:
         call = self._starter.plan(self.tool, row.arguments, as_task=True, queued=True)
@@ -86,42 +86,43 @@ class TaskSet(TaskRows):
 
     # --- its work, on the connection's loop ---
 
-    def start(self) -> None:
+    def start(self, places: Iterable[int] | None = None) -> None:
         """Start what has not been started. Called by `Server.map`.
+
+        Args:
+            places: Of the rows that are to be; by default all that were not.
 
         Raises:
             LabError: Another kernel, or connection, works on it.
         """
         self._hold()
-        self._began, self._over = time.monotonic(), None
-        self._ends.clear()
-        waiting = self._waiting = deque(place for place, task in enumerate(self._tasks) if task.queued)
-        self._run = runtime().start(self._work_off(waiting))
+        self._pace = Pace()
+        waiting = [place for place, task in enumerate(self._tasks) if task.queued] if places is None else places
+        self._lanes = Lanes(self.concurrency, waiting, self._turn)
+        self._run = runtime().start(self._work_off(self._lanes))
 
     @property
     def running(self) -> bool:
         """Whether rows are being started, or waited for, by this kernel."""
         return self._run is not None and not self._run.done()
 
-    async def _work_off(self, waiting: deque[int]) -> None:
-        async def lane(number: int) -> None:
-            while waiting:
-                place = waiting.popleft()
-                task = self._tasks[place]
-                if task.done():
-                    self._note(call_of(task), ending(call_of(task)))
-                elif self._starter.closed:
-                    call_of(task).fail(ConnectionClosed(f"{self._where} was closed before this row was started"))
-                else:
-                    self._lanes[task] = number
-                    await self._one(task)
-
+    async def _work_off(self, lanes: Lanes) -> None:
         try:
-            await asyncio.gather(*(lane(number) for number in range(min(self.concurrency, len(waiting)))))
-            self._over = time.monotonic()
+            await lanes.work_off()
+            self._pace.over()
         finally:
             if self.file is not None:
                 self.file.release()
+
+    async def _turn(self, place: int, lane: int) -> None:
+        task = self._tasks[place]
+        if task.done():
+            self._note(call_of(task), ending(call_of(task)))
+        elif self._starter.closed:
+            call_of(task).fail(ConnectionClosed(f"{self._where} was closed before this row was started"))
+        elif task.queued:  # and not begun by an earlier turn of the same place
+            self._lane_of[task] = lane
+            await self._one(task)
 
     async def _one(self, task: Task) -> None:
         loop, call = asyncio.get_running_loop(), call_of(task)
@@ -139,13 +140,14 @@ class TaskSet(TaskRows):
                 await ended.wait()
         except TimeoutError:
             call.overdue = TimeoutError(f"{self._where} was cancelled: not done after {timeout:g} s")
-            await stop(task)
+            with suppress(LabError):  # which its row says
+                await stop(task)
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT):
                     await ended.wait()
             call.fail(call.overdue)  # for a server that does not stop it
         await asyncio.wait([making])
-        self._ends.append(time.monotonic())
+        self._pace.one_ended()
 
     # --- what is kept of it ---
 
@@ -156,8 +158,25 @@ class TaskSet(TaskRows):
             self.file.note(place, event)
 
     def _put(self, tasks: list[Task]) -> None:
+        before, known = self._tasks, self._places
         self._tasks = tasks
         self._places = {call_of(task).number: place for place, task in enumerate(tasks)}
+        new = [place for number, place in self._places.items() if number not in known] if known else []
+        for place in new:
+            if len(before) == len(tasks):
+                call_of(tasks[place]).instead_of = call_of(before[place]).number
+            for listener in list(self._listeners.values()):
+                listener(tasks[place])
+
+    def on_task(self, listener: Callable[[Task], object]) -> Callable[[], None]:
+        """Call `listener(task)` with what joins it, and what takes another's place; returns how to stop that."""
+        key = id(listener)
+        self._listeners[key] = listener
+
+        def stop() -> None:
+            self._listeners.pop(key, None)
+
+        return stop
 
     def _recalled(self, row: KeptRow) -> Task:
         """The task of a row, as far as is known without asking."""
@@ -225,41 +244,56 @@ class TaskSet(TaskRows):
             with suppress(TimeoutError):
                 runtime().wait(self._run, timeout)
 
-    def cancel(self) -> None:
-        """Cancel what runs and what was not started yet; returns when the server was told."""
+    def cancel(self) -> Report:
+        async def forestall() -> Report:
+            places = list(self._lanes.waiting) if self.running else range(len(self._tasks))
+            self._lanes.waiting.clear()
+            queued = [task for place in places if (task := self._tasks[place]).queued]
+            for task in queued:
+                call_of(task).fail(TaskCancelled(f"{self._where} was cancelled before it started", ""))
+                self._note(call_of(task), ending(call_of(task)))
+            return Report({"cancelled": len(queued)}, {})
 
-        async def forestall() -> None:
-            places = list(self._waiting) if self.running else range(len(self._tasks))
-            self._waiting.clear()
-            for place in places:
-                if (task := self._tasks[place]).queued:
-                    call_of(task).fail(TaskCancelled(f"{self._where} was cancelled before it started", ""))
-                    self._note(call_of(task), ending(call_of(task)))
+        return runtime().run(forestall()) + super().cancel()
 
-        runtime().run(forestall())
-        super().cancel()
+    def retry(self, which: Iterable[Task] | None = None) -> TaskSet:
+        """Start rows again with the same arguments, each in its place; the others go on meanwhile.
 
-    def retry_failed(self) -> TaskSet:
-        """Start the rows again that failed, timed out or were lost with the server; not those that were cancelled.
+        Returns `self`, which says how many.
 
-        They keep their place in this set; `self` is returned.
+        Args:
+            which: Tasks of this set, as `many[3:5]` or `lab.selected` has them; by default those that failed, timed
+                out, were lost with the server, or were cancelled.
 
         Raises:
-            LabError: It still runs, or another kernel works on it.
+            InvalidArguments: Some are not of this set.
+            LabError: Some have not ended, or another kernel works on it.
         """
-        if not self.done():
-            raise LabError(f"{self.summary()}: wait() or cancel() before retry_failed()")
-        self._settle()
         with self._holding():
-            self.catch_up()
-            self.load()
-            self._again([place for place, task in enumerate(self._tasks) if task.done() and self._failed(task)])
+            if not self.running:
+                self.catch_up()
+                self.load()
+            places = self._ended_places(which)
+            self._resumed = f"retried {len(places)} of {len(self)}" if places else "nothing to retry"
+            self._again(places)
         return self
+
+    def _ended_places(self, which: Iterable[Task] | None) -> list[int]:
+        if which is None:
+            return [place for place, task in enumerate(self._tasks) if task.done() and self.failure(task) is not None]
+        known = {task: place for place, task in enumerate(self._tasks)}
+        wanted = list(which)
+        if foreign := [task for task in wanted if task not in known]:
+            raise InvalidArguments(f"{len(foreign)} of these {len(wanted)} are no rows of {self.name!r}, as {foreign[0]!r}")
+        places = sorted({known[task] for task in wanted})
+        if live := [place for place in places if not self._tasks[place].done()]:
+            raise LabError(f"{len(live)} of these {len(places)} have not ended: wait() or cancel() before retry()")
+        return places
 
     def resume(self, *, check: bool = True) -> TaskSet:
         """Go on with what is missing: rows that were never started, and those whose answer is lost for good.
 
-        What has failed or was cancelled has its answer: `retry_failed()` is for that. Returns `self`.
+        What has failed or was cancelled has its answer: `retry()` is for that. Returns `self`.
 
         Args:
             check: Compare what is missing with the tool's input schema as it is now, before anything is sent.
@@ -359,14 +393,17 @@ class TaskSet(TaskRows):
     def _again(self, places: Sequence[int]) -> None:
         if not places:
             return
-        before = list(self._tasks)
+        self._hold()
         again = set(places)
-        self._put([self._plan(self.kept.rows[n]) if n in again else task for n, task in enumerate(before)])
-        try:
-            self.start()
-        except LabError:
-            self._put(before)
-            raise
+        self._put([self._plan(self.kept.rows[n]) if n in again else task for n, task in enumerate(self._tasks)])
+        for place in places:
+            self._note(call_of(self._tasks[place]), AGAIN)
+        if not (self.running and runtime().run(self._join(places))):
+            self._settle()
+            self.start(places)
+
+    async def _join(self, places: Sequence[int]) -> bool:
+        return self._lanes.join(places)
 
     # --- what is known ---
 
@@ -379,17 +416,4 @@ class TaskSet(TaskRows):
             return ", ".join([*parts, f"{queued} never started"])
         parts += [self._resumed] if self._resumed else []
         parts += [self.file.trouble] if self.file is not None and self.file.trouble else []
-        if self._over is not None:
-            return ", ".join([*parts, f"{self._over - self._began:.1f} s"])
-        if (speed := self._speed()) > 0:
-            left = (len(self) - self._ended(self.counts)) / speed
-            parts += [f"{speed:.1f}/s", f"{left:.0f} s left" if left < 120 else f"{left / 60:.0f} min left"]
-        return ", ".join(parts)
-
-    def _speed(self) -> float:
-        """Ends per second, of late."""
-        ends = list(self._ends)
-        if not ends:
-            return 0.0
-        since = self._began if len(ends) < RECENT else ends[0]
-        return len(ends) / max(0.001, time.monotonic() - since)
+        return ", ".join([*parts, *self._pace.told(len(self) - self._ended(self.counts))])

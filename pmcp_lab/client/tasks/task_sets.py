@@ -78,6 +78,10 @@ class TaskSets(Mapping[str, TaskSet]):
                 file.release()
             self._sets.pop(name, None)
 
+    def known(self, name: str) -> TaskSet | None:
+        """The set of that name, where this kernel has it; nobody is asked, and nothing read."""
+        return self._sets.get(name)
+
     # --- how sets begin ---
 
     def readable(self, name: str) -> bool:

@@ -325,7 +325,7 @@ class TestSets:
             middle.results()
         assert "row 1: {'n': -2}" in caught.value.__notes__[0]
         workshop.broken = False
-        many.retry_failed().wait(20)
+        many.retry().wait(20)
         assert [each.value for each in middle.results(timeout=20)] == [-4, 6]
         assert [each.value for each in asyncio.run(_awaited(many[:2]))] == [2, -4]
 

@@ -61,7 +61,7 @@ class TestResume:
         workshop.broken = False
         again = connect().map("double", [1, -2], name="sweep-1", resume=True)
         assert again.counts == {"completed": 1, "failed": 1}
-        assert [each.value for each in again.retry_failed().results(timeout=20)] == [2, -4]
+        assert [each.value for each in again.retry().results(timeout=20)] == [2, -4]
         assert [each.value for each in connect().sets["sweep-1"].results(timeout=2)] == [2, -4]
 
     def test_more_rows_and_another_order(self, connect: Connect, workshop: Workshop) -> None:

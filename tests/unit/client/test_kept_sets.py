@@ -70,16 +70,25 @@ class TestNames:
         with pytest.raises(InvalidArguments, match="say which, with name="):
             connect().map("double", [1], resume=True)
 
-    def test_a_tools_own_name_is_not_taken_for_the_sets(self, connect: Connect, workshop: Workshop) -> None:
-        @workshop.server.tool()
-        def greet(name: str = "you") -> str:
-            return f"Hello {name}"
-
+    @pytest.mark.parametrize(
+        ("word", "value"), [("name", "Ann"), ("resume", True), ("timeout", 5), ("ttl", 60), ("concurrency", 2)]
+    )
+    def test_a_tools_own_argument_is_not_taken_for_maps(
+        self, connect: Connect, workshop: Workshop, word: str, value: Any
+    ) -> None:
+        scope: dict[str, Any] = {}
+        exec(f"def say({word}: object = None) -> str: return repr({word})", scope)
+        workshop.server.tool()(scope["say"])
         server = connect()
-        with pytest.raises(InvalidArguments, match="greet has an argument `name`.*put the argument into the rows"):
-            server.map("greet", [{}], name="Ann")
-        many = server.map("greet", [{"name": "Ann"}], name="greetings")
-        assert (many.results(timeout=20)[0].value, many.name) == ("Hello Ann", "greetings")
+        with pytest.raises(
+            InvalidArguments, match=rf"say has an argument `{word}`.*or for all of them as map\('say', "
+        ):
+            server.map("say", [{}], **{word: value})
+        assert len(server.tasks) == 0
+        many = server.map("say", [{word: value}, {}], {word: value}, name="said")
+        assert ({result.value for result in many.results(timeout=20)}, many.name) == ({repr(value)}, "said")
+        meant = {"name": "x", word: value} if word != "name" else {"name": "x"}
+        assert server.tools["say"].map([{}], {}, **meant).results(timeout=20)[0].value == "None"
 
     def test_any_text_is_a_name(self, connect: Connect, notebook: Path) -> None:
         name = "../../ü\n☃"

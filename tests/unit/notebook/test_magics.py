@@ -146,6 +146,9 @@ def test_map(shell: InteractiveShell, tmp_path: Path) -> None:
         assert [each.value for each in mcp(shell, f"map magic add {tmp_path / name} b=10").results()] == values
     many = shell.run_cell_magic("mcp", "map magic add b=1", "- a: 1\n- a: 5\n")
     assert [each.value for each in many.results()] == [2, 6]
+    many = mcp(shell, "map magic add $frame b=10 --name sums")
+    assert mcp(shell, "map magic add $frame b=10 --name sums --resume") is many
+    assert lab.connected("magic").sets["sums"] is many
 
 
 def test_resources_and_prompts(shell: InteractiveShell) -> None:
