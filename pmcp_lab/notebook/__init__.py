@@ -6,6 +6,7 @@ Importing this room makes servers and tasks show themselves as widgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from IPython.core.getipython import get_ipython
@@ -59,8 +60,8 @@ class _Widgets:
     def form(self, tool: Tool, values: Mapping[str, Any]) -> ToolForm:
         return ToolForm(connected(tool.server), tool, values)
 
-    def waiting(self, task: Task) -> CallProgress:
-        return CallProgress(task)
+    def waiting(self, task: Task) -> AbstractContextManager[object]:
+        return CallProgress(task) if hasattr(get_ipython(), "kernel") else nullcontext()
 
     def sign_in(self, server: str, url: str) -> Callable[[], object]:
         return show_link(server, url)

@@ -1,4 +1,4 @@
-"""How far a plain call is, shown while its cell waits: a bar in a notebook, a line in a terminal.
+"""How far a plain call is, shown while its cell waits: a bar below it. What a terminal shows is the client's.
 
 Only for calls that take a while and whose server says something; gone when the call is over.
 """
@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import html
-import sys
 import threading
 import time
 from typing import Any
 
-from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from pmcp_lab.client import Task
@@ -23,7 +21,7 @@ SHOWN_AFTER = 0.5
 PAUSE = 0.1
 """Seconds between two changes."""
 WIDTH = 24
-"""Characters of the bar in a terminal."""
+"""Characters of the bar where there is no HTML."""
 
 
 class CallProgress:
@@ -34,7 +32,6 @@ class CallProgress:
         # ipykernel finds the cell an output belongs to through context variables, which threads don't inherit.
         self._origin = contextvars.copy_context()
         self._lock = threading.Lock()
-        self._in_kernel = hasattr(get_ipython(), "kernel")
         self._began = time.monotonic()
         self._due = False
         self._open = True
@@ -64,23 +61,14 @@ class CallProgress:
             if not self._open or task.done() or (task.progress is None and not task.message):
                 return
             name = f"{task.server}.{task.tool}"
-            if self._in_kernel:
-                bar = _Bar(name, task.progress, task.message or "")
-                if self._shown is None:
-                    self._shown = display(bar, display_id=True)  # type: ignore[no-untyped-call]
-                else:
-                    self._shown.update(bar)
-            elif sys.stderr.isatty():
-                self._shown = True
-                sys.stderr.write(f"\r\x1b[K{_line(name, task.progress, task.message or '')}")
-                sys.stderr.flush()
+            bar = _Bar(name, task.progress, task.message or "")
+            if self._shown is None:
+                self._shown = display(bar, display_id=True)  # type: ignore[no-untyped-call]
+            else:
+                self._shown.update(bar)
 
     def _erase(self) -> None:
-        if self._in_kernel:
-            self._shown.update({"text/plain": "", "text/html": ""}, raw=True)
-        else:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self._shown.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 def _line(name: str, progress: float | None, message: str) -> str:

@@ -44,9 +44,13 @@ class Session:
 
     Nothing is kept outside of a notebook (Jupyter names it in `JPY_SESSION_NAME`), or where the environment
     says `PMCP_LAB_REMEMBER=0`.
+
+    Attributes:
+        progress: Whether a terminal shows how far what is waited for is.
     """
 
     def __init__(self) -> None:
+        self.progress = True
         self.remember = os.environ.get("PMCP_LAB_REMEMBER", "1").lower() not in ("0", "false", "no", "off")
         self.trouble: str | None = None
         """Why nothing can be kept, once that has been found out."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pmcp_lab.client import views
 from pmcp_lab.client.catalogue import ToolResult
 from pmcp_lab.client.questions import Question
 from pmcp_lab.client.runtime import awaiting, runtime
-from pmcp_lab.client.tasks.call import Call
+from pmcp_lab.client.tasks.asked import asked
+from pmcp_lab.client.tasks.call import Call, now_ms
 from pmcp_lab.client.tasks.future import CallFuture
 from pmcp_lab.client.tasks.history import Change, Moment
+from pmcp_lab.client.tasks.remembered import session
 from pmcp_lab.client.tasks.variables import Variables
+from pmcp_lab.client.terminal import Seen, showing
 from pmcp_lab.errors import TaskError
 from pmcp_lab.protocol import TaskStatus
 
@@ -192,7 +197,8 @@ class Task(CallFuture):
         if self.done():
             return self._call.result.result()
         try:
-            return runtime().wait(self._call.result, timeout)
+            with waiting(self._seen):
+                return runtime().wait(self._call.result, timeout)
         except TimeoutError:
             if self.done():
                 raise
@@ -290,6 +296,16 @@ class Task(CallFuture):
 
     # --- how it looks ---
 
+    def _seen(self) -> Seen:
+        call = self._call
+        return Seen(
+            call.where,
+            call.progress,
+            (now_ms() - call.started) / 1_000,
+            call.trouble or call.message or self.status.replace("_", " "),
+            tuple(asked(question, call.number, "task") for question in self.questions),
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
@@ -311,6 +327,15 @@ class Task(CallFuture):
 def call_of(task: Task) -> Call:
     """The call behind a handle, for the rooms that follow and show it; a cell has no use for it."""
     return task._call  # noqa: SLF001 - its door
+
+
+def waiting(look: Callable[[], Seen]) -> AbstractContextManager[None]:
+    """Show how far it is that the block waits for, where stderr is a terminal and `session.progress` is not False."""
+    try:
+        shown = session.progress and sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        shown = False  # there is none, it is closed, or can be written to and no more
+    return showing(look) if shown else nullcontext()
 
 
 def wait_for(task: Task, timeout: float | None = None) -> ToolResult:

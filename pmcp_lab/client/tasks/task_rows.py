@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overloa
 from pmcp_lab.client import views
 from pmcp_lab.client.catalogue import Tool, ToolResult
 from pmcp_lab.client.runtime import SLICE, awaiting, runtime, seen
+from pmcp_lab.client.tasks.asked import asked
+from pmcp_lab.client.tasks.call import now_ms
 from pmcp_lab.client.tasks.data_frame import to_frame
 from pmcp_lab.client.tasks.failures import Failures, reason_of
 from pmcp_lab.client.tasks.report import Report, reported
 from pmcp_lab.client.tasks.set_row import SetRow
 from pmcp_lab.client.tasks.statuses import ENDED, QUEUED, in_words
-from pmcp_lab.client.tasks.task import Task, call_of
+from pmcp_lab.client.tasks.task import Task, call_of, waiting
 from pmcp_lab.client.tasks.timeline import Timeline
+from pmcp_lab.client.terminal import Seen
 from pmcp_lab.errors import InvalidArguments, LabError
 
 if TYPE_CHECKING:
@@ -99,6 +102,10 @@ class TaskRows(Sequence[Task]):
             )
         _not_here()
         deadline = None if timeout is None else time.monotonic() + timeout
+        with waiting(self._seen):
+            return self._wait(deadline, return_when)
+
+    def _wait(self, deadline: float | None, return_when: ReturnWhen) -> bool:
         while True:
             tasks = self._present
             left = SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
@@ -127,6 +134,15 @@ class TaskRows(Sequence[Task]):
             LabError: The others were never started, and nothing starts them.
         """
         _not_here()
+        ends = self._ends_of(timeout)
+        while True:
+            with waiting(self._seen):
+                task = next(ends, None)
+            if task is None:
+                return
+            yield task
+
+    def _ends_of(self, timeout: float | None) -> Iterator[Task]:
         ended: queue.SimpleQueue[Task] = queue.SimpleQueue()
         tasks = self._present
         for task in tasks:
@@ -167,10 +183,12 @@ class TaskRows(Sequence[Task]):
         """
         if not isinstance(return_exceptions, bool):
             raise InvalidArguments(f"return_exceptions must be True or False, not {return_exceptions!r}")
-        for task in self.as_completed(timeout):
-            if not return_exceptions and (failure := self.failure(task)) is not None:
-                raise self._noted(task, failure)
-        self._settle()
+        _not_here()
+        with waiting(self._seen):
+            for task in self._ends_of(timeout):
+                if not return_exceptions and (failure := self.failure(task)) is not None:
+                    raise self._noted(task, failure)
+            self._settle()
         return [self.failure(task) or task.result() for task in self._present]
 
     def _settle(self, timeout: float | None = None) -> None:
@@ -270,6 +288,21 @@ class TaskRows(Sequence[Task]):
 
     def _headline(self) -> str:
         return f"{type(self).__name__} {self._where}: {self.summary()}"
+
+    def _elapsed(self) -> float:
+        """Seconds since the first was started."""
+        began = [task.started for task in self._present if not task.queued]
+        return (now_ms() - min(began)) / 1_000 if began else 0.0
+
+    def _seen(self) -> Seen:
+        tasks = self._present
+        questions = [
+            asked(question, call_of(task).number, f"tasks[{place}]")
+            for place, task in enumerate(tasks)
+            for question in task.questions
+        ]
+        done = self._ended(self.counts) / len(tasks) if tasks else 1.0
+        return Seen(self._where, done, self._elapsed(), self.summary(), tuple(questions))
 
     def __repr__(self) -> str:
         repeated = [str(group) for group in self.failures if group.count > 1]
