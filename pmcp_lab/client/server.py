@@ -310,6 +310,7 @@ class Server(Primitives):
         /,
         *,
         bridge: Literal["kernel", "direct"] = "kernel",
+        host: Literal["standard", "chatgpt"] = "standard",
         **named: Any,
     ) -> views.AppWidget:
         """Call a tool and show its MCP App. Returns the widget.
@@ -318,11 +319,16 @@ class Server(Primitives):
             arguments: The tool's arguments; keyword arguments are added to them.
             bridge: Who asks the server what the app wants to know: the kernel, or "direct" the page itself, which
                 a server over HTTP must allow (CORS) and which knows no secrets. See the widget's `bridge`.
+            host: The host that is played: "chatgpt" shows what a tool has for ChatGPT (`openai/outputTemplate`), with
+                what ChatGPT offers alone.
+
+        An argument of the tool that is called as one of these goes into `arguments`.
 
         Raises:
-            AppError: The tool has no app, or the page can't speak to this server.
+            AppError: The tool has no app for this host, or the page can't speak to this server.
+            InvalidArguments: There is no such host.
         """
-        return views.required().app(self, tool, {**(arguments or {}), **named}, bridge=bridge)
+        return views.required().app(self, tool, {**(arguments or {}), **named}, bridge=bridge, host=host)
 
     def allow_apps(
         self,
@@ -347,9 +353,9 @@ class Server(Primitives):
         except ValueError as error:
             raise InvalidArguments(str(error)) from None
 
-    def open_app(self, tool: str) -> views.AppWidget:
-        """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`."""
-        return views.required().app(self, tool, None, bridge="kernel")
+    def open_app(self, tool: str, *, host: Literal["standard", "chatgpt"] = "standard") -> views.AppWidget:
+        """Show a tool's MCP App without calling the tool yet: see the widget's `partial` and `run`, and `app`."""
+        return views.required().app(self, tool, None, host=host)
 
     def close(self) -> None:
         """End the connection and, for a command, its process. Closing twice is fine."""

@@ -77,7 +77,13 @@ class Views(Protocol):
         view of a `WorkflowRun`, a list to be searched for a `Listing`."""
 
     def app(
-        self, server: Any, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+        self,
+        server: Any,
+        tool: str,
+        arguments: dict[str, Any] | None,
+        *,
+        bridge: Literal["kernel", "direct"] = "kernel",
+        host: str = "standard",
     ) -> AppWidget:
         """The widget that shows the app of a `Server`'s tool; without arguments, before the tool is called."""
 

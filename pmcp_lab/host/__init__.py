@@ -11,7 +11,7 @@ from pmcp_lab.host.bridge import KERNEL, BridgeMode
 from pmcp_lab.host.forms import fields, problems
 from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.prefetch import read_ahead
-from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
+from pmcp_lab.host.profile import PROFILES, STANDARD, Profile, profile_of
 from pmcp_lab.host.resource import read_app
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "now",
     "open_app",
     "problems",
+    "profile_of",
     "read_ahead",
     "read_app",
 ]

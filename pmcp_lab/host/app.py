@@ -98,6 +98,7 @@ class HostedApp(LiveModel):
                 "capabilities": offered(sampling=self.client.sampling.callback is not None),
                 "initTimeout": INIT_TIMEOUT,
                 "server": server.name,
+                "profile": self.profile.name,
                 "only": self.profile.only,
                 # What most apps get, so that the page can make the frame before it knows the app.
                 "policy": {"csp": content_security_policy(Csp()), "allow": ""},

@@ -20,7 +20,7 @@ H = TypeVar("H", bound=HostedApp)
 
 
 def open_app(
-    make: Callable[[Server, Tool, dict[str, Any] | None], H],
+    make: Callable[[Server, Tool, dict[str, Any] | None, Profile], H],
     server: Server,
     name: str,
     arguments: dict[str, Any] | None,
@@ -49,7 +49,7 @@ def open_app(
     reading = None if known is not None else runtime().start(read_first(client, uri, profile))
     if reading is not None:
         concurrent.futures.wait([reading], timeout=SENDING)
-    app = make(server, tool, arguments)
+    app = make(server, tool, arguments, profile)
     calling = None
     try:
         if arguments is not None:

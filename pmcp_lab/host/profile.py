@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pmcp_lab.errors import InvalidArguments
 from pmcp_lab.protocol import chatgpt, ui
 from pmcp_lab.protocol.ui_resource import OLD_TYPES
 
@@ -40,3 +41,17 @@ CHATGPT = Profile(
     only="ChatGPT",
 )
 PROFILES = {profile.name: profile for profile in (STANDARD, CHATGPT)}
+
+
+def profile_of(name: str) -> Profile:
+    """The host of that name.
+
+    Raises:
+        InvalidArguments: There is none.
+    """
+    if name not in PROFILES:
+        raise InvalidArguments(
+            f"There is no host {name!r} to play; there are {', '.join(map(repr, PROFILES))}. An argument of the tool "
+            "that is called host goes into a dict: app(tool, {'host': …})."
+        )
+    return PROFILES[name]

@@ -9,7 +9,7 @@ from typing import Any
 from pmcp_lab.client import Client, Server, seen
 from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
-from pmcp_lab.host.profile import STANDARD, Profile
+from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
 from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
 from pmcp_lab.protocol.ui_resource import UiResource, document, plain
 
@@ -31,8 +31,11 @@ def ui_uri(server: Server, name: str, profile: Profile = STANDARD) -> str:
     if uri is None:
         apps = [other.name for other in server.tools.values() if profile.tool_ui(other.raw.get("_meta")).resource_uri]
         where = f" in {profile.only}, which looks for {profile.template}" if profile.only else ""
+        hosts = [each for each in PROFILES.values() if each.tool_ui(server.tool(name).raw.get("_meta")).resource_uri]
+        way = [f"It has one for {each.only}: app({name!r}, host={each.name!r})." for each in hosts if each.only]
         raise AppError(
-            f"Tool {name!r} of server {server.name!r} has no app{where}. Tools with one: {', '.join(apps) or 'none'}."
+            f"Tool {name!r} of server {server.name!r} has no app{where}. "
+            + (way[0] if way else f"Tools with one: {', '.join(apps) or 'none'}.")
         )
     return uri
 

@@ -13,7 +13,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from pmcp_lab.client import Listing, Server, Task, Tool, WorkflowRun, client_of, connected, runtime, views
-from pmcp_lab.host import open_app, read_ahead
+from pmcp_lab.host import open_app, profile_of, read_ahead
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
@@ -32,9 +32,15 @@ class _Widgets:
             runtime().start(read_ahead(client_of(server)))
 
     def app(
-        self, server: Server, tool: str, arguments: dict[str, Any] | None, *, bridge: Literal["kernel", "direct"]
+        self,
+        server: Server,
+        tool: str,
+        arguments: dict[str, Any] | None,
+        *,
+        bridge: Literal["kernel", "direct"] = "kernel",
+        host: str = "standard",
     ) -> AppView:
-        return open_app(AppView, server, tool, arguments, bridge=bridge)
+        return open_app(AppView, server, tool, arguments, profile_of(host), bridge)
 
     def show(self, thing: Any) -> Any:
         match thing:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from pmcp_lab.client import Server, connect, servers
-from pmcp_lab.errors import AppError, TargetError
-from pmcp_lab.host import open_app
+from pmcp_lab.client import Server, servers
+from pmcp_lab.errors import AppError
+from pmcp_lab.host import STANDARD, open_app, profile_of
 from pmcp_lab.notebook.app_view import AppView
 
 
@@ -14,23 +14,19 @@ def reopen(request: str) -> str:
     """Open the app of a tool and return the id of the widget's model.
 
     Args:
-        request: JSON: `server` (its name), `tool`, and `arguments` or null.
+        request: JSON: `server` (its name), `tool`, `arguments` or null, and `host` (which is played). It comes out of
+            a notebook's file, which may be anybody's: it connects to nothing.
 
     Raises:
         AppError: There is no such server here; says what to do.
     """
     given = json.loads(request)
-    view = open_app(AppView, _server(str(given["server"])), str(given["tool"]), given["arguments"])
+    host = profile_of(str(given.get("host", STANDARD.name)))
+    view = open_app(AppView, _server(str(given["server"])), str(given["tool"]), given["arguments"], host)
     return str(view.model_id)
 
 
 def _server(name: str) -> Server:
-    """The connection of that name, or a new one if the name alone says to what."""
-    if name in (known := servers()):
-        return known[name]
-    try:
-        return connect(name)
-    except TargetError:
-        raise AppError(
-            f"{name!r} is not connected in this kernel: run the cell that connects it, then try again."
-        ) from None
+    if (found := servers().get(name)) is None:
+        raise AppError(f"{name!r} is not connected in this kernel: run the cell that connects it, then try again.")
+    return found

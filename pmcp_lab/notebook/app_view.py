@@ -8,7 +8,7 @@ from typing import Any
 import traitlets as t
 
 from pmcp_lab.client import Server, Task, Tool, call_of
-from pmcp_lab.host import KERNEL, HostedApp, built
+from pmcp_lab.host import KERNEL, STANDARD, HostedApp, Profile, built
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
 from pmcp_lab.notebook.live import LiveWidget
@@ -36,7 +36,10 @@ class AppView(HostedApp, LiveWidget):
     _seq = t.Int(0).tag(sync=True)
     _whole = t.Int(0).tag(sync=True, to_json=lambda _, view: view._seq)  # noqa: SLF001 - its own
 
-    def __init__(self, server: Server, tool: Tool, arguments: dict[str, Any] | None) -> None:
+    def __init__(
+        self, server: Server, tool: Tool, arguments: dict[str, Any] | None, profile: Profile = STANDARD
+    ) -> None:
+        self.profile = profile
         self._questions = AppQuestions(self)
         self._alone = in_batch()
         super().__init__(server, tool, arguments)

@@ -125,6 +125,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     p.add_argument("task", help="its id")
     p = command("app", "Call a tool and show its app.")
     _tool_arguments(p)
+    p.add_argument("--host", choices=("standard", "chatgpt"), default="standard", help="the host that is played")
     p = command("log", "A server's log messages as a DataFrame; words filter them.")
     p.add_argument("server", nargs="?")
     p.add_argument("words", nargs="*", metavar="WORD")

@@ -219,7 +219,7 @@ class McpMagics(Magics):
 
     def _app(self, options: argparse.Namespace) -> views.AppWidget:
         target = connected(options.server)
-        return target.app(options.tool, self._arguments(target, options))
+        return target.app(options.tool, self._arguments(target, options), host=options.host)
 
     def _log(self, options: argparse.Namespace) -> Any:
         found, words = self._and_words(options)

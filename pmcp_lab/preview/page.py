@@ -103,7 +103,7 @@ class PreviewApp(HostedApp, PageModel):
     """An app on a page."""
 
     def __init__(
-        self, page: Page, profile: Profile, server: Server, tool: Tool | None, arguments: dict[str, Any] | None
+        self, page: Page, server: Server, tool: Tool | None, arguments: dict[str, Any] | None, profile: Profile
     ) -> None:
         self.page = page
         self.profile = profile

@@ -280,7 +280,7 @@ class PreviewSession:
         server = self._served()
         resource = await read_app(client_of(server), uri, self.profile)
         tools = [tool for tool in server.tools.values() if self._template(tool) == uri]
-        self._replace(page, PreviewApp(page, self.profile, server, tools[0] if tools else None, None))
+        self._replace(page, PreviewApp(page, server, tools[0] if tools else None, None, self.profile))
         assert page.app is not None
         if page.bridge != "kernel":
             await asyncio.to_thread(setattr, page.app, "bridge", page.bridge)
@@ -343,7 +343,7 @@ class PreviewSession:
         if app is not None and not app.closed and app.uri == self._template(tool):
             await asyncio.to_thread(app.call, tool, arguments)
             return
-        make = functools.partial(PreviewApp, page, self.profile)
+        make = functools.partial(PreviewApp, page)
         opened = await asyncio.to_thread(open_app, make, server, tool.name, arguments, self.profile, page.bridge)
         self._replace(page, opened)
 

@@ -72,8 +72,9 @@ export interface Host {
   server: string;
   /** What an app that declares nothing gets. */
   policy?: Policy;
-  /** The host that is played, where an app gets nothing but what that one has. */
+  /** The host that is played; `only` names it for people, where an app gets nothing but what that one has. */
   only?: string | null;
+  profile?: string;
 }
 
 export type DisplayMode = "inline" | "fullscreen" | "pip";

@@ -32,6 +32,7 @@ export function reconnecting(
       server: host.server,
       tool,
       arguments: call?.arguments ?? null,
+      host: host.profile,
     });
     const el = element("div");
     root.after(el);

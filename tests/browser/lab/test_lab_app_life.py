@@ -11,7 +11,11 @@ from tests.servers import slow_app
 
 
 def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> None:
-    book = notebook("import pmcp_lab as lab\nlab.connect('demo').app('wave', frequency=3)", "import pmcp_lab; 1")
+    book = notebook(
+        "import pmcp_lab as lab\nlab.connect('demo').app('wave', frequency=3)",
+        "import pmcp_lab; 1",
+        "import pmcp_lab as lab\ndemo = lab.connect('demo')",
+    )
     book.run(0)
     app = book.app(0)
     expect(app.locator("#frequency-shown")).to_contain_text("3", timeout=15_000)
@@ -20,6 +24,10 @@ def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> No
     cell = book.cell(0)
     expect(cell.locator(".pmcp-app-state-text")).to_have_text("no live kernel: static snapshot")
     expect(app.locator("#frequency-shown")).to_contain_text("3")
+    # A notebook's file is anybody's: what it says connects to nothing.
+    cell.get_by_role("button", name="Reconnect").click()
+    expect(cell).to_contain_text("'demo' is not connected in this kernel: run the cell that connects it", timeout=45_000)
+    book.run(2)
     cell.get_by_role("button", name="Reconnect").click()
     expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=45_000)
     expect(cell.locator(".pmcp-app")).to_have_count(1)

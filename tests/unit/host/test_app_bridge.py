@@ -107,8 +107,10 @@ def test_an_app_is_opened_again_where_its_server_is_known(url: str) -> None:
 
     with lab.connect(url, name="again"):
         assert len(asked("again")) == len(asked("again")) == 32, "the id of a model"
-    with pytest.raises(AppError, match="run the cell that connects it"):
-        asked("again-and-again")
+    # It comes out of a file: a command line, an address and the demo's name start and open nothing.
+    for stranger in ("again-and-again", "demo", "python -c 'open(1)'", url):
+        with pytest.raises(AppError, match="run the cell that connects it"):
+            asked(stranger)
 
 
 def test_questions_of_a_call_that_a_page_made(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 import pmcp_lab as lab
 from pmcp_lab.apps import Recording
 from pmcp_lab.client.oauth import flow as auth
-from pmcp_lab.errors import ConnectionFailed
+from pmcp_lab.errors import AppError, ConnectionFailed, InvalidArguments
 from pmcp_lab.host import PROFILES, open_app
 from pmcp_lab.notebook import AppView
+from pmcp_lab.notebook.app_reopening import reopen
 from pmcp_lab.preview import PreviewServer, PreviewSession
 from tests.unit.guarded import Guard, guarded_server
 from tests.unit.preview_page import FakePage
@@ -237,6 +239,19 @@ def test_what_one_host_has_read_another_reads_for_itself() -> None:
         hosts = ("standard", "chatgpt", "standard")
         shown = [open_app(AppView, server, "both", {}, PROFILES[host])._resource["legacy"] for host in hosts]
     assert shown == [True, "ChatGPT", True]
+
+
+def test_a_notebook_plays_chatgpt_too() -> None:
+    with lab.connect(shop(), name="played") as server:
+        with pytest.raises(AppError, match=r"has no app\. It has one for ChatGPT: app\('cart', host='chatgpt'\)"):
+            server.app("cart")
+        shown = server.app("cart", host="chatgpt")
+        assert shown._host["only"] == "ChatGPT"
+        assert server.open_app("cart", host="chatgpt")._resource["uri"] == "ui://shop/old"
+        with pytest.raises(InvalidArguments, match=r"no host '10\.0\.0\.1'.* 'standard', 'chatgpt'.*goes into a dict"):
+            server.app("cart", host="10.0.0.1")  # type: ignore[arg-type]
+        request = {"server": "played", "tool": "cart", "arguments": {}, "host": "chatgpt"}
+        assert len(reopen(json.dumps(request))) == 32, "the id of a model"
 
 
 def test_a_stream_that_broke_goes_on_where_it_was(opened: Opened) -> None:
