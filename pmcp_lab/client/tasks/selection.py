@@ -45,7 +45,8 @@ class TaskSelection(TaskRows):
         self.name = "selection"
 
     @property
-    def tool(self) -> Tool:  # type: ignore[override] - of the first, where there are several
+    def tool(self) -> Tool:  # type: ignore[override]
+        """Of the first row, where there are several."""
         for task in self._tasks:
             many = _set_of(task)
             return many.tool if many is not None else Tool(task.server, {"name": task.tool})

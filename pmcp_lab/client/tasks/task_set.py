@@ -284,7 +284,9 @@ class TaskSet(TaskRows):
         known = {task: place for place, task in enumerate(self._tasks)}
         wanted = list(which)
         if foreign := [task for task in wanted if task not in known]:
-            raise InvalidArguments(f"{len(foreign)} of these {len(wanted)} are no rows of {self.name!r}, as {foreign[0]!r}")
+            raise InvalidArguments(
+                f"{len(foreign)} of these {len(wanted)} are no rows of {self.name!r}, as {foreign[0]!r}"
+            )
         places = sorted({known[task] for task in wanted})
         if live := [place for place in places if not self._tasks[place].done()]:
             raise LabError(f"{len(live)} of these {len(places)} have not ended: wait() or cancel() before retry()")

@@ -26,7 +26,9 @@ def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> No
     expect(app.locator("#frequency-shown")).to_contain_text("3")
     # A notebook's file is anybody's: what it says connects to nothing.
     cell.get_by_role("button", name="Reconnect").click()
-    expect(cell).to_contain_text("'demo' is not connected in this kernel: run the cell that connects it", timeout=45_000)
+    expect(cell).to_contain_text(
+        "'demo' is not connected in this kernel: run the cell that connects it", timeout=45_000
+    )
     book.run(2)
     cell.get_by_role("button", name="Reconnect").click()
     expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=45_000)

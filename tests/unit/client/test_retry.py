@@ -44,9 +44,7 @@ class TestSet:
         assert [task is old for task, old in zip(many, before, strict=True)] == [False, False, True]
         many[2:].retry().wait(20)
         assert many[2] is not before[2]
-        with pytest.raises(
-            InvalidArguments, match=r"1 of these 2 are no rows of 'double 1', as <Task"
-        ):
+        with pytest.raises(InvalidArguments, match=r"1 of these 2 are no rows of 'double 1', as <Task"):
             many.retry([many[0], before[1]])
 
     def test_while_the_others_run(self, modern: lab.Server, workshop: Workshop) -> None:
