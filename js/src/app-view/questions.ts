@@ -1,3 +1,4 @@
+import { visit } from "../shared/dom";
 import type { Ask, Question } from "./ask";
 import type { Chrome } from "./chrome";
 import type { CodeLoader } from "./code";
@@ -29,7 +30,7 @@ export class Questions {
     // Said by itself, because an address can begin with what looks like another one.
     const text = `The app wants to open a page of ${new URL(url).host} in a new tab.`;
     const wanted = await this.#ask("link", { text, detail: url, yes: "Open", no: "Don’t open" });
-    if (wanted) window.open(url, "_blank", "noopener,noreferrer");
+    if (wanted) visit(url);
     return wanted;
   }
 

@@ -25,6 +25,7 @@ class Kernel:
         self._comms: dict[str, comm.base_comm.BaseComm] = {}
         self._changed = threading.Condition()
         self._over = False
+        self._waiting: list[str] | None = None
 
     def make(self, *args: Any, **kwargs: Any) -> comm.base_comm.BaseComm:
         kernel = self
@@ -44,7 +45,22 @@ class Kernel:
             self._changed.wait_for(lambda: self._over or len(self._messages) > count, 20)
             return json.dumps(self._messages[count:], default=str)
 
+    @contextlib.contextmanager
+    def running_a_cell(self) -> Iterator[None]:
+        """What the page sends waits until the cell is over, as where a front end has no subshells."""
+        with self._changed:
+            self._waiting = []
+        yield
+        with self._changed:
+            bodies, self._waiting = self._waiting, None
+        for body in bodies:
+            self.take(body)
+
     def take(self, body: str) -> None:
+        with self._changed:
+            if self._waiting is not None:
+                self._waiting.append(body)
+                return
         sent = json.loads(body)
         self._comms[sent["id"]].handle_msg({"content": {"data": sent["data"]}, "buffers": []})
 

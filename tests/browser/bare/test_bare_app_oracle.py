@@ -59,7 +59,7 @@ def test_the_same_session_in_both_hosts(
     bare.evaluate(HOST_EAR)
     host = {"info": {"name": "host", "version": "1"}, "capabilities": CAPABILITIES, "initTimeout": 0, "server": "demo"}
     page = open_app(html, onrpc=ANSWERS, _call=CALL, _host=host)
-    page.evaluate("() => { window.open = () => null }")
+    page.evaluate("() => addEventListener('click', (event) => event.target.tagName === 'A' && event.preventDefault())")
     page.get_by_role("button", name="Open", exact=True).click()
     ours = ended(inner())
     log = inner().locator("#log").inner_text()

@@ -1,5 +1,6 @@
 /** What an app hands over with `ui/download-file`, as files. */
 
+import { visit } from "../../shared/dom";
 import type { Ask } from "../ask";
 
 type Read = (uri: string) => Promise<Record<string, unknown> | undefined>;
@@ -31,7 +32,7 @@ export async function download(contents: unknown[], ask: Ask, read: Read): Promi
 /** Whether there was something to keep. */
 async function keep({ name, body }: File, read: Read): Promise<boolean> {
   if (body instanceof URL) {
-    window.open(body.href, "_blank", "noopener,noreferrer");
+    visit(body.href);
     return true;
   }
   const found = body instanceof Blob ? body : blobOf(await read(body.uri));
