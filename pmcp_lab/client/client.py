@@ -152,6 +152,7 @@ class Client:
         tool: str,
         arguments: Mapping[str, Any],
         *,
+        meta: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
         attend: Callable[[Task], object] | None = None,
     ) -> dict[str, Any]:
@@ -160,6 +161,7 @@ class Client:
         What becomes a task is in `tasks`.
 
         Args:
+            meta: `_meta` of the call, but for what is the connection's to set.
             attend: Given the handle of the call before it is made, to put its questions to a person.
 
         Raises:
@@ -167,6 +169,7 @@ class Client:
             PeerError, ConnectionClosed: As for every request.
         """
         call = Call(self, tool, arguments)
+        call.meta = meta or {}
         call.attended = attend is not None
         task = Task(call)
         if attend is not None:

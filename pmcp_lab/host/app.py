@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Literal
@@ -16,9 +15,9 @@ from pmcp_lab._version import __version__
 from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, now_ms, runtime
 from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
-from pmcp_lab.host.calls import Calls
 from pmcp_lab.host.capabilities import offered
 from pmcp_lab.host.consent import allow
+from pmcp_lab.host.kept import LIMIT, Kept, weigh
 from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
@@ -30,7 +29,6 @@ from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
-EVENTS_KEPT = 1_000
 LOOK_AGAIN = 1.0
 """Seconds until what was shown from memory is read again."""
 CODE = {"inspector": True, "direct": False, "old-widgets": False, "consent": False}
@@ -74,12 +72,13 @@ class HostedApp(LiveModel):
         self.tool = tool
         self.arguments = None if arguments is None else dict(arguments)
         self.app_tools = AppTools(self)
-        self._requests = AppRequests(self)
         self._number = 1
         self._started = StartedViews(self.reply)
-        self.calls = Calls()
-        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
+        self._kept = Kept()
+        self.calls, self.events = self._kept.calls, self._kept.events
+        self._requests = AppRequests(self, self._kept)
         self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
+        self._under_way = 0
         self._looking: asyncio.Task[None] | None = None
         self._stale = False
         super().__init__(
@@ -163,7 +162,9 @@ class HostedApp(LiveModel):
             try:
                 await self._reload()
             except LabError as error:
-                self.events.append({"time": now_ms(), "event": "reload-failed", "payload": {"message": error.message}})
+                self._kept.add(
+                    "events", {"time": now_ms(), "event": "reload-failed", "payload": {"message": error.message}}
+                )
 
     async def _reload(self) -> None:
         resource = await read_app(self.client, self._source.uri, self.profile)
@@ -171,7 +172,7 @@ class HostedApp(LiveModel):
             return
         self._source = resource
         self.assign(**self._granted())
-        self.events.append({"time": now_ms(), "event": "reloaded", "payload": {"hash": resource.hash}})
+        self._kept.add("events", {"time": now_ms(), "event": "reloaded", "payload": {"hash": resource.hash}})
 
     async def refresh(self) -> None:
         """Read again what was shown from memory, and show it anew if it is another."""
@@ -303,7 +304,13 @@ class HostedApp(LiveModel):
     @property
     def messages(self) -> list[dict[str, Any]]:
         """What the app wanted to be said in the conversation (`ui/message`), oldest first."""
-        return list(self._requests.messages)
+        return list(self._kept.messages)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many of `calls`, `events` and `messages` are not kept any more: of each the last 1,000 are, and of all
+        together 32 MB."""
+        return dict(self._kept.dropped)
 
     @property
     def context(self) -> dict[str, Any]:
@@ -362,18 +369,24 @@ class HostedApp(LiveModel):
 
     def _on_request(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
-        self.calls.append(entry)
-        self._start_answer(view, content.get("call"), entry)
+        weight = self._kept.add("calls", entry)
+        self._start_answer(view, content.get("call"), entry, weight)
 
     def _on_asked(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         """What the server asked within a call that the page made itself."""
         entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
-        self._start_answer(view, content.get("call"), {**entry, "tool": str(payload.get("tool"))})
+        self._start_answer(view, content.get("call"), {**entry, "tool": str(payload.get("tool"))}, weigh(payload))
 
-    def _start_answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
+    def _start_answer(self, view: str, call: object, entry: dict[str, Any], weight: int) -> None:
+        if self._under_way + weight > LIMIT:
+            error = {"code": INTERNAL_ERROR, "message": "Too much of this app is under way: wait for earlier answers."}
+            entry |= {"error": error, "ms": 0}
+            self.reply(view, {"kind": "rpc-result", "call": call, "payload": {"error": error}})
+            return
+        self._under_way += weight
         work = asyncio.get_running_loop().create_task(self._answer(view, call, entry))
         self._pending[view, call] = work
-        work.add_done_callback(lambda work: self._settled((view, call), entry, work))
+        work.add_done_callback(lambda work: self._settled((view, call), entry, weight, work))
 
     def _on_cancel(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
         if (pending := self._pending.get((view, content.get("call")))) is not None:
@@ -390,10 +403,9 @@ class HostedApp(LiveModel):
         if (name := content.get("name")) in CODE:
             self.reply(view, {"kind": "code", "payload": _code(str(name))})
 
-    def _on_consent(self, _view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
-        asked = self._resource.get("wanted") or {}
-        names = [name for kind in ("connect", "load", "embed", "permissions") for name in asked.get(kind, ())]
-        allow(self.client, self._source.uri, names)
+    def _on_consent(self, _view: str, _content: dict[str, Any], payload: dict[str, Any]) -> None:
+        # What the person saw, and what is asked for now: an app that changed meanwhile gets no more than both.
+        allow(self.client, self._source.uri, self._resource.get("wanted") or {}, payload)
         self.assign(**self._granted())
 
     def _on_bye(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
@@ -413,11 +425,11 @@ class HostedApp(LiveModel):
                     self.assign(_storage=kept)
                 return
             case "called":
-                self.calls.append(payload)
+                self._kept.add("calls", payload)
                 return
             case "bridge" if payload.get("mode") == "kernel":
                 self.assign(_bridge=KERNEL)
-        self.events.append({"time": now_ms(), "event": str(content.get("event")), "payload": payload})
+        self._kept.add("events", {"time": now_ms(), "event": str(content.get("event")), "payload": payload})
 
     _handlers: ClassVar[Mapping[str, Callable[[Any, str, dict[str, Any], dict[str, Any]], None]]] = {
         "rpc": _on_request,
@@ -432,8 +444,9 @@ class HostedApp(LiveModel):
     }
     """What is done with a message of a view (`js/MESSAGES.md`): with the view, the message and its payload."""
 
-    def _settled(self, key: tuple[str, object], entry: dict[str, Any], work: asyncio.Task[None]) -> None:
+    def _settled(self, key: tuple[str, object], entry: dict[str, Any], weight: int, work: asyncio.Task[None]) -> None:
         self._pending.pop(key, None)
+        self._under_way -= weight
         entry["ms"] = now_ms() - entry["time"]
         if work.cancelled():
             entry["error"] = {"message": "cancelled"}
@@ -454,6 +467,7 @@ class HostedApp(LiveModel):
         except Exception as error:
             answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
         entry |= answer
+        self._kept.grown(entry)
         self.reply(view, {"kind": "rpc-result", "call": call, "payload": answer})
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002

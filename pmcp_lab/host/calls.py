@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-
-KEPT = 1_000
 
 COLUMNS = ("time", "method", "name", "arguments", "result", "error", "is_error", "ms")
 
 
 class Calls(deque[dict[str, Any]]):
     """The last requests of an app, oldest first: dicts with `time` (ms since the epoch), `method`, `params`, and once
-    they are answered `result` or `error`, and `ms`. `df` is the same as a table."""
+    they are answered `result` or `error`, and `ms`. `df` is the same as a table.
 
-    def __init__(self) -> None:
-        super().__init__(maxlen=KEPT)
+    Args:
+        dropped: How many entries went for newer ones, by list (`Kept.dropped`).
+    """
+
+    def __init__(self, dropped: Counter[str]) -> None:
+        super().__init__()
+        self._dropped = dropped
 
     @property
     def df(self) -> pd.DataFrame:
@@ -32,8 +35,18 @@ class Calls(deque[dict[str, Any]]):
         frame["ms"] = frame["ms"].astype("Int64")
         return frame
 
+    @property
+    def lost(self) -> str:
+        """What is not here any more, in words; empty where all is."""
+        gone = self._dropped["calls"]
+        return f"{gone:,} older calls are not kept any more: 1,000 are, of at most 32 MB together." if gone else ""
+
     def _repr_html_(self) -> str:
-        return self.df._repr_html_()  # type: ignore[operator, no-any-return]
+        table: str = self.df._repr_html_()  # type: ignore[operator]
+        return table + (f"<p>{self.lost}</p>" if self.lost else "")
+
+    def __repr__(self) -> str:
+        return "\n".join(filter(None, [repr(list(self)), self.lost]))
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:

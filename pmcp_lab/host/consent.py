@@ -6,19 +6,28 @@ An app is opened without it, and says so; the person allows it at the page, or t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pmcp_lab.client import Client
 from pmcp_lab.protocol.ui import PERMISSIONS, Csp, ResourceUi
 
-_allowed: dict[tuple[object, str], set[str]] = {}
-"""By target and resource: origins and names of permissions."""
+KINDS = ("connect", "load", "embed", "permissions")
+
+_allowed: dict[tuple[object, str], set[tuple[str, str]]] = {}
+"""By target and resource: what for, and the origin or the name of the permission."""
 
 
-def allow(client: Client, uri: str, wanted: Iterable[str]) -> None:
-    _allowed.setdefault((client.target, uri), set()).update(wanted)
+def allow(client: Client, uri: str, wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+    """Take a click for what it was shown for.
+
+    Args:
+        wanted: What the app is missing (`wanted`).
+        shown: The same, as it stood before the person who clicked.
+    """
+    both = {(kind, name) for kind in KINDS for name in wanted.get(kind, ()) if name in (shown.get(kind) or ())}
+    _allowed.setdefault((client.target, uri), set()).update(both)
 
 
 def granted(client: Client, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, ...]]:
@@ -26,13 +35,17 @@ def granted(client: Client, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, .
     clicked = _allowed.get((client.target, uri), set())
     grants = client.app_grants
 
-    def origins(declared: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin for origin in declared if origin in clicked or grants.covers(origin))
+    def origins(kind: str, declared: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin for origin in declared if (kind, origin) in clicked or grants.covers(origin))
 
     csp = replace(
-        ui.csp, connect=origins(ui.csp.connect), resources=origins(ui.csp.resources), frames=origins(ui.csp.frames)
+        ui.csp,
+        connect=origins("connect", ui.csp.connect),
+        resources=origins("load", ui.csp.resources),
+        frames=origins("embed", ui.csp.frames),
     )
-    return csp, tuple(name for name in ui.permissions if name in clicked or name in grants.permissions)
+    permissions = (name for name in ui.permissions if ("permissions", name) in clicked or name in grants.permissions)
+    return csp, tuple(permissions)
 
 
 def wanted(ui: ResourceUi, csp: Csp, permissions: tuple[str, ...]) -> dict[str, Any]:

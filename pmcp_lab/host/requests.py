@@ -14,10 +14,11 @@ import mcp_types as types
 
 from pmcp_lab.client import Client, SamplingCallback, Task, Tool, sample
 from pmcp_lab.errors import INVALID_PARAMS, METHOD_NOT_FOUND, AppError, nearest
+from pmcp_lab.host.kept import Kept
 from pmcp_lab.host.profile import Profile
+from pmcp_lab.protocol.meta import reserved
 
 PASSED_ON = frozenset({"resources/read", "resources/list", "resources/templates/list", "prompts/list"})
-MESSAGES_KEPT = 1_000
 
 Callback = Callable[[dict[str, Any]], object]
 """Gets the params of an app's request; may be a coroutine function. Runs in a thread of its own, or on the loop."""
@@ -44,16 +45,15 @@ class AppRequests:
     """Answers the requests of one app.
 
     Attributes:
-        messages: Params of every `ui/message`, oldest first: what the app wants to be said in the conversation.
         context: The last `ui/update-model-context`: what the app wants a model to know.
         on_message: Called with each message; what it raises makes the app's request fail.
         on_context: Called with each update of the context.
         on_sampling: Makes the completions that the app asks for, before the server's own does.
     """
 
-    def __init__(self, app: Asking) -> None:
+    def __init__(self, app: Asking, kept: Kept) -> None:
         self._app = app
-        self.messages: list[dict[str, Any]] = []
+        self._kept = kept
         self.context: dict[str, Any] = {}
         self.on_message: Callback | None = None
         self.on_context: Callback | None = None
@@ -81,8 +81,7 @@ class AppRequests:
                 return {"tools": [dict(tool.raw) for tool in listed if self._visible(tool)]}
             case "ui/message":
                 message = {**params, "content": _blocks(params.get("content"), method)}
-                self.messages.append(message)
-                del self.messages[:-MESSAGES_KEPT]
+                self._kept.add("messages", message)
                 await _hand_to(self.on_message, message)
                 return {}
             case "sampling/createMessage" if self.sampler is not None:
@@ -103,8 +102,22 @@ class AppRequests:
 
     async def _call(self, view: str, params: dict[str, Any]) -> dict[str, Any]:
         tool = await self._callable(str(params.get("name")))
-        given, meta = params.get("arguments"), params.get("_meta")
-        token = meta.get("progressToken") if isinstance(meta, Mapping) else None
+        given, meta = params.get("arguments", {}), params.get("_meta", {})
+        if not isinstance(given, Mapping) or not isinstance(meta, Mapping):
+            wrong = "arguments" if isinstance(meta, Mapping) else "_meta"
+            raise AppError(f"tools/call of {tool.name!r}: {wrong} must be an object", code=INVALID_PARAMS)
+        if "task" in params:
+            raise AppError(
+                f"tools/call of {tool.name!r}: this host makes a task of it where the tool wants one; leave out task",
+                code=INVALID_PARAMS,
+            )
+        token = meta.get("progressToken")
+        own = {name: value for name, value in meta.items() if name != "progressToken"}
+        if ours := [name for name in own if reserved(str(name))]:
+            raise AppError(
+                f"tools/call of {tool.name!r}: {', '.join(map(repr, ours))} in _meta is the host's to set",
+                code=INVALID_PARAMS,
+            )
 
         def report(progress: float, total: float | None, message: str | None) -> None:
             about = {"progressToken": token, "progress": progress, "total": total, "message": message}
@@ -113,7 +126,8 @@ class AppRequests:
 
         return await self._client.pass_on(
             tool.name,
-            dict(given) if isinstance(given, Mapping) else {},
+            given,
+            meta=own,
             on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
             attend=self._app.attend,
         )

@@ -145,7 +145,8 @@ export class AppView {
     const sources = resource?.uri ? this.#source.of(resource) : null;
     if (!resource || !sources) return;
     this.#chrome.setBorder(resource.prefersBorder ?? true);
-    this.#questions.wanted(resource.wanted ?? {}, () => this.#wire.send({ kind: "consent" }));
+    const wanted = resource.wanted ?? {};
+    this.#questions.wanted(wanted, () => this.#wire.send({ kind: "consent", payload: wanted }));
     this.#trace.begin("opened");
     this.#status.opened();
     const opening = {

@@ -167,7 +167,8 @@ class Caller(Attendant):
         self, call: Call, as_task: bool, on_progress: OnProgress | None, became_task: Callable[[], object]
     ) -> dict[str, Any]:
         def request(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
-            return peer.call_tool(call.tool, call.arguments, task={} if as_task else None, on_progress=on_progress)
+            task, meta = {} if as_task else None, dict(call.meta) or None
+            return peer.call_tool(call.tool, call.arguments, task=task, meta=meta, on_progress=on_progress)
 
         def ask() -> Awaitable[dict[str, Any] | TaskState]:
             return self._connection.ask(request)

@@ -59,13 +59,46 @@ def test_nothing_is_given_unasked(server: lab.Server) -> None:
 
 def test_a_click_gives_what_was_shown_and_holds(server: lab.Server) -> None:
     view = server.app("show")
-    FrontEnd(view).send(kind="consent", view="v1")
+    FrontEnd(view).send(kind="consent", view="v1", payload=view._resource["wanted"])
     until(lambda: view._resource["allow"])
     for shown in (view._resource, resource(server)):
         assert "connect-src https://api.example;" in shown["csp"]
         assert "script-src 'unsafe-inline' blob: data: https://cdn.example;" in shown["csp"]
         assert shown["allow"] == "camera; clipboard-write"
         assert shown["wanted"] == {"refused": ["http://localhost:8888"]}
+
+
+def test_each_kind_is_allowed_by_itself(server: lab.Server) -> None:
+    view = server.app("show")
+    FrontEnd(view).send(kind="consent", view="v1", payload={"load": ["https://cdn.example"]})
+    until(lambda: "cdn.example" in view._resource["csp"])
+    assert "connect-src 'none'" in view._resource["csp"]
+    assert view._resource["allow"] == ""
+    assert view._resource["wanted"]["connect"] == ["https://api.example"]
+
+
+def test_one_origin_for_one_thing_is_not_for_another() -> None:
+    cdn = ["https://cdn.example"]
+    ui = {"csp": {"connectDomains": cdn, "resourceDomains": cdn, "frameDomains": cdn}}
+    source = MCPServer("greedy")
+    source.add_resource(
+        TextResource(uri="ui://greedy/page", name="p", mime_type=APP_MIME_TYPE, text="<p>", meta={"ui": ui})
+    )
+    source.tool(name="show", meta={"ui": {"resourceUri": "ui://greedy/page"}})(lambda: "done")
+    with lab.connect(source) as server:
+        view = server.app("show")
+        FrontEnd(view).send(kind="consent", view="v1", payload={"load": cdn})
+        until(lambda: "load" not in view._resource["wanted"])
+        assert view._resource["wanted"] == {"connect": cdn, "embed": cdn}
+
+
+def test_a_click_gives_nothing_that_was_not_shown_or_is_not_asked_for(server: lab.Server) -> None:
+    view = server.app("show")
+    shown = {"connect": ["https://elsewhere.example"], "permissions": ["camera", "microphone"]}
+    FrontEnd(view).send(kind="consent", view="v1", payload=shown)
+    until(lambda: view._resource["allow"])
+    assert view._resource["allow"] == "camera"
+    assert "elsewhere" not in view._resource["csp"]
 
 
 def test_an_app_is_told_what_it_was_granted(server: lab.Server) -> None:
@@ -77,7 +110,7 @@ def test_an_app_is_told_what_it_was_granted(server: lab.Server) -> None:
     page = FrontEnd(view)
     nothing = {"connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []}
     assert told(page) == {"permissions": {}, "csp": nothing}
-    page.send(kind="consent", view="v1")
+    page.send(kind="consent", view="v1", payload=view._resource["wanted"])
     until(lambda: view._resource["allow"])
     granted = {
         "permissions": {"camera": {}, "clipboardWrite": {}},
