@@ -167,8 +167,13 @@ class Caller(Attendant):
         self, call: Call, as_task: bool, on_progress: OnProgress | None, became_task: Callable[[], object]
     ) -> dict[str, Any]:
         def request(peer: Peer) -> Awaitable[dict[str, Any] | TaskState]:
-            task, meta = {} if as_task else None, dict(call.meta) or None
-            return peer.call_tool(call.tool, call.arguments, task=task, meta=meta, on_progress=on_progress)
+            return peer.call_tool(
+                call.tool,
+                call.arguments,
+                task={} if as_task else None,
+                meta=dict(call.meta) or None,
+                on_progress=on_progress,
+            )
 
         def ask() -> Awaitable[dict[str, Any] | TaskState]:
             return self._connection.ask(request)
