@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+from functools import partial
 from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Server, Task, Tool, call_of
+from pmcp_lab.client import Server, Task, Tool, call_of, runtime
 from pmcp_lab.host import KERNEL, STANDARD, HostedApp, Profile, built
 from pmcp_lab.notebook.app_questions import AppQuestions
-from pmcp_lab.notebook.app_snapshot import WIDGET, in_batch, snapshot
-from pmcp_lab.notebook.live import LiveWidget
+from pmcp_lab.notebook.app_snapshot import snapshot
+from pmcp_lab.notebook.live import LiveWidget, in_batch
 
 BATCH_TIMEOUT = 60.0
 """Seconds for the result where nobody looks on, so that it is in what is saved."""
@@ -71,17 +72,21 @@ class AppView(HostedApp, LiveWidget):
     def __repr__(self) -> str:
         return f"<AppView {self.server.name}.{self.tool.name}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        data, metadata = bundled
-        if in_batch():
-            data = {kind: shown for kind, shown in data.items() if kind != WIDGET}
-            if self.delivered is not None:
-                concurrent.futures.wait([self.delivered], timeout=BATCH_TIMEOUT)
-        return {
-            **data,
-            "text/plain": repr(self),
-            "text/html": snapshot(self.server.name, self.tool.name, self._call),
-        }, metadata
+    def assign(self, **traits: Any) -> None:
+        super().assign(**traits)
+        runtime().call_soon(partial(self.keep, soon="_call" in traits))
+
+    def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
+        super().receive(kind, view, content)
+        self.keep()
+
+    def settled(self) -> bool:
+        return self.delivered is None or self.delivered.done()
+
+    def saved(self) -> str:
+        return snapshot(self.server.name, self.tool.name, self._call, self.context)
+
+    def _ipython_display_(self) -> None:
+        if in_batch() and self.delivered is not None:
+            concurrent.futures.wait([self.delivered], timeout=BATCH_TIMEOUT)
+        super()._ipython_display_()

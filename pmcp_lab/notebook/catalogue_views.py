@@ -5,13 +5,11 @@ Nothing is sent after the first time: the page has it all, so it works without a
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from keyword import iskeyword
 from typing import Any
 
-import anywidget
 import traitlets as t
 
 from pmcp_lab.client import (
@@ -30,6 +28,8 @@ from pmcp_lab.client import (
 )
 from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
+from pmcp_lab.notebook.live import SavedWidget
+from pmcp_lab.notebook.saved_html import ROWS, TEXT, block, table, text
 
 DEPTH = 3
 """Objects within objects that are spelt out."""
@@ -53,7 +53,7 @@ _TOLD = ("name", "description")
 _EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": [], "object": {}, "null": None}
 
 
-class Catalogue(anywidget.AnyWidget):
+class Catalogue(SavedWidget):
     """What a listing of a server shows itself as."""
 
     _esm = built("cards.js")
@@ -70,13 +70,8 @@ class Catalogue(anywidget.AnyWidget):
             items = list(map(_item, listing.values()))
         super().__init__(_catalogue={"server": listing.server, "noun": listing.noun, "items": items})
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        static = {"text/plain": repr(self._listing), "text/html": static_catalogue(self._catalogue)}
-        if bundled is None:
-            return static
-        data, metadata = bundled
-        return {**data, **static}, metadata
+    def saved(self) -> str:
+        return static_catalogue(self._catalogue)
 
     def __repr__(self) -> str:
         return repr(self._listing)
@@ -223,9 +218,9 @@ def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, A
 
 
 def _notes(schema: Mapping[str, Any]) -> Iterator[str]:
-    for key, text in _BOUNDS.items():
+    for key, said in _BOUNDS.items():
         if key in schema:
-            yield text.format(schema[key])
+            yield said.format(schema[key])
     if "default" in schema:
         yield f"default {json.dumps(schema['default'], ensure_ascii=False)}"
 
@@ -252,27 +247,29 @@ def _code(server: str, way: str, what: str, arguments: Mapping[str, Any]) -> dic
 
 def static_catalogue(catalogue: Mapping[str, Any]) -> str:
     """The same as plain HTML, for where no widget runs. Everything from a server is escaped."""
-    entries = "".join(map(_static_item, catalogue["items"]))
-    heading = f"{len(catalogue['items'])} {catalogue['noun']} of {catalogue['server']}"
-    return f"<p><b>{html.escape(heading)}</b></p>{entries}"
+    items = catalogue["items"]
+    more = f"; the first {ROWS:,} are listed" if len(items) > ROWS else ""
+    heading = f"<p><b>{len(items):,} {catalogue['noun']}</b> of <code>{text(catalogue['server'])}</code>{more}</p>"
+    return heading + "".join(map(_static_item, items[:ROWS]))
 
 
 def _static_item(item: Mapping[str, Any]) -> str:
     marks = [*item["badges"], *([item["trouble"]] if item["trouble"] else [])]
-    tags = "".join(f" [{html.escape(mark)}]" for mark in marks)
-    head = f"<code>{html.escape(item['name'])}</code>{tags} {html.escape(item['summary'])}"
-    about = f"<p style='white-space:pre-wrap'>{html.escape(item['description'])}</p>"
+    tags = "".join(f" [{text(mark)}]" for mark in marks)
+    head = f"<code>{text(item['name'])}</code>{tags} {text(item['summary'])}"
+    about = f"<p style='white-space:pre-wrap'>{text(item['description'], TEXT)}</p>" if item["description"] else ""
     tables = "".join(map(_static_table, item["tables"]))
-    code = "".join(f"<pre>{html.escape(each['text'])}</pre>" for each in item["code"])
+    code = "".join(block(each["text"]) for each in item["code"])
     return f"<details><summary>{head}</summary>{about}{tables}{code}</details>"
 
 
-def _static_table(table: Mapping[str, Any]) -> str:
-    left = "style='text-align:left;vertical-align:top'"
-    rows = "".join(
-        f"<tr><td {left}><code>{html.escape(field['name'])}</code></td>"
-        f"<td {left}>{html.escape(field['type'])}{' (required)' if field['required'] else ''}</td>"
-        f"<td {left}>{html.escape('; '.join(filter(None, (field['description'], field['notes']))))}</td></tr>"
-        for field in table["rows"]
-    )
-    return f"<table><caption {left}>{html.escape(table['caption'])}</caption><tbody>{rows}</tbody></table>"
+def _static_table(shown: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            f"<code>{text(field['name'])}</code>",
+            f"{text(field['type'])}{' (required)' if field['required'] else ''}",
+            text("; ".join(filter(None, (field["description"], field["notes"])))),
+        )
+        for field in shown["rows"][:MOST_FILES]
+    ]
+    return f"<p><b>{text(shown['caption'])}</b></p>{table(('name', 'type', 'about'), rows)}"

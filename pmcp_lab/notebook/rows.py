@@ -1,8 +1,7 @@
-"""A task as the front end sees it (`Row` and `Moment` of `js/MESSAGES.md`), and as static HTML."""
+"""A task as the front end sees it (`Row` and `Moment` of `js/MESSAGES.md`)."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -33,10 +32,6 @@ RESULT_LIMIT = 400
 """Characters of a message, and of a result, that a card shows."""
 VARIABLE_LIMIT = 2_000
 """Characters of one variable that are sent to a view; more is cut."""
-STATIC_LIMIT = 200
-"""Rows of a static table: a saved notebook should stay readable, and small."""
-NOTE_LIMIT = 300
-"""Characters of a message in a static table."""
 TALLY_LIMIT = 10_000
 """Beyond this many tasks their states are not counted each time a table is displayed: it would be felt."""
 RAW_LIMIT = 100_000
@@ -102,27 +97,6 @@ def _short(value: Any) -> Any:
 
 def moments(history: Iterable[Moment]) -> list[dict[str, Any]]:
     return [{"time": moment.time, "status": moment.status, "message": moment.message} for moment in history]
-
-
-def static_table(tasks: Sequence[Task]) -> str:
-    """The tasks as a plain table, for where no widget runs. Everything from a server is escaped."""
-    head = "".join(f"<th align='left'>{name}</th>" for name in ("server", "tool", "status", "progress", "message"))
-    body = []
-    for seen in (call_of(task).snapshot() for task in tasks[:STATIC_LIMIT]):
-        progress = "" if seen.progress is None else f"{seen.progress:.0%}"
-        cells = (seen.server, seen.tool, seen.status.replace("_", " "), progress, _note(seen))
-        body.append("<tr>" + "".join(f"<td align='left'>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    summary = html.escape(tally(tasks) or "no tasks yet")
-    more = f" (the first {STATIC_LIMIT} are shown)" if len(tasks) > STATIC_LIMIT else ""
-    return f"<p>Tasks: {summary}{more}</p>{table if tasks else ''}"
-
-
-def _note(seen: Snapshot) -> str:
-    note = seen.trouble or reason_of(seen) or seen.message or ""
-    if not note and seen.outcome is not None:
-        note = seen.outcome.preview(NOTE_LIMIT)
-    return note if len(note) <= NOTE_LIMIT else note[: NOTE_LIMIT - 1] + "…"
 
 
 def tally(tasks: Sequence[Task]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +11,8 @@ import traitlets as t
 from pmcp_lab.client import Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
-from pmcp_lab.notebook.rows import moments, raw_text, row, static_table
+from pmcp_lab.notebook.rows import moments, raw_text, row
+from pmcp_lab.notebook.saved_html import static_card
 from pmcp_lab.notebook.task_views import TaskWidget
 
 
@@ -115,14 +114,9 @@ class TaskCard(CardWidget):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task, _card="task")
-        call_of(task).add_done_callback(lambda _: self.restate())
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        data, metadata = bundled
-        return {**data, "text/html": static_card(self.task)}, metadata
+    def saved(self) -> str:
+        return static_card(self.task)
 
     def __repr__(self) -> str:
         return repr(self.task)
@@ -139,15 +133,3 @@ def form_of(question: Question) -> dict[str, Any]:
             "fields": [],
         }
     return {"key": question.key, "message": question.message, "url": None, "fields": fields(question.schema)}
-
-
-def static_card(task: Task) -> str:
-    """The card for where no widget runs. Everything from a server is escaped."""
-    parts, seen = [static_table([task])], call_of(task).snapshot()
-    if seen.variables:
-        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)[:400]}" for name, value in seen.variables.items())
-        parts.append(f"<pre>{html.escape(chr(10).join(lines))}</pre>")
-    parts += [f"<p><b>Asks:</b> {html.escape(each.message)}</p>" for each in seen.questions]
-    if seen.outcome is not None:
-        parts.append(f"<pre>{html.escape(seen.outcome.preview(2_000))}</pre>")
-    return "".join(parts)

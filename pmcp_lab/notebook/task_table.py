@@ -220,6 +220,7 @@ class TaskTable(TaskWidget):
 
     def _changed(self, *rows: int) -> None:
         self._moved.update(dict.fromkeys(rows))
+        self.keep()
         self._wake()
 
     def _wake(self) -> None:
@@ -261,7 +262,7 @@ class TaskTable(TaskWidget):
         if all(task.done() for task in self._tasks):
             self._settled = self._seq
             self._origin.copy().run(self.send_state, "_state")
-            self.restate()
+            self.keep(soon=True)
 
     async def _load(self) -> None:
         """Send the rows that did not come with the model."""

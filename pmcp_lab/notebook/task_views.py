@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 import traitlets as t
-from IPython.core.getipython import get_ipython
-from IPython.display import display
 
 from pmcp_lab.client import Task, call_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import now
 from pmcp_lab.notebook.live import LiveWidget
-from pmcp_lab.notebook.rows import static_table
+from pmcp_lab.notebook.saved_html import static_table
 
 PAUSE = 0.1
 """Seconds between two deltas of a widget: jupyter_server drops what comes at more than 1,000 messages a second."""
@@ -45,7 +42,6 @@ class TaskWidget(LiveWidget):
         self._dirty = False
         self._flushing = False
         self._stops: list[Callable[[], None]] = []
-        self._handles: list[Any] = []
         super().__init__(**traits)
 
     def state(self) -> dict[str, Any]:
@@ -69,6 +65,7 @@ class TaskWidget(LiveWidget):
     def _changed(self, *_rows: int) -> None:
         """On the background thread: at most one delta every `PAUSE` seconds, the first at once."""
         self._dirty = True
+        self.keep(soon=self.settled())
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -110,37 +107,14 @@ class TaskWidget(LiveWidget):
         """Which task a message is about."""
         return {"key": call_of(task).key}
 
-    def _ipython_display_(self) -> None:
-        if all(task.done() for task in self.shown()) and self.shown():
-            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
-        else:
-            handle = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-            self._handles.append(handle)
-
-    def restate(self) -> None:
-        """Bring what was displayed while tasks ran to the present: that is what a notebook is saved with.
-
-        Once for each display, for it makes the page draw the widget anew.
-        """
-        handles, self._handles = self._handles, []
-        for handle in handles:
-            if get_ipython() is not None:
-                # An empty context makes it a message of the cell that runs now: nbclient hears no other's.
-                contextvars.Context().run(handle.update, self._bundle(), raw=True)
-
-    def _bundle(self) -> dict[str, Any]:
-        bundled = self._repr_mimebundle_()
-        return {} if bundled is None else dict(bundled[0])
-
     def close(self) -> None:
         for stop in self._stops:
             stop()
         self._stops.clear()
         super().close()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        data, metadata = bundled
-        return {**data, "text/plain": repr(self), "text/html": static_table(self.shown())}, metadata
+    def settled(self) -> bool:
+        return all(task.done() for task in self.shown())
+
+    def saved(self) -> str:
+        return static_table(self.shown())

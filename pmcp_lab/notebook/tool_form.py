@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Any
@@ -13,6 +12,7 @@ import traitlets as t
 from pmcp_lab.client import Server, Task, Tool, call_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, now, problems
+from pmcp_lab.notebook.saved_html import static_form
 from pmcp_lab.notebook.task_card import CardWidget
 
 
@@ -89,13 +89,8 @@ class ToolForm(CardWidget):
         self.follow(call_of(task))
         self._changed()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        data, metadata = bundled
-        static = f"<p>Form of <code>{html.escape(self.code)}</code></p>"
-        return {**data, "text/html": static}, metadata
+    def saved(self) -> str:
+        return static_form(self.tool, self.code, fields(self.tool.input_schema, self.values), self.task)
 
     def __repr__(self) -> str:
         return f"<ToolForm {self.server.name}.{self.tool.name}>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ import traitlets as t
 from pmcp_lab.client import Task, WorkflowRun, driver_of, runtime, status_of
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import fields, problems
+from pmcp_lab.notebook.saved_html import TEXT, status, table, text
 from pmcp_lab.notebook.task_card import CardWidget
 from pmcp_lab.protocol.task import from_timestamp
 from pmcp_lab.protocol.workflow_wire import NextCall, StepResult, StepState, ending_text
@@ -36,7 +36,6 @@ class WorkflowView(CardWidget):
             name: tool.input_schema for name, tool in runtime().run(listings.tools()).items()
         }
         self._about = runtime().run(listings.prompts())[run.name].description
-        self._ended = False
         super().__init__(None)
         self.follow(driver_of(run))
 
@@ -51,9 +50,6 @@ class WorkflowView(CardWidget):
         return {"workflow": self._workflow(), "questions": questions}
 
     def delta(self) -> dict[str, Any]:
-        if self.run.done() and not self._ended:
-            self._ended = True
-            self.restate()
         return self.state()
 
     def _workflow(self) -> dict[str, Any]:
@@ -159,12 +155,11 @@ class WorkflowView(CardWidget):
             raise task.failure
         return {}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        data, metadata = bundled
-        return {**data, "text/plain": repr(self.run), "text/html": static_workflow(self.run)}, metadata
+    def settled(self) -> bool:
+        return self.run.done()
+
+    def saved(self) -> str:
+        return static_workflow(self.run)
 
     def __repr__(self) -> str:
         return repr(self.run)
@@ -223,13 +218,11 @@ def _cut(text: str, limit: int) -> str:
 
 
 def static_workflow(run: WorkflowRun) -> str:
-    """The steps as a plain table, for where no widget runs. Everything from a server is escaped."""
-    head = "".join(f"<th align='left'>{name}</th>" for name in ("step", "tool", "status", "result"))
-    rows = []
-    for step in map(_step, run.steps):
-        cells = (step["name"], step["tool"] or "", step["status"], step["line"])
-        rows.append("<tr>" + "".join(f"<td align='left'>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
-    told = f"<p>Workflow <b>{html.escape(run.name)}</b>: {html.escape(run.status.replace('_', ' '))}</p>"
+    """The steps, for where no widget runs. Everything from a server is escaped."""
+    rows = [
+        (text(step["name"]), text(step["tool"] or ""), status(step["status"]), text(step["line"]))
+        for step in map(_step, run.steps)
+    ]
+    told = f"<p><b>Workflow</b> <code>{text(run.server)}.{text(run.name)}</code>: {status(run.status)}</p>"
     said = _ending(run) if run.ending is not None else "" if run.pause is None else run.pause.message
-    why = f"<p>{html.escape(said)}</p>" if said else ""
-    return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{why}"
+    return told + table(("step", "tool", "status", "result"), rows) + (f"<p>{text(said, TEXT)}</p>" if said else "")

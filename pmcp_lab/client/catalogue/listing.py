@@ -92,6 +92,11 @@ class Listing(Mapping[str, I]):
         """The name of the server."""
         return self._server
 
+    def _ipython_display_(self) -> None:
+        if views.installed() is None:
+            raise NotImplementedError  # so IPython takes one of the forms below
+        views.display(self)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown = views.installed()
         if shown is None:

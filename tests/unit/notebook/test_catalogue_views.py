@@ -137,7 +137,7 @@ def test_resources_and_prompts() -> None:
 def test_the_static_form_has_everything_and_trusts_nothing() -> None:
     data, _ = Catalogue(TOOLS)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
-    for word in ("2 tools of lab", "fit", "task", "options.deep", "at least 1", "lab.connected("):
+    for word in ("2 tools</b> of <code>lab<", "fit", "task", "options.deep", "at least 1", "lab.connected("):
         assert word in data["text/html"], word
     assert NASTY not in data["text/html"]
     assert "fit" in data["text/plain"]

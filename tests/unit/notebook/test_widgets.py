@@ -305,10 +305,10 @@ class TestTable:
         assert "<script>" not in data["text/html"]
         assert "&lt;script&gt;alert(1)" in data["text/html"]
         assert data["text/plain"] == "<TaskTable 1 completed>"
-        monkeypatch.setattr("pmcp_lab.notebook.rows.STATIC_LIMIT", 3)
+        monkeypatch.setattr("pmcp_lab.notebook.saved_html.ROWS", 3)
         data, _ = TaskTable(finished(demo, 5))._repr_mimebundle_()
         assert data["text/html"].count("<tr>") == 1 + 3
-        assert "Tasks: 5 completed (the first 3 are shown)" in data["text/html"]
+        assert "5 completed; the first 3 of 5 are listed" in data["text/html"]
 
 
 class TestCard:
@@ -368,7 +368,7 @@ class TestCard:
         run = demo.task("publish", model="<script>alert(1)</script>")
         call_of(run).asked.result(10)
         asking = TaskCard(run)._repr_mimebundle_()[0]["text/html"]
-        assert "Asks:" in asking
+        assert "asks" in asking
         run.answer({"publish": True})
         run.result(10)
         data = TaskCard(run)._repr_mimebundle_()[0]
