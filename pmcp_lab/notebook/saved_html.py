@@ -76,7 +76,7 @@ def status(word: str, progress: float | None = None) -> str:
     """A state as a sign and a word, with a bar for what is under way."""
     sign, colour = _SIGNS.get(word, ("·", "#808080"))
     named = "needs input" if word == "input_required" else html.escape(word.replace("_", " "))
-    shown = f"<span style=color:{colour}>{sign}</span> {named}"
+    shown = f"<span style=color:{colour}>{sign}</span>&nbsp;{named}"
     if progress is None or word not in ("working", "input_required"):
         return shown
     done = min(1.0, max(0.0, progress))

@@ -21,7 +21,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 CELLS = (
     "import pmcp_lab as lab, time\ndemo = lab.connect('demo')",
     "run = demo.task('train', epochs=3, seconds=1)\nrun",
-    "many = demo.map('train', [{'epochs': 2, 'seconds': 0.5}] * 3, name='sweep')\nmany",
+    "many = demo.map('train', [{'epochs': 2, 'seconds': 0.5}] * 3)\nmany",
     "everything = lab.notebook.TaskTable(); everything",
     "asks = demo.task('publish', model='m'); asks",
     "demo.app('wave', frequency=3)",
@@ -45,7 +45,7 @@ def html_in(saved: nbformat.NotebookNode, cell: int) -> str:
 
 
 def test_what_was_shown_while_tasks_ran_shows_the_end_of_the_last_cell(saved: nbformat.NotebookNode) -> None:
-    assert re.search(r"status</td><td[^>]*><span[^>]*>✓</span> completed", html_in(saved, RUN))
+    assert re.search(r"status</td><td[^>]*><span[^>]*>✓</span>&nbsp;completed", html_in(saved, RUN))
     assert "epoch 3 of 3" in html_in(saved, RUN)
     assert "3 completed" in html_in(saved, MANY)
     assert html_in(saved, MANY).count("✓") == 3
