@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,7 +201,7 @@ def test_a_pdf_says_the_same(book: Path, browsers: Path) -> None:
     options = ("--to", "webpdf", "--WebPDFExporter.disable_sandbox=True")
     run("nbconvert", *options, book.name, folder=book.parent, PLAYWRIGHT_BROWSERS_PATH=str(browsers))
     pages = pypdf.PdfReader(book.with_suffix(".pdf")).pages
-    said = re.sub(r"\s+", "", "".join(page.extract_text() for page in pages))
+    said = re.sub(r"\s+", "", unicodedata.normalize("NFKC", "".join(page.extract_text() for page in pages)))
     for words in READ:
         assert words.replace(" ", "") in said, words
 
