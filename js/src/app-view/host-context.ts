@@ -5,29 +5,30 @@ import { DISPLAY_MODES } from "./display";
 
 /**
  * Families of style variables, one a line: a name in place of the %, the page's variables to try for it (JupyterLab's,
- * then VS Code's), what it is without them in light, and in dark where that is another.
+ * then VS Code's), what it is without them in light, and in dark where that is another. Text and what it stands on have a
+ * contrast of 4.5 in each of Jupyter's themes, which many of Jupyter's own pairs have not.
  */
 const STYLES: Record<string, string> = {
   "color-background-%": `primary jp-layout-color1 vscode-editor-background|#ffffff|#1e1e1e
 secondary jp-layout-color2 vscode-sideBar-background|#f5f5f5|#2a2a2a
-tertiary jp-layout-color3|#e0e0e0|#3a3a3a
+tertiary|#e0e0e0|#3a3a3a
 inverse jp-inverse-layout-color1|#212121|#f5f5f5
 ghost|transparent
-info jp-info-color3|#e3f2fd|#0d2f4f
-danger jp-error-color3|#fdecea|#4a1512
-success jp-success-color3|#e6f4ea|#123b1e
-warning jp-warn-color3|#fff4e0|#4a3208
-disabled jp-layout-color2|#eeeeee|#2f2f2f`,
+info|#e3f2fd|#0d2f4f
+danger|#fdecea|#4a1512
+success|#e6f4ea|#123b1e
+warning|#fff4e0|#4a3208
+disabled|#eeeeee|#2f2f2f`,
   "color-text-%": `primary jp-content-font-color1 jp-ui-font-color1 vscode-foreground|#1f1f1f|#e3e3e3
-secondary jp-content-font-color2 jp-ui-font-color2 vscode-descriptionForeground|#5a5a5a|#b0b0b0
-tertiary jp-content-font-color3 jp-ui-font-color3|#767676|#8f8f8f
+secondary|#4f4f4f|#c8c8c8
+tertiary|#616161|#b4b4b4
 inverse jp-ui-inverse-font-color1|#ffffff|#1f1f1f
-ghost jp-ui-font-color2|#5a5a5a|#b0b0b0
+ghost|#4f4f4f|#c8c8c8
 info|#0b57d0|#8ab4f8
 danger|#b3261e|#ff9b93
 success|#1a6e2e|#7ddc9a
 warning|#8a5300|#f4b860
-disabled jp-ui-font-color3|#9e9e9e|#6f6f6f`,
+disabled|#616161|#a8a8a8`,
   "color-border-%": `primary jp-border-color1 vscode-panel-border|#bdbdbd|#4f4f4f
 secondary jp-border-color2|#e0e0e0|#3a3a3a
 tertiary jp-border-color3|#eeeeee|#2f2f2f
