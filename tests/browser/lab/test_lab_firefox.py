@@ -92,6 +92,7 @@ def test_a_form_is_filled_in_and_run(book: Notebook, picture: Callable[[str], Pa
 def test_a_table_moves_is_filtered_and_opened(book: Notebook, picture: Callable[[str], Path]) -> None:
     book.run(TABLE)
     table = book.cell(TABLE)
+    table.scroll_into_view_if_needed()
     expect(table.locator(".pmcp-footer")).to_contain_text("30 tasks", timeout=15_000)
     expect(line(table, 0)).to_contain_text("epoch", timeout=15_000)
     before = line(table, 0).inner_text()
