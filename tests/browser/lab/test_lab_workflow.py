@@ -23,7 +23,7 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
     )
     book.run(0)
     book.run(1)
-    view = book.cell(1)
+    view = book.cell(1).locator(".jp-OutputArea-child").last
     steps = view.get_by_role("list", name="Steps").get_by_role("listitem")
     expect(steps).to_have_count(5)
     expect(steps.nth(1)).to_have_attribute("data-status", "completed", timeout=20_000)
@@ -59,7 +59,7 @@ def test_its_server_is_killed_at_every_turn(notebook: Open, tmp_path: Path, pict
     )
     for cell in range(3):
         book.run(cell)
-    view = book.cell(2)
+    view = book.cell(2).locator(".jp-OutputArea-child").last
     steps = view.get_by_role("list", name="Steps").get_by_role("listitem")
 
     def did(what: str) -> int:
