@@ -80,8 +80,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
     from importlib.util import find_spec
 
-    # In a kernel with widgets, what is connected to can also show itself, with or without the magics.
-    if "ipykernel" in sys.modules and find_spec("anywidget") is not None:
+    # In a notebook with widgets, Jupyter's or marimo's, what is connected to can also show itself, without the magics.
+    if sys.modules.keys() & {"ipykernel", "marimo"} and find_spec("anywidget") is not None:
         import_module("pmcp_lab.notebook")
     found = getattr(import_module(_LAZY[name]), name)
     return found() if name == "selected" else found

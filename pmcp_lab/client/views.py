@@ -124,6 +124,11 @@ def display(thing: Any) -> None:
         _views.show(thing)._ipython_display_()
 
 
+def shown(thing: Any) -> Any:
+    """What stands for it, as `_display_` hands it to marimo: its widget, or else a text."""
+    return repr(thing) if _views is None else _views.show(thing)
+
+
 def show_sign_in(server: str, url: str) -> Callable[[], object]:
     """Say where to sign in: as a link below the cell, or in a terminal. Returns how to take the link away."""
     if _views is not None:

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from pmcp_lab.client import Listing, Server, Task, Tool, WorkflowRun, client_of, connected, runtime, views
+from pmcp_lab.client import Listing, Server, Task, Tool, WorkflowRun, client_of, connected, runtime, session, views
 from pmcp_lab.host import open_app, profile_of, read_ahead
 from pmcp_lab.notebook.app_view import AppView
 from pmcp_lab.notebook.call_progress import CallProgress
 from pmcp_lab.notebook.catalogue_views import Catalogue
+from pmcp_lab.notebook.in_marimo import in_marimo, on_page
 from pmcp_lab.notebook.sign_in import show_link
 from pmcp_lab.notebook.task_card import TaskCard
 from pmcp_lab.notebook.task_table import TaskTable
@@ -73,7 +74,20 @@ class _Widgets:
         return show_link(server, url)
 
 
-views.register(_Widgets())
+class _MarimoWidgets(_Widgets):
+    def connected(self, server: Server) -> None:
+        if on_page():
+            runtime().start(read_ahead(client_of(server)))
+
+    @property
+    def attended(self) -> bool:
+        """Nobody: while a cell runs, marimo's kernel hears no answer."""
+        return False
+
+
+views.register(_MarimoWidgets() if in_marimo() else _Widgets())
+if on_page():
+    session.progress = False  # stderr may be the terminal of the server
 
 
 def load_ipython_extension(shell: Any) -> None:

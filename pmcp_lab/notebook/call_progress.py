@@ -6,7 +6,6 @@ Only for calls that take a while and whose server says something; gone when the 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import html
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from IPython.display import display
 
 from pmcp_lab.client import Task
+from pmcp_lab.notebook.live import Origin
 
 SHOWN_AFTER = 0.5
 """Seconds a call may take before anything is shown."""
@@ -29,8 +29,7 @@ class CallProgress:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        # ipykernel finds the cell an output belongs to through context variables, which threads don't inherit.
-        self._origin = contextvars.copy_context()
+        self._origin = Origin()
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._due = False
@@ -52,7 +51,7 @@ class CallProgress:
         if not self._due:
             self._due = True
             wait = max(PAUSE, self._began + SHOWN_AFTER - time.monotonic())
-            asyncio.get_running_loop().call_later(wait, self._origin.copy().run, self._show)
+            asyncio.get_running_loop().call_later(wait, self._origin.run, self._show)
 
     def _show(self) -> None:
         self._due = False

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
@@ -195,12 +198,33 @@ def _cell_ended(_result: object) -> None:
         widget.catch_up()
 
 
+class Origin:
+    """The cell that something is made in: what is done on behalf of it later, on another thread, belongs to that cell.
+
+    ipykernel finds it through context variables, which threads don't inherit, and marimo through a context of its own.
+    """
+
+    def __init__(self) -> None:
+        self._variables = contextvars.copy_context()
+        self._marimo: Any = None
+        if "marimo" in sys.modules:
+            # `mo.Thread`, which does the same, is a thread for each widget.
+            from marimo._runtime.context import safe_get_context
+
+            # A copy, for the original tells which cell runs now, whenever that is.
+            self._marimo = copy.copy(safe_get_context())
+
+    def run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Call it as if that cell did, on any thread."""
+        with nullcontext() if self._marimo is None else self._marimo.install():
+            return self._variables.copy().run(function, *args, **named)
+
+
 class LiveWidget(LiveModel, SavedWidget):
     """An anywidget that talks with its views from the background thread."""
 
     def __init__(self, **traits: Any) -> None:
-        # ipykernel finds the cell a message belongs to through context variables, which threads don't inherit.
-        self._origin = contextvars.copy_context()
+        self._origin = Origin()
         super().__init__(**traits)
         self.on_msg(self._arrived)
 
@@ -239,7 +263,7 @@ class LiveWidget(LiveModel, SavedWidget):
 
     def within(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Do what talks to the page, such as making another widget, from any thread."""
-        return self._origin.copy().run(function, *args, **named)
+        return self._origin.run(function, *args, **named)
 
 
 def _front_ends_choice(_data: Any, subshell: str | None) -> str | None:

@@ -261,7 +261,7 @@ class TaskTable(TaskWidget):
             return
         if all(task.done() for task in self._tasks):
             self._settled = self._seq
-            self._origin.copy().run(self.send_state, "_state")
+            self.within(self.send_state, "_state")
             self.keep(soon=True)
 
     async def _load(self) -> None:
@@ -333,7 +333,7 @@ class TaskTable(TaskWidget):
 
     def _card(self, place: int) -> Any:
         if place not in self._cards:
-            self._cards[place] = self._origin.copy().run(views.required().show, self._tasks[place])
+            self._cards[place] = self.within(views.required().show, self._tasks[place])
         return self._cards[place]
 
     def _prefer(self, places: list[int]) -> None:

@@ -68,9 +68,10 @@ export function listen<T>(
 /**
  * Whether a comm stands behind the model: `undefined` where the front end does not tell.
  * anywidget hides the model's own comm; the layout model that comes with every widget has the same
- * life and is handed out whole.
+ * life and is handed out whole. A page that marimo exported says that it is one.
  */
 export function hasKernel(model: Model): boolean | undefined {
+  if ("__MARIMO_STATIC__" in globalThis) return false;
   const layout = model.get("layout") as { comm_live?: unknown } | null | undefined;
   return typeof layout?.comm_live === "boolean" ? layout.comm_live : undefined;
 }

@@ -1,11 +1,13 @@
 export type Theme = "light" | "dark";
 
-/** What the page around us looks like: JupyterLab says so on the body, VS Code too, others by media query. */
+/** What the page around us looks like: JupyterLab, VS Code and marimo say so on the body, others by media query. */
 export function currentTheme(body: HTMLElement = document.body): Theme {
   const jupyter = body.dataset.jpThemeLight;
   if (jupyter !== undefined) return jupyter === "false" ? "dark" : "light";
   const code = body.dataset.vscodeThemeKind;
   if (code !== undefined) return /light/.test(code) ? "light" : "dark";
+  const { theme } = body.dataset;
+  if (theme === "light" || theme === "dark") return theme;
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
@@ -19,6 +21,7 @@ export function watchTheme(signal: AbortSignal, changed: (theme: Theme) => void)
       "data-jp-theme-light",
       "data-jp-theme-name",
       "data-vscode-theme-kind",
+      "data-theme",
       "class",
     ],
   });

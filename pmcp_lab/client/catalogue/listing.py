@@ -103,6 +103,9 @@ class Listing(Mapping[str, I]):
             return {"text/plain": repr(self), "text/html": self._repr_html_()}
         return shown.show(self)._repr_mimebundle_(**kwargs)
 
+    def _display_(self) -> Any:
+        return views.shown(self)
+
     def __repr__(self) -> str:
         if not self._items:
             return f"{self._server}: no {self.noun}"

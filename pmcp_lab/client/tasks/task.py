@@ -323,6 +323,9 @@ class Task(CallFuture):
     def _ipython_display_(self) -> None:
         views.display(self)
 
+    def _display_(self) -> Any:
+        return views.shown(self)
+
 
 def call_of(task: Task) -> Call:
     """The call behind a handle, for the rooms that follow and show it; a cell has no use for it."""

@@ -289,11 +289,6 @@ class TaskRows(Sequence[Task]):
     def _headline(self) -> str:
         return f"{type(self).__name__} {self._where}: {self.summary()}"
 
-    def _elapsed(self) -> float:
-        """Seconds since the first was started."""
-        began = [task.started for task in self._present if not task.queued]
-        return (now_ms() - min(began)) / 1_000 if began else 0.0
-
     def _seen(self) -> Seen:
         tasks = self._present
         questions = [
@@ -302,7 +297,8 @@ class TaskRows(Sequence[Task]):
             for question in task.questions
         ]
         done = self._ended(self.counts) / len(tasks) if tasks else 1.0
-        return Seen(self._where, done, self._elapsed(), self.summary(), tuple(questions))
+        began = min([task.started for task in tasks if not task.queued], default=now_ms())
+        return Seen(self._where, done, (now_ms() - began) / 1_000, self.summary(), tuple(questions))
 
     def __repr__(self) -> str:
         repeated = [str(group) for group in self.failures if group.count > 1]
@@ -325,6 +321,9 @@ class TaskRows(Sequence[Task]):
             print(self._text())  # noqa: T201 - what IPython does with an object that has no view
         else:
             shown.show(self)._ipython_display_()
+
+    def _display_(self) -> Any:
+        return views.shown(self)
 
 
 class TaskSlice(TaskRows):

@@ -264,6 +264,9 @@ class WorkflowRun:
     def _ipython_display_(self) -> None:
         views.display(self)
 
+    def _display_(self) -> Any:
+        return views.shown(self)
+
 
 def driver_of(run: WorkflowRun) -> Driver:
     """What carries a run on, for the rooms that show it; a cell has no use for it."""
