@@ -6,8 +6,8 @@ import { fitStages, stages, TaskRecord } from "../src/task-card/record";
 import { fitting } from "../src/task-table/columns";
 import { lifeline } from "../src/task-table/lifeline";
 import { comparator, Lines, type Wish } from "../src/task-table/lines";
-import { matches, parse, statusesIn, toggleStatus } from "../src/task-table/query";
-import { blank, type Patch, Rows, type TableRow } from "../src/task-table/rows";
+import { matches, parse, reasonFilter, statusesIn, toggleStatus } from "../src/task-table/query";
+import { type About, blank, type Patch, Rows, type TableRow } from "../src/task-table/rows";
 import { Selection } from "../src/task-table/selection";
 import { Geometry } from "../src/task-table/window";
 
@@ -344,22 +344,95 @@ describe("the window", () => {
   });
 });
 
+const about = (columns: About["columns"] = []): About => ({
+  columns,
+  more: 0,
+  shown: [],
+  alike: [],
+  failures: [],
+  moreFailures: 0,
+});
+
 describe("the columns", () => {
   const wanted = ["server", "tool", "status", "message", "age", "variables.loss"];
 
   it("are as many as there is room for, the important ones longest", () => {
-    expect(fitting(wanted, 1200).map((each) => each.name)).toEqual(wanted);
-    expect(fitting(wanted, 560).map((each) => each.name)).toEqual([
+    expect(fitting(wanted, 1200, about()).map((each) => each.name)).toEqual(wanted);
+    expect(fitting(wanted, 560, about()).map((each) => each.name)).toEqual([
       "tool",
       "status",
       "message",
       "variables.loss",
     ]);
-    expect(fitting(wanted, 10).map((each) => each.name)).toEqual(["status"]);
+    expect(fitting(wanted, 10, about()).map((each) => each.name)).toEqual(["status"]);
   });
 
   it("that do not exist are left out", () => {
-    expect(fitting(["nonsense", "tool"], 900).map((each) => each.name)).toEqual(["tool"]);
+    expect(fitting(["nonsense", "tool"], 900, about()).map((each) => each.name)).toEqual(["tool"]);
+  });
+});
+
+describe("columns of data", () => {
+  const shown = about([
+    ["arguments.seed", "seed", true],
+    ["variables.loss", "variables.loss", true],
+    ["result.loss", "loss", true],
+  ]);
+
+  it("are called by their own names, and whole where two have the same", () => {
+    const names = (wanted: string[]) => fitting(wanted, 1200, shown).map((each) => each.label);
+    expect(names(["arguments.seed", "variables.loss"])).toEqual(["seed", "loss"]);
+    expect(names(["variables.loss", "result.loss"])).toEqual(["variables.loss", "loss"]);
+    expect(names(["result.nobody knows"])).toEqual(["nobody knows"]);
+  });
+
+  it("have bars for what changes, and none for arguments", () => {
+    const [seed, loss] = fitting(["arguments.seed", "result.loss"], 900, shown);
+    expect([seed?.end, seed?.bar, loss?.bar]).toEqual([true, false, true]);
+  });
+
+  it("sort numbers that travel as texts", () => {
+    const rows = table(["working", "working", "working", "working", "working", "working"]);
+    rows.apply({
+      kind: "delta",
+      patch: {
+        rows: [0, 1, 2, 3, 4, 5],
+        cells: { "result.x": { values: ["nan", 3, "inf", "9007199254740993", "-inf", -2] } },
+      },
+    });
+    const order = (sort: string) => {
+      const compare = comparator(sort) as (a: TableRow, b: TableRow) => number;
+      return [0, 1, 2, 3, 4, 5].sort((a, b) =>
+        compare(rows.get(a) as TableRow, rows.get(b) as TableRow),
+      );
+    };
+    expect(order("result.x")).toEqual([4, 5, 1, 3, 2, 0]);
+    expect(order("-result.x")).toEqual([2, 3, 1, 5, 4, 0]);
+    expect(rows.spans.get("result.x")).toEqual([-2, 3]);
+  });
+});
+
+describe("failures of one kind", () => {
+  const finds = (reason: string, error: string) =>
+    matches({ ...blank(0), error } as TableRow, parse(reasonFilter(reason)));
+
+  it("are found by what they have in common", () => {
+    expect(finds("job {n} diverged", "job 17 diverged")).toBe(true);
+    expect(finds("job {n} diverged at step 2", "job 17 diverged at step 2")).toBe(true);
+    expect(finds("job {n} diverged", "job x diverged")).toBe(false);
+    expect(finds("job {n} diverged", "job 17 diverged twice")).toBe(false);
+    expect(finds("loss is {n}", "loss is nan")).toBe(true);
+    expect(finds("run {id} (a.b)", "run 77aa0012c (a.b)")).toBe(true);
+    expect(finds('no "key" in $x', 'no "key" in $x')).toBe(true);
+    expect(finds("{id}", "0b0c3a50-9e4a-4a52-8f6e-0d6d3a6f0001")).toBe(true);
+  });
+
+  it("take no time, whatever the text", () => {
+    const began = performance.now();
+    for (const part of ["1.2-0xab.", "a1", "deadbeef", "1e", "--", "1."]) {
+      finds(`${"{n}-{id}.".repeat(40)}x`, `${part.repeat(40)}y`);
+    }
+    expect(performance.now() - began).toBeLessThan(100);
   });
 });
 

@@ -10,7 +10,7 @@ from typing import Any
 from pmcp_lab.client import Moment, Snapshot, Task, call_of, in_words, reason_of
 from pmcp_lab.errors import ToolError
 
-FIELDS = (
+_FIELDS = (
     "server",
     "tool",
     "set",
@@ -39,7 +39,7 @@ RAW_LIMIT = 100_000
 
 
 def read_fields(seen: Snapshot, *, message: int, result: int) -> tuple[Any, ...]:
-    """What a view knows of a task besides its variables, in the order of `FIELDS`: of the card and of a row alike.
+    """What a view knows of a task besides its variables, in the order of `_FIELDS`.
 
     Args:
         message, result: Characters at most.
@@ -70,7 +70,7 @@ def read_fields(seen: Snapshot, *, message: int, result: int) -> tuple[Any, ...]
 
 def row(seen: Snapshot) -> dict[str, Any]:
     """A task as a card shows it (`Row`)."""
-    known = dict(zip(FIELDS, read_fields(seen, message=MESSAGE_LIMIT, result=RESULT_LIMIT), strict=True))
+    known = dict(zip(_FIELDS, read_fields(seen, message=MESSAGE_LIMIT, result=RESULT_LIMIT), strict=True))
     return {
         "key": seen.key,
         "updated": seen.updated,

@@ -13,16 +13,27 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Client, Server, Task, call_of, client_of, on_task, runtime, servers, views
+from pmcp_lab.client import (
+    Client,
+    Server,
+    TableColumns,
+    Task,
+    TaskSet,
+    Tool,
+    call_of,
+    client_of,
+    on_task,
+    runtime,
+    servers,
+    views,
+)
 from pmcp_lab.host import built, now
+from pmcp_lab.notebook.chosen_columns import COLUMNS, DATA, about
 from pmcp_lab.notebook.row_patches import Sheet
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
 from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
 
-COLUMNS = ("server", "tool", "set", "status", "progress", "message", "age", "duration", "ttl", "variables", "id")
-DEFAULT_COLUMNS = ("server", "tool", "status", "progress", "message", "duration", "age", "ttl", "variables")
 GROUPS = ("server", "tool", "status", "set")
-VARIABLE = "variables."
 
 FIRST = 300
 """Rows that come with the model itself, so that something is painted at once."""
@@ -68,8 +79,9 @@ class TaskTable(TaskWidget):
     name the field. "" shows all."""
     group_by = t.Enum([None, *GROUPS], default_value=None, allow_none=True).tag(sync=True)
     """"server", "tool", "status", "set" or None."""
-    columns = t.List(t.Unicode(), list(DEFAULT_COLUMNS)).tag(sync=True)
-    """The columns, in order: any of `COLUMNS`, and `variables.NAME` for one variable of its own."""
+    columns = t.List(t.Unicode()).tag(sync=True)
+    """The columns, in order: any of `COLUMNS`, and `arguments.NAME`, `variables.NAME`, `result.NAME`. While there is
+    none, the table shows what varies and what is a number. A set's are remembered with it."""
     sort = t.Unicode("").tag(sync=True)
     """A column to sort by, "-" before it for descending; "" is the order of starting."""
 
@@ -84,7 +96,7 @@ class TaskTable(TaskWidget):
         *,
         filter: str = "",  # noqa: A002 - the trait's name
         group_by: str | None = None,
-        columns: Iterable[str] = DEFAULT_COLUMNS,
+        columns: Iterable[str] = (),
         sort: str = "",
     ) -> None:
         self._server = tasks if isinstance(tasks, Server) else None
@@ -94,7 +106,9 @@ class TaskTable(TaskWidget):
         numbered = {_number(task): task for task in (self._present() if given is None else given)}
         self._tasks: list[Task] = sorted(numbered.values(), key=_number)
         self._places = {_number(task): place for place, task in enumerate(self._tasks)}
-        self._sheet = Sheet()
+        self._source = tasks
+        tool = getattr(tasks, "tool", None)
+        self._sheet = Sheet(TableColumns(tool if isinstance(tool, Tool) else None))
         self._loaded = 0
         self._settled = 0
         self._loading: asyncio.Task[None] | None = None
@@ -109,7 +123,9 @@ class TaskTable(TaskWidget):
         self._jobs: set[asyncio.Task[None]] = set()
         self._following = 0
         self._loaded = min(FIRST, len(self._tasks))
-        super().__init__(filter=filter, group_by=group_by, columns=list(columns), sort=sort)
+        super().__init__(
+            filter=filter, group_by=group_by, columns=list(columns) or getattr(tasks, "columns", []), sort=sort
+        )
         self._follow_up_to(self._loaded)
         if joins is not None:
             self._stops.append(joins(self._joined))
@@ -161,6 +177,14 @@ class TaskTable(TaskWidget):
         ]
         return pd.DataFrame(rows, columns=columns)
 
+    @t.observe("columns")
+    def _remember_columns(self, change: Any) -> None:
+        if isinstance(self._source, TaskSet):
+            self._source.columns = list(change["new"])
+
+    def _about(self) -> dict[str, Any]:
+        return about(self._sheet, sweep=not self._joining, one_server=not self._joining or self._server is not None)
+
     def __repr__(self) -> str:
         return f"<TaskTable {tally(self.shown()) or 'no tasks yet'}>"
 
@@ -168,8 +192,9 @@ class TaskTable(TaskWidget):
     def _known_columns(self, proposal: Any) -> list[str]:
         names: list[str] = list(proposal["value"])
         for name in names:
-            if name not in COLUMNS and not name.startswith(VARIABLE):
-                raise t.TraitError(f"there is no column {name!r}; there are {', '.join(COLUMNS)} and variables.NAME")
+            if name not in COLUMNS and not name.startswith(DATA):
+                data = ", ".join(f"{part}NAME" for part in DATA)
+                raise t.TraitError(f"there is no column {name!r}; there are {', '.join(COLUMNS)} and {data}")
         return names
 
     # --- rows ---
@@ -209,6 +234,7 @@ class TaskTable(TaskWidget):
         return {
             "total": len(self._tasks),
             "patch": self._sheet.whole(0, first) if first else None,
+            "about": self._about(),
             "details": [
                 self._detail(place, 0, self._moments_sent[place])
                 for place in sorted(self._open & self._moments_sent.keys())
@@ -250,10 +276,16 @@ class TaskTable(TaskWidget):
             if patch is not None or details:
                 self._seq += 1
                 message = {"kind": "delta", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch}
+                self._say_what_changed(message)
                 if details:
                     message["details"] = [self._tell(place) for place in sorted(details)]
                 self.post(message)
         asyncio.get_running_loop().call_later(PAUSE, self._flush)
+
+    def _say_what_changed(self, message: dict[str, Any]) -> None:
+        if self._sheet.changed:
+            self._sheet.changed = False
+            message["about"] = self._about()
 
     def _settle(self) -> None:
         """When all tasks have ended, have their end where a notebook is saved from: in the model and in the cell."""
@@ -280,7 +312,9 @@ class TaskTable(TaskWidget):
                     continue  # somebody asked for earlier ones meanwhile
                 patch = self._sheet.whole(first, self._tasks[first:end])
                 self._seq += 1
-                self.post({"kind": "rows", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch})
+                message = {"kind": "rows", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch}
+                self._say_what_changed(message)
+                self.post(message)
                 self._loaded = end
             self._wake()
             await asyncio.sleep(PAUSE)

@@ -24,7 +24,8 @@ from tests.browser.bare.conftest import api_hits, bare, site, static  # noqa: F4
 from tests.browser.bare.test_bare_table import OPEN
 from tests.unit.front_end import Comm, FrontEnd, until
 
-KERNEL_LIMIT = 10.0
+KERNEL_LIMIT = 8.0
+"""Times what `json.dumps` takes for the same message: 5 on a quiet machine. It was 15, and is to become 4."""
 BYTES_LIMIT = 60_000
 SCRIPT_LIMIT = (2.0, 5.0)
 FRAME_LIMIT = 16.7
@@ -39,7 +40,9 @@ class WireComm(Comm):
     def publish_msg(self, msg_type: str, data: Any = None, **more: Any) -> None:
         packed = json_packer({"data": data, "comm_id": self.comm_id})
         super().publish_msg(msg_type, data, **more)
-        self.sent[-1] |= {"bytes": len(packed), "cpu": time.thread_time()}
+        cpu = time.thread_time()
+        json.dumps(data)
+        self.sent[-1] |= {"bytes": len(packed), "cpu": cpu, "dumps": (time.thread_time() - cpu) * 1000}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_a_thousand_changes_are_one_small_message(demo: lab.Server, monkeypatch:
     page.send(kind="hello", view="v", seq=0)
     page.send(kind="more", view="v", rows=300)
     until(lambda: page.of("rows"))
-    cpu, sizes = [], []
+    cpu, dumps, sizes = [], [], []
     for epoch in range(1, 31):
         sent = len(page.comm.sent)
         began = moved(tasks, epoch)
@@ -75,15 +78,17 @@ def test_a_thousand_changes_are_one_small_message(demo: lab.Server, monkeypatch:
         assert len(page.comm.sent) == sent + 1
         message = page.comm.sent[-1]
         cpu.append((message["cpu"] - began) * 1000)
+        dumps.append(message["dumps"])
         sizes.append(message["bytes"])
     # What else the machine does cools the caches, and can only add.
-    cost, size = percentile(cpu, 0.25), max(sizes)
+    cost, least, size = percentile(cpu, 0.25), percentile(dumps, 0.25), max(sizes)
     print(
         f"\n1,000 changed tasks: {cost:.1f} ms kernel CPU (quietest quarter; {min(cpu):.1f} at best, "
-        f"{statistics.median(cpu):.1f} median), one message of {size / 1000:.1f} KB"
+        f"{statistics.median(cpu):.1f} median), {cost / least:.1f} times json.dumps; "
+        f"one message of {size / 1000:.1f} KB"
     )
     assert size <= BYTES_LIMIT
-    assert cost <= KERNEL_LIMIT
+    assert cost <= KERNEL_LIMIT * least
 
 
 STREAM = """async ([texts, updates, pause]) => {

@@ -2,7 +2,7 @@ import { element, setText } from "./dom";
 
 /** What the server wrote to stderr while the task ran, for whoever unfolds it; open where the task failed. */
 export class Stderr {
-  readonly node = element("details", "pmcp-details pmcp-raw");
+  readonly node = element("details", "pmcp-details pmcp-stderr");
   readonly #text = element("pre", "pmcp-outcome-text");
 
   constructor() {

@@ -3,8 +3,8 @@ import { element, setAttribute, setText } from "../shared/dom";
 import { compact, duration, spoken } from "../shared/format";
 import { ProgressBar } from "../shared/progress";
 import { elapsed, headline } from "../shared/task";
-import type { Column } from "./columns";
-import type { TableRow } from "./rows";
+import { type Column, dataOf } from "./columns";
+import type { Rows, TableRow } from "./rows";
 
 /** What one column shows of a row. Each writes only what differs. */
 export interface Cell {
@@ -16,8 +16,9 @@ export interface Cell {
 
 const MAX_CHIPS = 6;
 
-export function cell(column: Column): Cell {
-  const node = element("div", `pmcp-cell pmcp-cell-${column.name.replace(/\..*$/, "-value")}`);
+export function cell(column: Column, rows: Rows): Cell {
+  const data = column.name.includes(".");
+  const node = element("div", `pmcp-cell pmcp-cell-${data ? "data" : column.name}`);
   node.setAttribute("role", "gridcell");
   if (column.end) node.dataset.end = "";
   switch (column.name) {
@@ -38,15 +39,52 @@ export function cell(column: Column): Cell {
     case "variables":
       return new VariablesCell(node);
     default:
-      return new TextCell(node, textOf(column.name));
+      return data
+        ? new DataCell(node, column, rows)
+        : new TextCell(node, textOf(column.name, rows));
   }
 }
 
-function textOf(name: string): (row: TableRow) => string {
+function textOf(name: string, rows: Rows): (row: TableRow) => string {
+  if (name === "given") {
+    // In a narrow table of a sweep, which has no room for columns: what tells its rows apart.
+    return (row) =>
+      [
+        `#${row.n}`,
+        ...rows.about.shown
+          .filter((each) => each.startsWith("arguments."))
+          .map((each) => `${each.slice(10)}=${compact(row.cells[each], 24)}`),
+      ].join("  ");
+  }
   if (name === "id") return (row) => row.taskId ?? "";
-  if (name === "server" || name === "tool" || name === "set") return (row) => row[name] ?? "";
-  const variable = name.slice("variables.".length);
-  return (row) => compact(row.variables[variable], 40);
+  if (name === "n") return (row) => String(row.n);
+  return (row) => row[name as "server" | "tool" | "set"] ?? "";
+}
+
+/** A value of the task's data; of a number, where it is between the least and the greatest of its column. */
+class DataCell implements Cell {
+  readonly #text = element("span", "");
+  #at = "";
+
+  constructor(
+    readonly node: HTMLElement,
+    private readonly column: Column,
+    private readonly rows: Rows,
+  ) {
+    node.append(this.#text);
+  }
+
+  show(row: TableRow): void {
+    const value = dataOf(row, this.column.name);
+    const text = value === null ? "" : compact(value, 80);
+    if (setText(this.#text, text)) setAttribute(this.node, "title", text || null);
+    const [least, greatest] = this.rows.spans.get(this.column.name) ?? [0, 0];
+    const known = this.column.bar && typeof value === "number" && greatest > least;
+    const at = known ? `${Math.round((100 * (value - least)) / (greatest - least))}%` : "";
+    if (at === this.#at) return;
+    this.#at = at;
+    this.node.style.setProperty("--at", at || null);
+  }
 }
 
 class TextCell implements Cell {

@@ -1,4 +1,5 @@
 import { isLive, knownStatus, progressOf, STATUSES } from "../shared/task";
+import { dataOf } from "./columns";
 import { isEmpty, matches, parse, type Query } from "./query";
 import { type Counts, noCounts, type Rows, type TableRow } from "./rows";
 
@@ -239,6 +240,7 @@ export class Lines {
 type Key = (row: TableRow) => string | number | null;
 
 const KEYS: Record<string, Key> = {
+  n: (row) => row.n,
   server: (row) => row.server,
   tool: (row) => row.tool,
   set: (row) => row.set,
@@ -256,11 +258,16 @@ const KEYS: Record<string, Key> = {
 };
 
 function keyOf(column: string): Key | null {
-  if (!column.startsWith("variables.")) return KEYS[column] ?? null;
-  const name = column.slice("variables.".length);
+  if (!column.includes(".")) return KEYS[column] ?? null;
   return (row) => {
-    const value = row.variables[name];
-    return typeof value === "number" ? value : value === undefined ? null : String(value);
+    const value = dataOf(row, column) ?? null;
+    if (typeof value === "number" || value === null || value === "nan")
+      return value === "nan" ? null : value;
+    // Infinities, and numbers with more digits than a browser has, travel as texts.
+    const number = /^-?(inf|\d{16,})$/.test(String(value))
+      ? String(value).replace("inf", "Infinity")
+      : Number.NaN;
+    return Number.isNaN(Number(number)) ? String(value) : Number(number);
   };
 }
 

@@ -147,7 +147,7 @@ export class Pool {
     // Growing changes which view a row takes, so it is done generously and rarely.
     const size = Math.max(wanted, MIN_POOL);
     while (this.#rows.length < size) {
-      const view = new RowView(this.#columns, this.onCancel);
+      const view = new RowView(this.#columns, this.context.rows, this.onCancel);
       view.node.hidden = true;
       this.#rows.push(view);
       this.body.append(view.node);

@@ -5,6 +5,8 @@ import type { TableRow } from "./rows";
 export interface Query {
   words: RegExp[];
   fields: { field: Field; values: string[] }[];
+  /** Kinds of failure. */
+  reasons: string[];
 }
 
 const NAMED = ["status", "server", "tool", "set", "id"] as const;
@@ -13,25 +15,45 @@ type Field = (typeof NAMED)[number];
 const TOKEN = /(?:([a-z]+):)?("[^"]*"?|\S+)/gi;
 
 export function parse(text: string): Query {
-  const query: Query = { words: [], fields: [] };
+  const query: Query = { words: [], fields: [], reasons: [] };
   for (const [token, name, value = ""] of text.matchAll(TOKEN)) {
-    const field = name?.toLowerCase() as Field | undefined;
-    if (field && NAMED.includes(field)) {
-      const values = unquote(value).toLowerCase().split(",").filter(Boolean);
-      if (values.length > 0) query.fields.push({ field, values });
-    } else {
-      const word = unquote(token);
-      if (word) query.words.push(new RegExp(word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i"));
-    }
+    const field = name?.toLowerCase() as Field | "error" | undefined;
+    if (field === "error") query.reasons.push(kind(unquote(value)));
+    else if (!field || !NAMED.includes(field)) query.words.push(...wordOf(unquote(token)));
+    else query.fields.push(...fieldOf(field, unquote(value)));
   }
   return query;
 }
 
-export function isEmpty(query: Query): boolean {
-  return query.words.length === 0 && query.fields.length === 0;
+const wordOf = (word: string) => (word ? [new RegExp(literal(word), "i")] : []);
+
+function fieldOf(field: Field, text: string): Query["fields"] {
+  const values = text.toLowerCase().split(",").filter(Boolean);
+  return values.length > 0 ? [{ field, values }] : [];
 }
 
-export function matches(row: TableRow, { words, fields }: Query): boolean {
+const literal = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+// What the kernel takes for numbers and ids (`failures.py`), and what stands for them in a kind.
+const VARIES =
+  /\{n\}|\{id\}|\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b|\b0x[\da-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[\da-f]{8,}\b|(?:(?<![\w.])[-+])?\d+(?:\.\d+)*(?:e[-+]?\d+)?|\b(?:nan|inf|infinity)\b/gi;
+
+/** What all failures of one kind have in common. */
+function kind(reason: string): string {
+  return reason.replace(VARIES, "#").replaceAll('"', "?");
+}
+
+/** The words of the filter that show the failures of one kind. */
+export function reasonFilter(reason: string): string {
+  return `error:"${reason.replaceAll('"', "?")}"`;
+}
+
+export function isEmpty({ words, fields, reasons }: Query): boolean {
+  return words.length + fields.length + reasons.length === 0;
+}
+
+export function matches(row: TableRow, { words, fields, reasons }: Query): boolean {
+  for (const reason of reasons) if (kind(row.error ?? "") !== reason) return false;
   for (const { field, values } of fields) if (!hasField(row, field, values)) return false;
   for (const word of words) if (!hasWord(row, word)) return false;
   return true;
@@ -69,13 +91,11 @@ function hasWord(row: TableRow, word: RegExp): boolean {
     if (text && word.test(text)) return true;
   }
   for (const question of row.questions) if (word.test(question.message)) return true;
-  return inVariables(row, word);
+  return within(row.variables, word) || within(row.cells, word);
 }
 
-function inVariables({ variables }: TableRow, word: RegExp): boolean {
-  for (const name in variables) {
-    if (word.test(name) || word.test(String(variables[name]))) return true;
-  }
+function within(values: Record<string, unknown>, word: RegExp): boolean {
+  for (const name in values) if (word.test(name) || word.test(String(values[name]))) return true;
   return false;
 }
 

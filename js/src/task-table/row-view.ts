@@ -2,7 +2,7 @@ import { element, flash, setAttribute, setText } from "../shared/dom";
 import { isLive } from "../shared/task";
 import { type Cell, cell } from "./cells";
 import type { Column } from "./columns";
-import type { TableRow } from "./rows";
+import type { Rows, TableRow } from "./rows";
 
 export interface RowState {
   selected: boolean;
@@ -26,12 +26,12 @@ export class RowView {
   #asked = false;
   #top = -1;
 
-  constructor(columns: readonly Column[], onCancel: (n: number) => void) {
+  constructor(columns: readonly Column[], rows: Rows, onCancel: (n: number) => void) {
     const lead = element("div", "pmcp-cell pmcp-cell-lead", this.toggle, this.check);
     lead.setAttribute("role", "gridcell");
     for (const mark of [this.toggle, this.check]) mark.setAttribute("aria-hidden", "true");
     this.toggle.title = "Details";
-    this.#cells = columns.map(cell);
+    this.#cells = columns.map((column) => cell(column, rows));
     this.#ticking = this.#cells.filter((each) => each.tick);
     const actions = element("div", "pmcp-cell pmcp-cell-actions", this.cancel);
     actions.setAttribute("role", "gridcell");

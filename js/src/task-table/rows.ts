@@ -8,6 +8,8 @@ export type Counts = Record<Status, number>;
 export interface TableRow extends Omit<Row, "key" | "updated"> {
   n: number;
   set: string | null;
+  /** Arguments and fields of the result, by the names of their columns. */
+  cells: Record<string, unknown>;
   /** Grows with every change, so that a line knows whether it shows the present. */
   version: number;
 }
@@ -31,10 +33,31 @@ interface Column {
   words?: unknown[];
 }
 
+/** What the kernel says of all rows; see MESSAGES.md. */
+export interface About {
+  columns: [name: string, label: string, numeric: boolean][];
+  more: number;
+  shown: string[];
+  title?: string;
+  alike: [label: string, value: string][];
+  failures: [count: number, reason: string][];
+  moreFailures: number;
+}
+
+const NOTHING: About = {
+  columns: [],
+  more: 0,
+  shown: [],
+  alike: [],
+  failures: [],
+  moreFailures: 0,
+};
+
 export interface Patch {
   rows: number[] | { first: number; count: number };
   columns?: Record<string, Column>;
   variables?: Record<string, Column>;
+  cells?: Record<string, Column>;
 }
 
 const FIELDS = new Set([
@@ -77,6 +100,7 @@ export function blank(n: number): TableRow {
     error: null,
     result: null,
     questions: [],
+    cells: bag(),
     version: 0,
   };
 }
@@ -89,6 +113,9 @@ function bag(from: object = {}): Record<string, unknown> {
 /** The table's rows, in the order of their numbers, with running totals. */
 export class Rows implements Sink {
   title: string | null = null;
+  about: About = NOTHING;
+  /** The least and the greatest number seen in a column. */
+  readonly spans = new Map<string, [number, number]>();
   counts: Counts = noCounts();
   /** How many rows the kernel has; more than there are here while they are being loaded. */
   total = 0;
@@ -118,12 +145,15 @@ export class Rows implements Sink {
   }
 
   replace(state: unknown): void {
-    const { patch, total, title, details } = (state ?? {}) as {
+    const { patch, total, title, details, about } = (state ?? {}) as {
       patch?: Patch | null;
       total?: number;
       title?: string;
       details?: Detail[];
+      about?: About;
     };
+    this.about = about ?? NOTHING;
+    this.spans.clear();
     this.#rows = [];
     this.counts = noCounts();
     this.title = title ?? null;
@@ -138,6 +168,7 @@ export class Rows implements Sink {
 
   apply(message: Message): void {
     const { patch, total, details } = message as { patch?: Patch | null; total?: number } & Message;
+    if (message.about) this.about = message.about as About;
     const complete = !this.partial;
     if (typeof total === "number") this.total = total;
     this.#patch(patch, complete || message.kind === "rows");
@@ -155,10 +186,27 @@ export class Rows implements Sink {
       else if (FIELDS.has(name)) fill(rows, name as keyof TableRow, column);
     }
     for (const [name, column] of Object.entries(patch.variables ?? {})) {
+      this.#measure(`variables.${name}`, column);
       spread(rows, column, (row, value) => {
         row.variables[name] = value;
       });
     }
+    for (const [name, column] of Object.entries(patch.cells ?? {})) {
+      this.#measure(name, column);
+      spread(rows, column, (row, value) => {
+        row.cells[name] = value;
+      });
+    }
+  }
+
+  #measure(name: string, { values }: Column): void {
+    let [least, greatest] = this.spans.get(name) ?? [Infinity, -Infinity];
+    for (const value of values) {
+      if (typeof value !== "number") continue;
+      if (value < least) least = value;
+      if (value > greatest) greatest = value;
+    }
+    if (least <= greatest) this.spans.set(name, [least, greatest]);
   }
 
   /** The row that is about to change; a new one where it is the next. */

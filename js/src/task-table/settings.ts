@@ -15,8 +15,6 @@ export class Settings {
   expanded = new Set<number>();
   /** Where the view that moved last stands, for one that is drawn anew. */
   scrollTop = 0;
-  /** Grows with every change of the columns. */
-  layout = 0;
   readonly #watchers = new Set<() => void>();
   #selecting: ReturnType<typeof setTimeout> | undefined;
   #silent = false;
@@ -32,9 +30,7 @@ export class Settings {
         this.#tell();
       });
     for (const name of WISH_TRAITS) heed(name, () => wanted(this.wish));
-    heed("columns", () => {
-      this.layout += 1;
-    });
+    heed("columns", () => {});
     heed("_expanded", () => this.#readExpanded());
     heed("_selected", () => {
       if (!this.#silent) this.selection.ranges = this.#get<number[]>("_selected", []);

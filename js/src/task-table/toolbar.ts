@@ -2,7 +2,7 @@ import { Badge } from "../shared/badge";
 import { button, element, setAttribute, setText } from "../shared/dom";
 import { count as figure } from "../shared/format";
 import { STATUSES, type Status, statusLabel } from "../shared/task";
-import { COLUMNS, columnOf } from "./columns";
+import { ColumnMenu } from "./column-menu";
 import { statusesIn, toggleStatus } from "./query";
 import type { Rows } from "./rows";
 import type { Settings } from "./settings";
@@ -17,13 +17,12 @@ export class Toolbar {
   readonly #link = element("span", "pmcp-link-state");
   readonly #search = element("input", "pmcp-search");
   readonly #group = element("select", "pmcp-select");
-  readonly #menu = element("details", "pmcp-menu");
-  readonly #choices = element("div", "pmcp-menu-list");
+  readonly #menu: ColumnMenu;
   readonly #figures = new Map<Status, { node: HTMLButtonElement; count: HTMLElement }>();
   #typing: ReturnType<typeof setTimeout> | undefined;
-  #shownColumns = "";
 
   constructor(private readonly settings: Settings) {
+    this.#menu = new ColumnMenu(settings);
     const figures = element("div", "pmcp-figures");
     figures.setAttribute("role", "group");
     figures.setAttribute("aria-label", "Filter by status");
@@ -56,25 +55,19 @@ export class Toolbar {
     this.#group.addEventListener("change", () =>
       settings.set("group_by", this.#group.value || null),
     );
-    this.#choices.setAttribute("role", "group");
-    this.#choices.setAttribute("aria-label", "Columns");
-    this.#menu.append(element("summary", "pmcp-select", "Columns"), this.#choices);
-    this.#menu.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.#menu.open = false;
-      (this.#menu.firstElementChild as HTMLElement).focus();
-      event.stopPropagation();
-    });
-    this.#menu.addEventListener("focusout", ({ relatedTarget }) => {
-      if (relatedTarget instanceof Node && !this.#menu.contains(relatedTarget))
-        this.#menu.open = false;
-    });
-    const tools = element("div", "pmcp-tools", this.#link, this.#search, this.#group, this.#menu);
+    const tools = element(
+      "div",
+      "pmcp-tools",
+      this.#link,
+      this.#search,
+      this.#group,
+      this.#menu.node,
+    );
     this.node.append(this.#title, figures, tools);
   }
 
   show(rows: Rows): void {
-    setText(this.#title, rows.title ?? "Tasks");
+    setText(this.#title, rows.title ?? rows.about.title ?? "Tasks");
     const { filter, group } = this.settings;
     const { statuses } = statusesIn(filter);
     for (const [status, { node, count }] of this.#figures) {
@@ -91,7 +84,7 @@ export class Toolbar {
       this.#search.value = filter;
     }
     if (this.#group.value !== (group ?? "")) this.#group.value = group ?? "";
-    this.#showColumns();
+    this.#menu.show(rows);
   }
 
   showLink(text: string): void {
@@ -120,39 +113,5 @@ export class Toolbar {
     node.title = `Show only: ${statusLabel(status)}`;
     this.#figures.set(status, { node, count });
     return node;
-  }
-
-  #showColumns(): void {
-    const chosen = this.settings.columns;
-    const shown = chosen.join("\n");
-    if (shown === this.#shownColumns) return;
-    this.#shownColumns = shown;
-    const all = COLUMNS.map((column) => column.name);
-    const names = [...all, ...chosen.filter((name) => !all.includes(name))];
-    const held = document.activeElement as HTMLInputElement | null;
-    const focused = held && this.#choices.contains(held) ? held.value : null;
-    this.#choices.replaceChildren(
-      ...names.map((name) => {
-        const box = element("input", "");
-        box.type = "checkbox";
-        box.value = name;
-        box.checked = chosen.includes(name);
-        box.addEventListener("change", () => this.#choose(names, name, box.checked));
-        return element("label", "", box, columnOf(name)?.label ?? name);
-      }),
-    );
-    if (focused)
-      this.#choices.querySelector<HTMLInputElement>(`[value="${CSS.escape(focused)}"]`)?.focus();
-  }
-
-  /** A column that comes back takes its usual place. */
-  #choose(names: string[], name: string, wanted: boolean): void {
-    const chosen = this.settings.columns.filter((each) => each !== name);
-    if (wanted) {
-      const rank = names.indexOf(name);
-      const at = chosen.findIndex((each) => names.indexOf(each) > rank);
-      chosen.splice(at < 0 ? chosen.length : at, 0, name);
-    }
-    if (chosen.length > 0) this.settings.set("columns", chosen);
   }
 }

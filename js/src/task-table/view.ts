@@ -4,11 +4,12 @@ import { element, setAttribute, setText } from "../shared/dom";
 import { linkText } from "../shared/link-text";
 import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
-import { type Column, columnOf, fitting, template } from "./columns";
+import { type Column, columnOf, fitting, template, wanted } from "./columns";
 import type { TableContext } from "./context";
 import { Footer } from "./footer";
 import { Header } from "./header";
 import { Keys } from "./keys";
+import { Overview } from "./overview";
 import { Panels } from "./panels";
 import { Pool } from "./pool";
 import { toRanges } from "./selection";
@@ -30,6 +31,7 @@ export class TableView {
   readonly #body = element("div", "pmcp-body");
   readonly #empty = element("p", "pmcp-empty");
   readonly #toolbar: Toolbar;
+  readonly #overview: Overview;
   readonly #header: Header;
   readonly #footer: Footer;
   readonly #panels: Panels;
@@ -53,6 +55,7 @@ export class TableView {
     const { model, el, signal, feed, rows, lines, settings } = context;
     this.#context = context;
     this.#toolbar = new Toolbar(settings);
+    this.#overview = new Overview(rows, settings);
     this.#header = new Header(settings, (all) => {
       if (all) settings.selection.all(lines.order);
       else settings.selection.clear();
@@ -121,7 +124,13 @@ export class TableView {
     this.#body.setAttribute("role", "rowgroup");
     this.#scroller.append(top, this.#body);
     this.#grid.append(this.#scroller);
-    this.#root.append(this.#toolbar.node, this.#grid, this.#empty, this.#footer.node);
+    this.#root.append(
+      this.#toolbar.node,
+      this.#overview.node,
+      this.#grid,
+      this.#empty,
+      this.#footer.node,
+    );
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
@@ -187,11 +196,13 @@ export class TableView {
   #measure(): void {
     const width = this.#root.clientWidth;
     const narrow = width > 0 && width < NARROW_BELOW;
-    const { settings } = this.#context;
+    const { settings, rows } = this.#context;
     this.#columns = narrow
-      ? NARROW_COLUMNS.map(columnOf).filter((column) => column !== null)
-      : fitting(settings.columns, width || 1000);
-    const layout = `${narrow} ${this.#columns.map((column) => column.name)}`;
+      ? NARROW_COLUMNS.map((name) =>
+          columnOf(name === "tool" && rows.about.title ? "given" : name, rows.about),
+        ).filter((column) => column !== null)
+      : fitting(wanted(settings.columns, rows.about), width || 1000, rows.about);
+    const layout = JSON.stringify([narrow, this.#columns]);
     if (layout !== this.#layout) {
       this.#layout = layout;
       this.#root.toggleAttribute("data-narrow", narrow);
@@ -218,14 +229,16 @@ export class TableView {
   #paint(): void {
     const { rows, lines, settings, feed } = this.#context;
     this.#askForMore();
-    if (settings.layout !== this.#seenLayout) {
-      this.#seenLayout = settings.layout;
+    if (settings.columns !== this.#seenColumns || rows.about !== this.#seenAbout) {
+      this.#seenColumns = settings.columns;
+      this.#seenAbout = rows.about;
       this.#measure();
     }
     const wait = lines.update(performance.now());
     clearTimeout(this.#later);
     if (wait !== null) this.#later = setTimeout(() => this.#schedule(), wait);
     this.#toolbar.show(rows);
+    this.#overview.show();
     this.#header.show(settings.selection.size, lines.matching);
     this.#footer.show();
     const count = lines.count;
@@ -246,7 +259,8 @@ export class TableView {
     this.#tick(rows.live > 0 && !feed.clock.frozen);
   }
 
-  #seenLayout = 0;
+  #seenColumns: unknown = null;
+  #seenAbout: unknown = null;
   /** Where it is scrolled to and how tall it is, while that is known: asking has the browser lay out the page. */
   #top = 0;
   #tall = 0;

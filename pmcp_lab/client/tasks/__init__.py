@@ -10,7 +10,7 @@ in, and tells who subscribed. A view does, and reads `Call.snapshot`.
 
 from pmcp_lab.client.tasks.call import Call, Origin, Snapshot, now_ms
 from pmcp_lab.client.tasks.caller import Caller, Ending, on_call
-from pmcp_lab.client.tasks.failures import FailureGroup, Failures, Kinds, reason_of
+from pmcp_lab.client.tasks.failures import FailureGroup, Failures, Kind, Kinds, reason_of
 from pmcp_lab.client.tasks.follower import Follower
 from pmcp_lab.client.tasks.history import Change, Moment
 from pmcp_lab.client.tasks.map_arguments import check_rows, check_words, read_rows
@@ -18,6 +18,7 @@ from pmcp_lab.client.tasks.remembered import Session, session
 from pmcp_lab.client.tasks.report import Report
 from pmcp_lab.client.tasks.selection import TaskSelection, answered, select_in, selected, started_again
 from pmcp_lab.client.tasks.statuses import in_words
+from pmcp_lab.client.tasks.table_columns import NAME, DataColumn, TableColumns, fields_of, flat, labels
 from pmcp_lab.client.tasks.task import Task, call_of, wait_for
 from pmcp_lab.client.tasks.task_list import TaskList, on_task
 from pmcp_lab.client.tasks.task_rows import cancelled
@@ -26,19 +27,23 @@ from pmcp_lab.client.tasks.task_sets import TaskSets
 from pmcp_lab.client.tasks.timeline import Timeline
 
 __all__ = [
+    "NAME",
     "Call",
     "Caller",
     "Change",
+    "DataColumn",
     "Ending",
     "FailureGroup",
     "Failures",
     "Follower",
+    "Kind",
     "Kinds",
     "Moment",
     "Origin",
     "Report",
     "Session",
     "Snapshot",
+    "TableColumns",
     "Task",
     "TaskList",
     "TaskSelection",
@@ -50,7 +55,10 @@ __all__ = [
     "cancelled",
     "check_rows",
     "check_words",
+    "fields_of",
+    "flat",
     "in_words",
+    "labels",
     "now_ms",
     "on_call",
     "on_task",

@@ -28,6 +28,7 @@ ID_TIMEOUT = 1.0
 """Seconds a cancel waits for the id of a task that is just being created."""
 
 _numbers = itertools.count(1)
+_LIVE = {each: "working" if each.terminal else each.value for each in TaskStatus}
 
 
 def now_ms() -> int:
@@ -187,8 +188,7 @@ class Call:
                 return QUEUED
             if self.questions:
                 return TaskStatus.INPUT_REQUIRED.value
-            known = self.state.status if self.state else TaskStatus.WORKING
-            return TaskStatus.WORKING.value if known.terminal else known.value
+            return _LIVE[self.state.status] if self.state else "working"
         match self.failure:
             case None:
                 return TaskStatus.COMPLETED.value

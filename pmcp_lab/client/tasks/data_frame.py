@@ -9,12 +9,24 @@ from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.client.tasks.call import now_ms
 from pmcp_lab.client.tasks.failures import reason_of
 from pmcp_lab.client.tasks.set_row import SetRow
+from pmcp_lab.client.tasks.table_columns import (
+    ARGUMENTS,
+    RESULT,
+    VARIABLES,
+    fields_of,
+    flat,
+    labels,
+    own_label,
+    promised,
+)
 from pmcp_lab.client.tasks.task import Task, call_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Columns = dict[str, list[Any]]
+_EMPTY = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
+"""Types of columns that nothing is in yet."""
 LINE = 10_000
 """Characters of an error."""
 
@@ -28,16 +40,22 @@ def to_frame(tool: Tool, rows: Sequence[SetRow], index: Any) -> pd.DataFrame:
     import pandas as pd
 
     tasks = [row.task for row in rows]
-    columns = _spread([task.arguments for task in tasks])
-    _put(columns, "status", [row.status for row in rows], "task")
-    _put(columns, "seconds", [seconds(task) for task in tasks], "task")
-    _put(columns, "error", [reason_of(call_of(task), LINE) for task in tasks], "task")
     outcomes = [task.outcome for task in tasks]
-    dated = _dates(tool.output_schema)
-    typed = {name: _typed(values) for name, values in columns.items()}
-    for name, values in _spread([{} if each is None else _values(each) for each in outcomes]).items():
-        column = f"result.{name}" if name in typed else name
-        typed[column] = _moments(values) if name in dated else _typed(values)
+    data = {
+        **_spread(ARGUMENTS, [task.arguments for task in tasks]),
+        **_spread(RESULT, [{} if each is None else fields_of(each) for each in outcomes]),
+        **_spread(VARIABLES, [flat(call_of(task).variables) for task in tasks]),
+    }
+    promises, called = promised(tool), labels(data)
+    own: Columns = {
+        "status": [row.status for row in rows],
+        "seconds": [seconds(task) for task in tasks],
+        "error": [reason_of(call_of(task), LINE) for task in tasks],
+    }
+    given = [name for name in data if name.startswith(ARGUMENTS)]
+    typed = {called[name]: _typed(data.pop(name), promises.get(name)) for name in given}
+    typed |= {own_label(name, list(typed)): _typed(values) for name, values in own.items()}
+    typed |= {called[name]: _typed(values, promises.get(name)) for name, values in data.items()}
     media = [[] if each is None else [block for block in each.content if block.kind != "text"] for each in outcomes]
     if any(media):
         blocks = [None if not each else each[0] if len(each) == 1 else each for each in media]
@@ -51,39 +69,23 @@ def seconds(task: Task) -> float | None:
     return None if task.queued else max(0.0, ((task.ended or now_ms()) - task.started) / 1000)
 
 
-def _values(outcome: Any) -> Mapping[str, Any]:
-    value = outcome.value
-    if isinstance(value, Mapping):
-        return _flat(value)
-    return {} if outcome.structured is None and value == "" else {"result": value}
-
-
-def _flat(value: Mapping[str, Any], inside: str = "", depth: int = 8) -> dict[str, Any]:
-    """An object's fields, those of objects within as `a.b`."""
-    fields: dict[str, Any] = {}
-    for name, each in value.items():
-        if isinstance(each, Mapping) and each and depth:
-            fields |= _flat(each, f"{inside}{name}.", depth - 1)
-        else:
-            fields[f"{inside}{name}"] = each
-    return fields
-
-
-def _spread(rows: Iterable[Mapping[str, Any]]) -> Columns:
+def _spread(part: str, rows: Iterable[Mapping[str, Any]]) -> Columns:
     """Mappings as columns; what one has not is None."""
     rows = list(rows)
     names = dict.fromkeys(str(name) for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+    return {part + name: [row.get(name) for row in rows] for name in names}
 
 
-def _put(columns: Columns, name: str, values: list[Any], owner: str) -> None:
-    columns[name if name not in columns else f"{owner}.{name}"] = values
+def _typed(values: list[Any], promise: str | None = None) -> Any:
+    """A Series of the narrowest type that has room for all values, and for those that are missing.
 
-
-def _typed(values: list[Any]) -> Any:
-    """A Series of the narrowest type that has room for all values, and for those that are missing."""
+    Args:
+        promise: What a schema says of them.
+    """
     import pandas as pd
 
+    if promise == "date":
+        return _moments(values)
     kinds = {type(value) for value in values if value is not None}
     whole = None not in values
     match kinds:
@@ -95,16 +97,11 @@ def _typed(values: list[Any]) -> Any:
             kind = "float64"
         case _ if kinds == {str}:
             return pd.Series(values)
+        case _ if not kinds and promise in _EMPTY:
+            kind = _EMPTY[promise]
         case _:
             kind = "object"
     return pd.Series(values, dtype=kind)
-
-
-def _dates(schema: Mapping[str, Any]) -> set[str]:
-    """The properties a schema says are moments."""
-    properties = schema.get("properties")
-    known = properties.items() if isinstance(properties, Mapping) else ()
-    return {name for name, each in known if isinstance(each, Mapping) and each.get("format") in ("date-time", "date")}
 
 
 def _moments(values: list[Any]) -> Any:

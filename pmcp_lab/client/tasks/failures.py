@@ -103,7 +103,7 @@ class Kinds:
 
     def told(self) -> list[Kind]:
         """Most frequent first."""
-        return sorted(self._kinds.values(), key=lambda kind: -kind.count)
+        return sorted((kind for kind in self._kinds.values() if kind.count), key=lambda kind: -kind.count)
 
 
 @dataclass(frozen=True)

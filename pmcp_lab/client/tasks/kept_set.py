@@ -169,6 +169,7 @@ class KeptSet:
         created: Ms since the epoch.
         ttl: Milliseconds asked for.
         timeout: Seconds each may run.
+        columns: Those that were chosen in its table.
     """
 
     name: str
@@ -179,6 +180,7 @@ class KeptSet:
     concurrency: int
     ttl: int | None
     timeout: float | None
+    columns: list[str] = field(default_factory=list)
 
     def places(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[int | None], list[int]]:
         """Where each of other rows is in this set, by its arguments; and which of this set are not among them."""
@@ -192,7 +194,8 @@ class KeptSet:
         """The file as it begins."""
         tool = {name: self.tool[name] for name in ("name", "inputSchema", "outputSchema") if name in self.tool}
         head = {"pmcp_lab_set": VERSION, "name": self.name, "rows": len(self.rows), "created": self.created}
-        settings = {"concurrency": self.concurrency, "ttl": self.ttl, "timeout": self.timeout}
+        settings: dict[str, Any] = {"concurrency": self.concurrency, "ttl": self.ttl, "timeout": self.timeout}
+        settings["columns"] = self.columns
         found = [json.dumps(head), json.dumps({"tool": tool, "index": index_out(self.index), **settings})]
         for place, row in enumerate(self.rows):
             found.append(json.dumps({"row": place, "arguments": row.arguments}))
@@ -229,8 +232,8 @@ class SetFile(HeldFile):
         _tidy(self.path.parent, self.path)
         return True
 
-    def note(self, place: int, event: Mapping[str, Any]) -> None:
-        """Something happened to a row."""
+    def note(self, place: int | None, event: Mapping[str, Any]) -> None:
+        """Something happened to a row, or, without a place, to the set."""
         if self.trouble is not None:
             return
         try:
@@ -262,7 +265,7 @@ class SetFile(HeldFile):
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
-def _line(place: int, event: Mapping[str, Any]) -> bytes:
+def _line(place: int | None, event: Mapping[str, Any]) -> bytes:
     return json.dumps({"row": place, **event}).encode() + b"\n"
 
 
@@ -334,10 +337,13 @@ def _read(path: Path, name: str) -> KeptSet | None:
     if head is None or head["name"] != name or not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
         return None
     rows: dict[int, KeptRow] = {}
+    columns = settings.get("columns")
     for line in lines[2:]:
         event = _object(line)
         place = event.get("row")
-        if isinstance(place, int) and isinstance(arguments := event.get("arguments"), dict):
+        if place is None and "columns" in event:
+            columns = event["columns"]
+        elif isinstance(place, int) and isinstance(arguments := event.get("arguments"), dict):
             rows[place] = KeptRow(arguments)
         elif isinstance(place, int) and place in rows:
             rows[place].happened(event)
@@ -353,4 +359,5 @@ def _read(path: Path, name: str) -> KeptSet | None:
         concurrency=concurrency if isinstance(concurrency, int) and concurrency > 0 else 1,
         ttl=ttl if isinstance(ttl, int) else None,
         timeout=timeout if isinstance(timeout, int | float) else None,
+        columns=[each for each in columns if isinstance(each, str)] if isinstance(columns, list) else [],
     )

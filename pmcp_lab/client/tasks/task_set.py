@@ -69,6 +69,18 @@ class TaskSet(TaskRows):
         return self.kept.index
 
     @property
+    def columns(self) -> list[str]:
+        """The columns that were chosen in its table; none while it chooses itself."""
+        return self.kept.columns
+
+    @columns.setter
+    def columns(self, names: list[str]) -> None:
+        if names != self.kept.columns:
+            self.kept.columns = names
+            if self.file is not None and session.remember:
+                self.file.note(None, {"columns": names})
+
+    @property
     def _present(self) -> list[Task]:
         return list(self._tasks)
 

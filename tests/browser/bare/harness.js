@@ -147,7 +147,8 @@ window.patch = (rows, first = 0) => {
   const places = rows.map((row, index) => row.n ?? first + index);
   const columns = {};
   const variables = {};
-  for (const [place, { key, n, updated, questions, variables: own, ...row }] of rows.entries()) {
+  const cells = {};
+  for (const [place, { key, n, updated, questions, variables: own, cells: data, ...row }] of rows.entries()) {
     if (questions) row.questions = questions.map((each) => [each.key, each.message]);
     for (const [name, value] of Object.entries(row)) {
       columns[name] ??= { at: [], values: [] };
@@ -160,7 +161,14 @@ window.patch = (rows, first = 0) => {
       variables[name].values.push(value);
     }
   }
-  return { rows: places, columns, variables };
+  for (const [place, { cells: data }] of rows.entries()) {
+    for (const [name, value] of Object.entries(data ?? {})) {
+      cells[name] ??= { at: [], values: [] };
+      cells[name].at.push(place);
+      cells[name].values.push(value);
+    }
+  }
+  return { rows: places, columns, variables, cells };
 };
 
 window.COLUMNS = [

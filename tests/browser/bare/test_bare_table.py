@@ -231,11 +231,15 @@ def test_groups_fold(table: Table) -> None:
 def test_columns_are_chosen(table: Table) -> None:
     page = table("[task('a', {variables: {loss: 0.25}})]", columns=["tool", "status", "variables.loss"])
     expect(page.get_by_role("columnheader", name="loss")).to_be_visible()
-    expect(line(page, 0).locator(".pmcp-cell-variables-value")).to_have_text("0.25")
+    expect(line(page, 0).locator(".pmcp-cell-data")).to_have_text("0.25")
     page.get_by_text("Columns").click()
     page.get_by_role("checkbox", name="Server").check()
     expect(page.get_by_role("columnheader", name="Server")).to_be_visible()
-    assert page.evaluate("() => model.state.columns") == ["server", "tool", "status", "variables.loss"]
+    assert page.evaluate("() => model.state.columns") == ["tool", "status", "variables.loss", "server"]
+    page.get_by_role("button", name="Move Server up").press("Enter")
+    assert page.evaluate("() => model.state.columns") == ["tool", "status", "server", "variables.loss"]
+    page.get_by_role("button", name="Automatic").click()
+    assert page.evaluate("() => model.state.columns") == []
 
 
 # --- many at once ---

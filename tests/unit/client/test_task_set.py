@@ -174,7 +174,10 @@ class TestFrames:
         many = modern.map("hold", [{"n": 1}, {"n": 2}])
         many.wait(20)
         frame = many.df
-        assert list(frame.columns) == ["n", "status", "seconds", "error", "result.n", "half", "even", "name"]
+        assert list(frame.columns) == [
+            *("n", "status", "seconds", "error", "result.n", "half", "even", "name"),
+            "variables.n",
+        ]
         kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
         assert (kinds["result.n"], kinds["half"], kinds["even"]) == ("int64", "float64", "bool")
         assert frame.half.sum() == 1.5
