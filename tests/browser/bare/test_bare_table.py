@@ -236,10 +236,6 @@ def test_columns_are_chosen(table: Table) -> None:
     page.get_by_role("checkbox", name="Server").check()
     expect(page.get_by_role("columnheader", name="Server")).to_be_visible()
     assert page.evaluate("() => model.state.columns") == ["tool", "status", "variables.loss", "server"]
-    page.get_by_role("button", name="Move Server up").press("Enter")
-    assert page.evaluate("() => model.state.columns") == ["tool", "status", "server", "variables.loss"]
-    page.get_by_role("button", name="Automatic").click()
-    assert page.evaluate("() => model.state.columns") == []
 
 
 # --- many at once ---

@@ -42,6 +42,16 @@ def test_what_the_kernel_proposes_is_shown(table: Table) -> None:
     expect(page.locator(".pmcp-menu-list")).to_contain_text("12 more")
 
 
+def test_columns_are_moved_and_given_back(table: Table) -> None:
+    page = table(ROWS, {"about": ABOUT}, columns=["tool", "variables.loss", "server"])
+    page.get_by_text("Columns").click()
+    page.get_by_role("button", name="Move Server up").press("Enter")
+    assert page.evaluate("() => model.state.columns") == ["tool", "server", "variables.loss"]
+    page.get_by_role("button", name="Automatic").click()
+    assert page.evaluate("() => model.state.columns") == []
+    expect(page.get_by_role("columnheader", name="seed")).to_be_visible()
+
+
 def test_a_kind_of_failure_is_its_rows_at_a_click(table: Table) -> None:
     page = table(ROWS, {"about": ABOUT}, columns=[])
     kind = page.get_by_role("button", name="2 × job")
