@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../src/shared/channel";
+import { lifeline } from "../src/shared/lifeline";
 import type { Moment, Row, Status } from "../src/shared/task";
 import { elapsed, headline, knownStatus, progressOf } from "../src/shared/task";
 import { fitStages, stages, TaskRecord } from "../src/task-card/record";
 import { fitting } from "../src/task-table/columns";
-import { lifeline } from "../src/task-table/lifeline";
 import { comparator, Lines, type Wish } from "../src/task-table/lines";
 import { matches, parse, reasonFilter, statusesIn, toggleStatus } from "../src/task-table/query";
 import { type About, blank, type Patch, Rows, type TableRow } from "../src/task-table/rows";
@@ -358,7 +358,7 @@ describe("the columns", () => {
 
   it("are as many as there is room for, the important ones longest", () => {
     expect(fitting(wanted, 1200, about()).map((each) => each.name)).toEqual(wanted);
-    expect(fitting(wanted, 560, about()).map((each) => each.name)).toEqual([
+    expect(fitting(wanted, 640, about()).map((each) => each.name)).toEqual([
       "tool",
       "status",
       "message",

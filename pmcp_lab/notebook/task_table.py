@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import traitlets as t
@@ -18,19 +18,23 @@ from pmcp_lab.client import (
     Server,
     TableColumns,
     Task,
+    TaskSelection,
     TaskSet,
     Tool,
     call_of,
     client_of,
     on_task,
     runtime,
+    select_in,
     servers,
-    views,
 )
 from pmcp_lab.host import built, now
 from pmcp_lab.notebook.chosen_columns import COLUMNS, DATA, about
 from pmcp_lab.notebook.row_patches import Sheet
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
+from pmcp_lab.notebook.stretches import ranges, spread
+from pmcp_lab.notebook.table_actions import TableActions
+from pmcp_lab.notebook.task_card import form_of
 from pmcp_lab.notebook.task_views import PAUSE, TaskWidget
 
 GROUPS = ("server", "tool", "status", "set")
@@ -47,8 +51,6 @@ HISTORY = 500
 """Moments of a row's life that an expanded row shows."""
 RESULT = 4_000
 """Characters of a result that an expanded row shows."""
-CANCELLING = 16
-"""Cancellations under way at a time."""
 
 
 def _number(task: Task) -> int:
@@ -103,9 +105,10 @@ class TaskTable(TaskWidget):
         given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
         self._joining = given is None
         joins = on_task if given is None else getattr(tasks, "on_task", None)
-        numbered = {_number(task): task for task in (self._present() if given is None else given)}
-        self._tasks: list[Task] = sorted(numbered.values(), key=_number)
-        self._places = {_number(task): place for place, task in enumerate(self._tasks)}
+        self._tasks: list[Task] = []
+        self._places: dict[int, int] = {}
+        for task in sorted(self._present(), key=_number) if given is None else given:
+            self._seat(task)
         self._source = tasks
         tool = getattr(tasks, "tool", None)
         self._sheet = Sheet(TableColumns(tool if isinstance(tool, Tool) else None))
@@ -117,9 +120,8 @@ class TaskTable(TaskWidget):
         self._open: set[int] = set()
         self._moments_sent: dict[int, int] = {}
         self._fresh: set[int] = set()
-        self._cards: dict[int, Any] = {}
         self._preferring: set[Any] = set()
-        self._cancelling = asyncio.Semaphore(CANCELLING)
+        self._actions = TableActions(self)
         self._jobs: set[asyncio.Task[None]] = set()
         self._following = 0
         self._loaded = min(FIRST, len(self._tasks))
@@ -145,15 +147,22 @@ class TaskTable(TaskWidget):
     # --- for people ---
 
     @property
-    def selected(self) -> list[Task]:
-        """The tasks that are selected in the table. Can be set."""
+    def selected(self) -> TaskSelection:
+        """The tasks that are selected in the table: `table.selected.df`, `.retry()`, `.cancel()`. Can be set.
+
+        `lab.selected` is that of the table where somebody selected last.
+        """
         with self._lock:
-            return [self._tasks[place] for place in spread(self._selected, len(self._tasks))]
+            return TaskSelection(self._tasks[place] for place in spread(self._selected, len(self._tasks)))
 
     @selected.setter
     def selected(self, tasks: Iterable[Task]) -> None:
         with self._lock:
             self._selected = ranges(self._places[_number(task)] for task in tasks if _number(task) in self._places)
+
+    @t.observe("_selected")
+    def _selection(self, _change: Any) -> None:
+        select_in(lambda: self.selected)
 
     @property
     def df(self) -> Any:
@@ -209,14 +218,27 @@ class TaskTable(TaskWidget):
 
     def _add(self, task: Task) -> None:
         with self._lock:
-            if _number(task) in self._places:
+            place = self._seat(task)
+            if place is None:
                 return
-            place = self._places[_number(task)] = len(self._tasks)
-            self._tasks.append(task)
             if self._loaded == place:
                 self._loaded += 1
-                self._follow_up_to(place + 1)
+            if place < self._following:
+                self.follow(call_of(task), place)  # it takes another's place
+                self._moments_sent.pop(place, None)
+                self._fresh |= {place} & self._open
+            else:
+                self._follow_up_to(self._loaded)
         self._changed(place)
+
+    def _seat(self, task: Task) -> int | None:
+        """Give a task its row: a new one, or that of the task which it was started for again; None if it has one."""
+        number, before = _number(task), call_of(task).instead_of
+        if number in self._places:
+            return None
+        place = self._places[number] = self._places.get(before or 0, len(self._tasks))
+        self._tasks[place : place + 1] = [task]
+        return place
 
     def _follow_up_to(self, end: int) -> None:
         """A row is followed before it is first read, and no sooner than that: with very many, it would be felt."""
@@ -347,13 +369,14 @@ class TaskTable(TaskWidget):
             case "raw":
                 for place in self._places_in(content):
                     self.reply(view, {"kind": "raw", "row": place, "text": raw_text(self._tasks[place])})
-            case "action" if content.get("action") == "cancel":
-                for place in self._places_in(content):
-                    if not self._tasks[place].done():
-                        self._start(self._cancel(view, self._tasks[place]))
-            case "action" if content.get("action") == "card":
-                for place in self._places_in(content):
-                    self.reply(view, {"kind": "card", "row": place, "model": self._card(place).model_id})
+            case "action":
+                tasks = [self._tasks[place] for place in self._places_in(content)]
+                self._start(self._actions.act(view, content.get("action"), tasks))
+            case "code" if content.get("name") == "cards":
+                code = {"name": "cards", "module": built("cards.js").read_text(encoding="utf-8"), "style": ""}
+                self.reply(view, {"kind": "code", "payload": code})
+            case "answer":
+                self._start(self._actions.answer(view, content))
 
     def _more(self, rows: int) -> None:
         self._loaded = min(self._loaded, max(0, rows))
@@ -365,10 +388,11 @@ class TaskTable(TaskWidget):
         valid = isinstance(stretches, list) and all(type(each) is int for each in stretches)
         return spread(stretches, len(self._tasks)) if valid and isinstance(stretches, list) else []
 
-    def _card(self, place: int) -> Any:
-        if place not in self._cards:
-            self._cards[place] = self.within(views.required().show, self._tasks[place])
-        return self._cards[place]
+    def task_at(self, row: int) -> Task | None:
+        return self._tasks[row] if 0 <= row < len(self._tasks) else None
+
+    def row_of(self, task: Task) -> int:
+        return self._places[_number(task)]
 
     def _prefer(self, places: list[int]) -> None:
         """Tell each connection which of its tasks are being looked at, none of them included."""
@@ -391,13 +415,6 @@ class TaskTable(TaskWidget):
     def _end_jobs(self) -> None:
         if self._loading is not None:
             self._loading.cancel()
-
-    async def _cancel(self, view: str, task: Task) -> None:
-        async with self._cancelling:
-            await super()._cancel(view, task)
-
-    def named(self, task: Task) -> dict[str, Any]:
-        return {"row": self._places[_number(task)]}
 
     # --- expanded rows ---
 
@@ -431,29 +448,11 @@ class TaskTable(TaskWidget):
             "history": moments(call.history.moments[begin:end]),
             "variables": variables(seen),
             "arguments": call.arguments,
+            "asked": [form_of(question) for question in seen.questions],
             "result": seen.outcome.preview(RESULT) if seen.outcome is not None else None,
             "stderr": task.stderr if task.done() else "",
         }
 
     def close(self) -> None:
         runtime().call_soon(self._end_jobs)
-        for card in self._cards.values():
-            card.close()
         super().close()
-
-
-def ranges(places: Iterable[int]) -> list[int]:
-    """Numbers as stretches: first and last of each, alternating."""
-    found: list[int] = []
-    for place in sorted(set(places)):
-        if found and found[-1] == place - 1:
-            found[-1] = place
-        else:
-            found += [place, place]
-    return found
-
-
-def spread(stretches: Sequence[int], limit: int) -> list[int]:
-    """The numbers below `limit` in stretches made by `ranges`."""
-    pairs = zip(stretches[::2], stretches[1::2], strict=False)
-    return [place for first, last in pairs for place in range(max(0, first), min(last + 1, limit))]

@@ -99,13 +99,9 @@ class TaskWidget(LiveWidget):
         try:
             await call.stop()
         except LabError as error:
-            call.trouble = f"could not be cancelled: {error.message}"
+            call.refusal = f"could not be cancelled: {error.message}"
             call.touch()
-            self.reply(view, {"kind": "refused", "action": "cancel", **self.named(task)})
-
-    def named(self, task: Task) -> dict[str, Any]:
-        """Which task a message is about."""
-        return {"key": call_of(task).key}
+            self.reply(view, {"kind": "refused", "action": "cancel", "key": call.key})
 
     def close(self) -> None:
         for stop in self._stops:

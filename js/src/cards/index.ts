@@ -1,4 +1,5 @@
 import catalogue from "../catalogue";
+import { QuestionView } from "../form/question";
 import type { Widget } from "../shared/anywidget";
 import task from "../task-card";
 import tool from "../tool-form";
@@ -7,7 +8,7 @@ import workflow from "../workflow";
 const cards: Record<string, () => Widget> = { task, tool, catalogue, workflow };
 
 /** The small widgets are one bundle, since they are made of the same parts; the model says which it is. */
-export default (): Widget => {
+function widget(): Widget {
   let card: Widget;
   return {
     initialize(context) {
@@ -24,4 +25,7 @@ export default (): Widget => {
       card.render(context);
     },
   };
-};
+}
+
+/** With the form of a question, which the table of tasks has from here. */
+export default Object.assign(widget, { QuestionView });

@@ -1,4 +1,4 @@
-import type { Field } from "../form/field";
+import type { Asked } from "../form/question";
 import type { Message } from "../shared/channel";
 import type { Sink } from "../shared/feed";
 import { knownStatus, type Moment, type Row, type Status } from "../shared/task";
@@ -12,15 +12,6 @@ export interface Stage {
   /** How many moments were told about within it. */
   moments: number;
   message: string | null;
-}
-
-/** A question that is open, with the fields of its form or the address it sends the person to. */
-export interface Asked {
-  key: string;
-  message: string;
-  url: string | null;
-  openable?: boolean;
-  fields: Field[];
 }
 
 interface State {

@@ -1,5 +1,6 @@
 import { element, flash, setAttribute, setText } from "../shared/dom";
 import { clock, compact, offset } from "../shared/format";
+import { LifeTrack } from "../shared/life-track";
 import { type Moment, type Row, statusLabel } from "../shared/task";
 import { fitStages, type Stage, stages } from "./record";
 
@@ -18,6 +19,7 @@ export function section(name: string, heading: string): { node: HTMLElement; bod
 /** The moments of the task, left to right, and the full log below on demand. */
 export class Lifecycle {
   readonly node = element("div", "pmcp-lifecycle");
+  readonly #life = new LifeTrack();
   readonly #track = element("ol", "pmcp-track");
   readonly #log = element("ol", "pmcp-log");
   readonly #details = element("details", "pmcp-details");
@@ -30,7 +32,7 @@ export class Lifecycle {
     this.#track.setAttribute("aria-label", "Lifecycle");
     this.#details.append(this.#summary, this.#log);
     this.#details.addEventListener("toggle", () => this.#showLog());
-    this.node.append(this.#track, this.#details);
+    this.node.append(this.#life.node, this.#track, this.#details);
   }
 
   show(row: Row, history: Moment[]): void {
@@ -47,6 +49,10 @@ export class Lifecycle {
     setText(this.#summary, `History (${history.length})`);
     this.#details.hidden = history.length === 0;
     this.#showLog();
+  }
+
+  tick(row: Row, now: number): void {
+    this.#life.show(row, this.#seen ?? [], now);
   }
 
   #step(index: number, stage: Stage, row: Row, last: boolean, omitted: number): void {

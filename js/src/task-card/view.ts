@@ -172,7 +172,9 @@ export class CardView {
 
   #tick(row: Row | null): void {
     if (!row) return;
-    const time = elapsed(row, this.#feed.clock.now());
+    const now = this.#feed.clock.now();
+    const time = elapsed(row, now);
+    this.#lifecycle.tick(row, now);
     if (setText(this.#elapsed, duration(time))) setAttribute(this.#elapsed, "title", spoken(time));
   }
 

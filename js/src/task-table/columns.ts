@@ -26,7 +26,7 @@ const KNOWN: Column[] = [
   { name: "message", label: "Message", min: 140, flex: 1.9, keep: 9 },
   { name: "age", label: "Age", min: 58, flex: 0, keep: 2, end: true },
   { name: "duration", label: "Duration", min: 64, flex: 0, keep: 7, end: true },
-  { name: "ttl", label: "Time left", min: 74, flex: 0, keep: 1, end: true },
+  { name: "ttl", label: "Kept for", min: 74, flex: 0, keep: 1, end: true },
   { name: "variables", label: "Variables", min: 120, flex: 1.7, keep: 5 },
   { name: "id", label: "Task id", min: 90, flex: 0.8, keep: 4 },
 ];
@@ -36,6 +36,8 @@ export const COLUMNS: readonly Column[] = KNOWN.filter(({ name }) => name !== "g
 const GAP = 12;
 const LEAD = 46;
 const PADDING = 24;
+/** Of the row's button, which so covers nothing. */
+const ACTIONS = 62;
 
 /** A row's value in a column of data. */
 export function dataOf({ variables, cells }: TableRow, name: string): unknown {
@@ -78,7 +80,7 @@ export function fitting(names: readonly string[], width: number, about: About): 
     if (columns.some((each) => each !== column && each.label === column.label))
       column.label = about.columns.find(([name]) => name === column.name)?.[1] ?? column.name;
   }
-  const room = width - PADDING - LEAD - GAP;
+  const room = width - PADDING - LEAD - ACTIONS - 2 * GAP;
   const needed = () => columns.reduce((sum, column) => sum + column.min + GAP, 0);
   while (columns.length > 1 && needed() > room) {
     const least = columns.reduce((a, b) => (b.keep <= a.keep ? b : a));
@@ -91,5 +93,5 @@ export function template(columns: readonly Column[]): string {
   const tracks = columns.map(({ min, flex }) =>
     flex > 0 ? `minmax(${min}px, ${flex}fr)` : `${min}px`,
   );
-  return [`${LEAD}px`, ...tracks].join(" ");
+  return [`${LEAD}px`, ...tracks, `${ACTIONS}px`].join(" ");
 }

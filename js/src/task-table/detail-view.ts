@@ -1,19 +1,22 @@
-import type { Host } from "../shared/anywidget";
-import { element, setAttribute, setText } from "../shared/dom";
-import { clock, offset } from "../shared/format";
-import { renderQuestion } from "../shared/question";
+import type { Content } from "../form/form";
+import type { Asked, QuestionView } from "../form/question";
+import { element, setAttribute, setText, showText } from "../shared/dom";
+import { clock, offset, spoken } from "../shared/format";
+import { LifeTrack } from "../shared/life-track";
 import { Stderr } from "../shared/stderr";
 import { knownStatus, type Moment, statusLabel } from "../shared/task";
-import { lifeline } from "./lifeline";
+import type { Forms } from "./forms";
 import type { Detail, TableRow } from "./rows";
 import { Tree } from "./tree";
 
 const MAX_LOG = 100;
-const MIN_STRETCH_PERCENT = 1.5;
 
 /** What an expanded row may ask for. */
 export interface DetailWishes {
-  card(n: number): void;
+  answer(n: number, key: string, action: string, content: Content): void;
+  /** The last question that had the keyboard is answered. */
+  left(n: number): void;
+  forms: Forms;
   raw(n: number): void;
 }
 
@@ -24,7 +27,7 @@ export class DetailView {
   readonly #facts = element("p", "pmcp-detail-facts");
   readonly #question = section("Needs your input");
   readonly #life = section("Lifecycle");
-  readonly #track = element("div", "pmcp-life");
+  readonly #track = new LifeTrack();
   readonly #log = element("ol", "pmcp-life-log");
   readonly #variables = section("Variables");
   readonly #arguments = section("Arguments");
@@ -35,8 +38,9 @@ export class DetailView {
   readonly #json = element("pre", "pmcp-outcome-text", "…");
   readonly #tree = new Tree();
   readonly #given = new Tree();
-  readonly #life_end = new AbortController();
-  #asked = "";
+  readonly #forms = new Map<string, QuestionView>();
+  #open: string[] = [];
+  readonly #words = element("p", "pmcp-question");
   #known = false;
   #history: Moment[] | null = null;
   #shownStatus = "";
@@ -51,7 +55,8 @@ export class DetailView {
     this.node.setAttribute("role", "row");
     this.#cell.setAttribute("role", "gridcell");
     this.#cell.setAttribute("aria-colspan", String(columns));
-    this.#life.body.append(this.#track, this.#log);
+    this.#life.body.append(this.#track.node, this.#log);
+    this.#question.body.append(this.#words);
     this.#variables.body.append(this.#tree.node);
     this.#arguments.body.append(this.#given.node);
     this.#outcome.body.append(this.#text);
@@ -85,8 +90,8 @@ export class DetailView {
   show(row: TableRow, detail: Detail | undefined, now: number): void {
     setAttribute(this.node, "aria-label", `Details of ${row.tool}`);
     setAttribute(this.node, "data-status", row.status);
-    setText(this.#facts, facts(row));
-    this.#showQuestions(row);
+    setText(this.#facts, facts(row, now));
+    this.#showQuestions(row, detail);
     this.#showLife(row, detail?.history ?? [], now);
     this.#fill(this.#variables, this.#tree, detail?.variables ?? row.variables);
     this.#fill(this.#arguments, this.#given, detail?.arguments ?? {});
@@ -104,28 +109,17 @@ export class DetailView {
     setText(this.#json, text);
   }
 
-  /** Puts the task's card, which has the form, where the question is. */
-  async mountCard(host: Host | undefined, model: string): Promise<void> {
-    const place = element("div", "pmcp-detail-card");
-    try {
-      if (!host) throw new Error("no host");
-      const card = await host.getWidget(`anywidget:${model}`);
-      await card.render({ el: place, signal: this.#life_end.signal });
-      this.#question.body.replaceChildren(place);
-    } catch (error) {
-      console.warn("The card can't be shown here", error);
-      const how = element(
-        "p",
-        "pmcp-hint pmcp-detail-how",
-        "Show the task in a cell to answer, or call ",
-      );
-      how.append(element("code", "", "table.selected[0].answer({…})"));
-      this.#question.body.append(how);
-    }
+  /** The kernel's word on an answer: nothing wrong, or what. */
+  answered(key: string, problems: Record<string, string>): void {
+    this.#forms.get(key)?.answered(problems);
+  }
+
+  /** Whether it holds what a person may be filling in. */
+  get asks(): boolean {
+    return this.#forms.size > 0;
   }
 
   remove(): void {
-    this.#life_end.abort();
     this.node.remove();
   }
 
@@ -135,21 +129,40 @@ export class DetailView {
     if (!empty) tree.show(value, this.#known);
   }
 
-  #showQuestions(row: TableRow): void {
-    const asked = JSON.stringify(row.questions);
-    if (asked === this.#asked) return;
-    this.#asked = asked;
-    this.#question.node.hidden = row.questions.length === 0;
-    const places = row.questions.map((question) => {
-      const place = element("div", "pmcp-question-place");
-      renderQuestion(place, question, () => this.wishes.card(this.n));
-      return place;
-    });
-    this.#question.body.replaceChildren(...places);
+  #showQuestions(row: TableRow, detail: Detail | undefined): void {
+    const { questions } = row;
+    const { forms } = this.wishes;
+    this.#question.node.hidden = questions.length === 0;
+    this.#open = questions.map(({ key }) => key);
+    for (const key of this.#forms.keys()) if (!this.#open.includes(key)) this.#forget(key);
+    if (questions.length > 0 && detail) this.#drawAll(forms.make, detail.asked ?? []);
+    const how = "\nSelect the row, and answer in a cell: lab.selected.answer({…})";
+    const words = questions.map(({ message }) => message).join("\n");
+    showText(this.#words, this.asks ? "" : words + (forms.failed ? how : ""));
+  }
+
+  #drawAll(make: typeof QuestionView | null, asked: Asked[]): void {
+    const open = asked.filter(({ key }) => this.#open.includes(key) && !this.#forms.has(key));
+    if (make) for (const each of open) this.#draw(make, each);
+  }
+
+  #draw(make: typeof QuestionView, asked: Asked): void {
+    const view = new make(asked, (action, content) =>
+      this.wishes.answer(this.n, asked.key, action, content),
+    );
+    this.#forms.set(asked.key, view);
+    this.#question.body.append(view.node);
+  }
+
+  #forget(key: string): void {
+    const node = this.#forms.get(key)?.node;
+    this.#forms.delete(key);
+    if (node?.contains(document.activeElement)) this.wishes.left(this.n);
+    node?.remove();
   }
 
   #showLife(row: TableRow, history: Moment[], now: number): void {
-    this.#drawTrack(row, history, now);
+    this.#track.show(row, history, now);
     if (history === this.#history && row.status === this.#shownStatus) return;
     this.#history = history;
     this.#shownStatus = row.status;
@@ -180,29 +193,6 @@ export class DetailView {
     }
   }
 
-  /** The stretches of its life, as wide as they were long. */
-  #drawTrack(row: TableRow, history: Moment[], now: number): void {
-    const stretches = lifeline(row, history, now);
-    const whole = stretches.reduce((sum, each) => sum + each.length, 0) || 1;
-    while (this.#track.childElementCount > stretches.length) this.#track.lastChild?.remove();
-    for (const [index, { status, length }] of stretches.entries()) {
-      let part = this.#track.children[index] as HTMLElement | undefined;
-      if (!part) {
-        part = element("span", "pmcp-life-part");
-        this.#track.append(part);
-      }
-      setAttribute(part, "data-status", status);
-      const width = `${Math.max(MIN_STRETCH_PERCENT, (100 * length) / whole).toFixed(1)}%`;
-      if (part.style.flexBasis !== width) part.style.flexBasis = width;
-      setAttribute(part, "title", `${statusLabel(status)}: ${offset(length).slice(1)}`);
-    }
-    const words = stretches.map(
-      ({ status, length }) => `${statusLabel(status)} ${offset(length).slice(1)}`,
-    );
-    setAttribute(this.#track, "role", "img");
-    setAttribute(this.#track, "aria-label", words.slice(-8).join(", "));
-  }
-
   #showOutcome(row: TableRow, result: string | null): void {
     const failed = row.status === "failed";
     const text = failed ? (row.error ?? row.message ?? "The server gave no reason.") : result;
@@ -225,8 +215,20 @@ function section(name: string): Section {
   return { node: element("section", "pmcp-detail-section", title, body), title, body };
 }
 
-function facts(row: TableRow): string {
-  const when = row.started ? `started ${clock(row.started)}` : "";
-  const end = row.ended ? `ended ${clock(row.ended)}` : "";
-  return [row.server, row.tool, row.set, row.taskId, when, end].filter(Boolean).join(" · ");
+function facts(row: TableRow, now: number): string {
+  const { started, ended, ttl } = row;
+  const times = [
+    started ? `started ${clock(started)}` : "",
+    ended ? `ended ${clock(ended)}` : "",
+    remaining(row, now),
+    ttl === null ? "" : `kept until ${clock(started + ttl)}`,
+  ];
+  return [row.server, row.tool, row.set, row.taskId, ...times].filter(Boolean).join(" · ");
+}
+
+/** What its progress so far lets expect; nothing of one that has hardly begun. */
+function remaining(row: TableRow, now: number): string {
+  const done = row.progress ?? 0;
+  if (row.status !== "working" || done < 0.02 || done >= 1) return "";
+  return `about ${spoken(((now - row.started) * (1 - done)) / done)} to go`;
 }

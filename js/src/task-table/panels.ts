@@ -1,14 +1,12 @@
 import { isLive } from "../shared/task";
 import type { TableContext } from "./context";
-import { DetailView } from "./detail-view";
+import { DetailView, type DetailWishes } from "./detail-view";
 import type { Geometry, Panel, Span } from "./window";
 
 /** A panel's height before it was ever laid out. */
 const ESTIMATED_HEIGHT = 240;
 
-interface Wishes {
-  card(n: number): void;
-  raw(n: number): void;
+interface Wishes extends DetailWishes {
   resized(): void;
 }
 
@@ -56,7 +54,9 @@ export class Panels {
     for (const n of settings.expanded) {
       const line = lines.indexOf(n);
       const row = rows.get(n);
-      if (!row || line < span.first || line >= span.end) continue;
+      const near = line >= span.first && line < span.end;
+      // What is being filled in stays, out of sight.
+      if (!row || (!near && (line < 0 || !this.#views.get(n)?.asks))) continue;
       gone.delete(n);
       const view = this.#view(n);
       const rowIndex = line + 3 + geometry.panelsBefore(line);
@@ -78,8 +78,8 @@ export class Panels {
     this.#views.get(n)?.showRaw(text, this.context.rows.get(n)?.version ?? -1);
   }
 
-  mountCard(n: number, model: string): void {
-    void this.#views.get(n)?.mountCard(this.context.host, model);
+  answered(n: number, key: string, problems: Record<string, string>): void {
+    this.#views.get(n)?.answered(key, problems);
   }
 
   clear(): void {

@@ -1,4 +1,5 @@
 import { element, flash, setAttribute, setText } from "../shared/dom";
+import { Sure } from "../shared/sure";
 import { isLive } from "../shared/task";
 import { type Cell, cell } from "./cells";
 import type { Column } from "./columns";
@@ -17,6 +18,7 @@ export class RowView {
   readonly toggle = element("span", "pmcp-toggle");
   readonly check = element("span", "pmcp-check");
   readonly cancel = element("button", "pmcp-button pmcp-cancel", "Cancel");
+  readonly #sure = new Sure(() => this.#row && this.#showCancel(this.#row));
   readonly #cells: Cell[];
   readonly #ticking: Cell[];
   #row: TableRow | null = null;
@@ -38,7 +40,7 @@ export class RowView {
     this.cancel.type = "button";
     this.cancel.addEventListener("click", (event) => {
       event.stopPropagation();
-      if (!this.#row || this.#asked) return;
+      if (!this.#row || this.#asked || !this.#sure.press()) return;
       // Until the kernel says otherwise, the row shows that the wish was heard.
       this.#asked = true;
       this.#showCancel(this.#row);
@@ -75,6 +77,7 @@ export class RowView {
     const same = row === this.#row;
     if (same && row.version === this.#version) return;
     if (!same || row.trouble !== this.#trouble) this.#asked = false;
+    if (!same) this.#sure.reset();
     const changed = same && row.status !== this.#status;
     this.#row = row;
     this.#version = row.version;
@@ -106,6 +109,7 @@ export class RowView {
   }
 
   clear(): void {
+    this.#sure.reset();
     this.#row = null;
     this.#version = -1;
   }
@@ -117,7 +121,10 @@ export class RowView {
     if (!live) return;
     // A button that is really disabled would lose the keyboard's focus.
     setAttribute(this.cancel, "aria-disabled", this.#asked ? "true" : null);
-    setText(this.cancel, this.#asked ? "Cancelling" : "Cancel");
-    setAttribute(this.cancel, "aria-label", `Cancel ${row.tool} on ${row.server}`);
+    const sure = this.#sure.asked;
+    this.cancel.toggleAttribute("data-sure", sure);
+    setText(this.cancel, this.#asked ? "Ending" : sure ? "Sure?" : "Cancel");
+    const what = `ancel ${row.tool} on ${row.server}`;
+    setAttribute(this.cancel, "aria-label", sure ? `Really c${what}?` : `C${what}`);
   }
 }

@@ -1,3 +1,4 @@
+import type { Asked } from "../form/question";
 import type { Message } from "../shared/channel";
 import type { Sink } from "../shared/feed";
 import { knownStatus, type Moment, type Row, STATUSES, type Status } from "../shared/task";
@@ -21,6 +22,8 @@ export interface Detail {
   history: Moment[];
   variables: Record<string, unknown>;
   arguments: Record<string, unknown>;
+  /** Its open questions with their forms. */
+  asked?: Asked[];
   result: string | null;
   stderr?: string;
 }

@@ -1,12 +1,15 @@
+import type { Content } from "../form/form";
 import { Channel, type Link, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
 import { linkText } from "../shared/link-text";
 import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
+import { type Alike, Answers } from "./answers";
 import { type Column, columnOf, fitting, template, wanted } from "./columns";
 import type { TableContext } from "./context";
 import { Footer } from "./footer";
+import { Forms } from "./forms";
 import { Header } from "./header";
 import { Keys } from "./keys";
 import { Overview } from "./overview";
@@ -34,6 +37,8 @@ export class TableView {
   readonly #overview: Overview;
   readonly #header: Header;
   readonly #footer: Footer;
+  readonly #answers: Answers;
+  readonly #forms: Forms;
   readonly #panels: Panels;
   readonly #pool: Pool;
   readonly #keys: Keys;
@@ -61,19 +66,34 @@ export class TableView {
       else settings.selection.clear();
       settings.selected();
     });
+    const forms = new Forms(
+      // The first painting comes before the channel.
+      () => queueMicrotask(() => this.#channel.send({ kind: "code", name: "cards" })),
+      () => this.#schedule(),
+    );
+    this.#forms = forms;
+    this.#answers = new Answers(
+      rows,
+      forms,
+      (form, asked, action, content) => this.#answer(form, asked, action, content),
+      () => this.#pool.view(this.#keys.active)?.node.focus({ preventScroll: true }),
+    );
     this.#footer = new Footer(rows, lines, settings, {
-      cancel: (numbers) => this.#cancel(numbers),
+      act: (action, numbers) => this.#act(action, numbers),
       clear: () => {
         settings.selection.clear();
         settings.selected();
       },
     });
     this.#panels = new Panels(this.#body, context, {
-      card: (n) => this.#channel.send({ kind: "action", action: "card", rows: [n, n] }),
+      forms,
+      left: (n) => this.#pool.view(lines.indexOf(n))?.node.focus({ preventScroll: true }),
+      answer: (n, key, action, content) =>
+        this.#answer(`row ${n} ${key}`, [[n, key]], action, content),
       raw: (n) => this.#channel.send({ kind: "raw", rows: [n, n] }),
       resized: () => this.#schedule(),
     });
-    this.#pool = new Pool(this.#body, context, (n) => this.#cancel([n]));
+    this.#pool = new Pool(this.#body, context, (n) => this.#act("cancel", [n]));
     this.#keys = new Keys(this.#grid, context, this.#pool, {
       reveal: (line) => this.#reveal(line),
       page: () => Math.max(1, Math.floor(this.#viewport / this.#rowHeight) - 1),
@@ -129,6 +149,7 @@ export class TableView {
       this.#overview.node,
       this.#grid,
       this.#empty,
+      this.#answers.node,
       this.#footer.node,
     );
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -181,15 +202,51 @@ export class TableView {
   }
 
   #receive(message: Message): void {
-    const n = Number(message.row);
-    if (message.kind === "refused") this.#pool.refused(n);
-    if (message.kind === "raw") this.#panels.showRaw(n, String(message.text));
-    if (message.kind === "card") this.#panels.mountCard(n, String(message.model));
+    const { kind, text } = message;
+    if (kind === "raw") this.#panels.showRaw(Number(message.row), String(text));
+    if (kind === "code") void this.#forms.arrived((message.payload as { module: string }).module);
+    if (!["done", "answered", "asked", "cell"].includes(kind)) return;
+    this.#channel.settle();
+    this.#footer.say(String(text ?? ""));
+    if (kind === "done") for (const n of message.refused as number[]) this.#pool.refused(n);
+    else if (kind === "asked") this.#answers.show(message.groups as Alike[]);
+    else if (kind === "cell") void this.#copy(text as string | null);
+    else this.#answered(String(message.form), message.problems as Record<string, string>);
   }
 
-  #cancel(numbers: number[]): void {
-    this.#channel.send({ kind: "action", action: "cancel", rows: toRanges(numbers) });
-    this.#pool.cancelling(numbers);
+  #answered(form: string, problems: Record<string, string>): void {
+    const [, n, key] = /^row (\d+) (.*)$/s.exec(form) ?? [];
+    if (key === undefined) this.#answers.answered(form, problems);
+    else this.#panels.answered(Number(n), key, problems);
+  }
+
+  #ask(message: { kind: string; [field: string]: unknown }): void {
+    this.#channel.expect();
+    this.#channel.send(message);
+  }
+
+  #act(action: string, numbers: number[]): void {
+    this.#ask({ kind: "action", action, rows: toRanges(numbers) });
+    if (action === "cancel") this.#pool.cancelling(numbers);
+    this.#footer.say(action === "cancel" || action === "retry" ? "under way…" : "");
+  }
+
+  #answer(form: string, asked: [number, string][], action: string, content: Content): void {
+    this.#ask({ kind: "answer", form, asked, action, content });
+  }
+
+  /** The clipboard may be closed to us: then the code is there to be taken by hand. */
+  async #copy(code: string | null): Promise<void> {
+    if (code === null) {
+      this.#footer.say("too much for a clipboard: lab.selected has the tasks");
+      return;
+    }
+    try {
+      await navigator.clipboard.writeText(code);
+      this.#footer.say("copied");
+    } catch {
+      this.#answers.offer(code);
+    }
   }
 
   /** The columns that fit, and everything that hangs on them. */
@@ -241,6 +298,7 @@ export class TableView {
     this.#overview.show();
     this.#header.show(settings.selection.size, lines.matching);
     this.#footer.show();
+    this.#answers.sync();
     const count = lines.count;
     const moved = lines.generation !== this.#generation;
     if (moved) this.#keys.follow();

@@ -1,7 +1,7 @@
 import type { Field } from "../form/field";
+import type { Asked } from "../form/question";
 import type { Message } from "../shared/channel";
 import type { Sink } from "../shared/feed";
-import type { Asked } from "../task-card/record";
 
 export interface Step {
   name: string;

@@ -110,6 +110,7 @@ class Call:
         token: What the server names with its progress, where it is given one.
         id: The server's id of its task; None until that is created, and for a plain call.
         trouble: Why what is shown may be out of date, or None.
+        refusal: What was asked of it last and refused, until it ends or it is asked again; or None.
         attended: False where no person can answer a question: a plain call in a script, or one made by an app.
         visiting: The host that a question sent the person to, until the server says that this is settled.
         local: The server made no task of it: a plain call that runs in the background.
@@ -139,6 +140,7 @@ class Call:
         self.updated = self.started
         self.ended: int | None = None
         self.trouble: str | None = None
+        self.refusal: str | None = None
         self.attended = True
         self.visiting: str | None = None
         self.local = False
@@ -236,7 +238,7 @@ class Call:
             updated=self.updated,
             ended=self.ended,
             ttl_ms=state.ttl if state else None,
-            trouble=self.trouble,
+            trouble=self.trouble or self.refusal,
             visiting=self.visiting,
             variables=state.variables if state else {},
             questions=tuple(self.questions.values()),
@@ -376,7 +378,7 @@ class Call:
     def _end(self, end: ToolResult | BaseException) -> None:
         if self._over:
             return
-        self.queued = False
+        self.queued, self.refusal = False, None
         over = self.attached and self.state is not None and self.state.status.terminal
         self.ended = int(self.state.updated_at.timestamp() * 1000) if self.state and over else now_ms()
         self.questions.clear()

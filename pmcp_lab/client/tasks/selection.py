@@ -129,13 +129,14 @@ async def answered(asked: Sequence[tuple[Task, Question]], action: str, content:
         question, call = questions[task], call_of(task)
         if question.key not in call.questions:
             return "had been answered"
+        call.refusal = None
         try:
             response = await asyncio.to_thread(question.response, action, content)
             await call.origin.answer(call, question.key, response)
         except LabError as error:
             if isinstance(error, TaskError) and question.key not in call.questions:
                 return "had been answered"
-            call.trouble = f"could not be answered: {error.message}"
+            call.refusal = f"could not be answered: {error.message}"
             call.touch()
             raise
         return {"accept": "answered", "decline": "declined"}.get(action, "dismissed")

@@ -105,8 +105,8 @@ class Task(CallFuture):
 
     @property
     def trouble(self) -> str | None:
-        """Why what is shown may be out of date, or None."""
-        return self._call.trouble
+        """Why what is shown may be out of date, or what was refused last; or None."""
+        return self._call.trouble or self._call.refusal
 
     @property
     def local(self) -> bool:

@@ -367,10 +367,11 @@ async def stop(task: Task) -> str:
     if task.done():
         return "had ended"
     call = call_of(task)
+    call.refusal = None
     try:
         await call.stop()
     except LabError as error:
-        call.trouble = f"could not be cancelled: {error.message}"
+        call.refusal = f"could not be cancelled: {error.message}"
         call.touch()
         raise
     return "had ended" if task.done() and not task.cancelled() else "cancelled"

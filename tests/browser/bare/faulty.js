@@ -58,7 +58,7 @@ const text = (el, selector) => {
 /** What a person would be kept waiting by. */
 const spinning = (el) =>
   [...el.querySelectorAll("button")]
-    .filter((node) => shown(node) && /ing….*|Cancelling/.test(node.textContent))
+    .filter((node) => shown(node) && /ing….*|Cancelling|Ending/.test(node.textContent))
     .map((node) => node.textContent);
 const link = (el) => text(el, ".pmcp-link-state, [data-state=busy] .pmcp-app-state") || "";
 
@@ -106,7 +106,10 @@ const VIEWS = {
         el.style.display = window.faults.on && next() < 0.5 ? "none" : "";
       if (cancels && next() < 0.05) {
         const all = [...el.querySelectorAll('[role="row"] button[aria-label^="Cancel"]')];
-        all.find((each) => shown(each) && each.ariaDisabled !== "true")?.click();
+        const one = all.find((each) => shown(each) && each.ariaDisabled !== "true");
+        // It is meant at the second click.
+        one?.click();
+        one?.click();
       }
     },
     read: (el) => ({

@@ -82,13 +82,14 @@ def cases() -> dict[str, tuple[str, str]]:
     catalogue = json.dumps({"server": "demo", "noun": "tools", "items": [item]})
     row = "task('a', {status: 'input_required', progress: 0.4, questions: [{key: 'q1', message: 'Which city?'}]})"
     card = f"{{row: {row}, history: [{{time: Date.now(), status: 'working', message: 'on it'}}], questions: [{question}], visiting: null}}"
-    rows = "['working', 'input_required', 'completed', 'failed', 'cancelled', 'unknown'].map((status) => task(status, {status, message: status, progress: 0.5}))"
-    table = "filter: '', sort: '', group_by: null, columns: COLUMNS, _expanded: [], _folded: [], _selected: []"
+    detail = f"{{row: 1, from: 0, history: [{{time: Date.now() - 5000, status: 'working', message: 'on it'}}], variables: {{}}, arguments: {{a: 1}}, result: null, asked: [{question}]}}"
+    rows = "['working', 'input_required', 'completed', 'failed', 'cancelled', 'unknown'].map((status) => task(status, {status, message: status, progress: 0.5, questions: status === 'input_required' ? [{key: 'q1', message: 'Which city?'}] : []}))"
+    table = "filter: '', sort: '', group_by: null, columns: COLUMNS, _expanded: [1], _folded: [], _selected: [0, 5]"
     tool = f"_tool: {{name: 'show', title: 'Show', server: 'demo', description: 'Shows', fields: {fields}}}"
     workflow = json.dumps({"workflow": WORKFLOW, "questions": []})
     return {
         "card": ("cards", f"{{_card: 'task', _state: {{seq: 0, now: Date.now(), state: {card}}}}}"),
-        "table": ("task-table", f"{{_state: {{seq: 0, now: Date.now(), state: {{total: 6, patch: patch({rows}), details: []}}}}, {table}}}"),
+        "table": ("task-table", f"{{_state: {{seq: 0, now: Date.now(), state: {{total: 6, patch: patch({rows}), details: [{detail}]}}}}, {table}}}"),
         "tool-form": ("cards", f"{{_card: 'tool', {tool}, _state: {{seq: 0, now: Date.now(), state: {{row: null, history: [], questions: [], visiting: null}}}}}}"),
         "catalogue": ("cards", f"{{_card: 'catalogue', _catalogue: {catalogue}}}"),
         "workflow": ("cards", f"{{_card: 'workflow', _state: {{seq: 0, now: Date.now(), state: {workflow}}}}}"),

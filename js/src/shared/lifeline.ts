@@ -1,14 +1,15 @@
-import { knownStatus, type Moment, type Status } from "../shared/task";
-import type { TableRow } from "./rows";
+import { knownStatus, type Moment, type Row, type Status } from "./task";
 
 /** A part of a task's life in one status, in milliseconds. */
-export interface Stretch {
+interface Stretch {
   status: Status;
   length: number;
 }
 
+export type Lived = Pick<Row, "status" | "started" | "ended">;
+
 /** How long a task was in which status, one after the other. */
-export function lifeline(row: TableRow, history: Moment[], now: number): Stretch[] {
+export function lifeline(row: Lived, history: Moment[], now: number): Stretch[] {
   const end = row.ended ?? now;
   const stretches: Stretch[] = [];
   for (let index = 0; index < history.length; index += 1) {
