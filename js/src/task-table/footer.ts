@@ -47,7 +47,8 @@ export class Footer {
     const how = element("code", "", "lab.selected.df");
     how.title = "In a cell: the selected tasks as a DataFrame. lab.selected are the tasks.";
     this.#selected.append(how);
-    for (const each of [this.#shown, this.#said]) each.setAttribute("role", "status");
+    this.#shown.setAttribute("role", "status");
+    this.#said.ariaLive = "polite";
     this.node.append(
       this.#shown,
       this.#said,
