@@ -38,7 +38,7 @@ LIVE: dict[str, Callable[[list[Call]], list[Any]]] = {
     "set": lambda calls: [call.set_name for call in calls],
     "message": lambda calls: [call.message for call in calls],
     "progress": lambda calls: [call.progress for call in calls],
-    "trouble": lambda calls: [call.trouble for call in calls],
+    "trouble": lambda calls: [call.trouble or call.refusal for call in calls],
     "ended": lambda calls: [call.ended for call in calls],
     "ttl": lambda calls: [call.state.ttl if call.state is not None else None for call in calls],
     "questions": lambda calls: [
