@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, now_ms, runtime
-from pmcp_lab.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, AppError, LabError
+from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.capabilities import offered
 from pmcp_lab.host.consent import allow
-from pmcp_lab.host.kept import LIMIT, Kept, weigh
+from pmcp_lab.host.kept import Kept, weigh
 from pmcp_lab.host.model import LiveModel, built
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
@@ -25,6 +25,7 @@ from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app
 from pmcp_lab.host.started_views import StartedViews
 from pmcp_lab.host.storage import store, stored
 from pmcp_lab.host.tools import AppTools
+from pmcp_lab.host.under_way import UnderWay
 from pmcp_lab.protocol.ui import Csp, content_security_policy
 
 INIT_TIMEOUT = 8_000
@@ -77,8 +78,7 @@ class HostedApp(LiveModel):
         self._kept = Kept()
         self.calls, self.events = self._kept.calls, self._kept.events
         self._requests = AppRequests(self, self._kept)
-        self._pending: dict[tuple[str, object], asyncio.Task[None]] = {}
-        self._under_way = 0
+        self._under_way = UnderWay(self._answer, self.reply, self._kept.grown)
         self._looking: asyncio.Task[None] | None = None
         self._stale = False
         super().__init__(
@@ -370,27 +370,16 @@ class HostedApp(LiveModel):
     def _on_request(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
         weight = self._kept.add("calls", entry)
-        self._start_answer(view, content.get("call"), entry, weight)
+        self._under_way.start(view, content.get("call"), entry, weight)
 
     def _on_asked(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         """What the server asked within a call that the page made itself."""
         entry = {"time": now_ms(), "method": payload.get("method"), "params": payload.get("params")}
-        self._start_answer(view, content.get("call"), {**entry, "tool": str(payload.get("tool"))}, weigh(payload))
-
-    def _start_answer(self, view: str, call: object, entry: dict[str, Any], weight: int) -> None:
-        if self._under_way + weight > LIMIT:
-            error = {"code": INTERNAL_ERROR, "message": "Too much of this app is under way: wait for earlier answers."}
-            entry |= {"error": error, "ms": 0}
-            self.reply(view, {"kind": "rpc-result", "call": call, "payload": {"error": error}})
-            return
-        self._under_way += weight
-        work = asyncio.get_running_loop().create_task(self._answer(view, call, entry))
-        self._pending[view, call] = work
-        work.add_done_callback(lambda work: self._settled((view, call), entry, weight, work))
+        entry["tool"] = str(payload.get("tool"))
+        self._under_way.start(view, content.get("call"), entry, weigh(payload))
 
     def _on_cancel(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
-        if (pending := self._pending.get((view, content.get("call")))) is not None:
-            pending.cancel()
+        self._under_way.cancel(view, content.get("call"))
 
     def _on_answer(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         self._started.answer(view, content.get("call"), payload)
@@ -410,8 +399,7 @@ class HostedApp(LiveModel):
 
     def _on_bye(self, view: str, _content: dict[str, Any], _payload: dict[str, Any]) -> None:
         self._started.end(view)
-        for key in [key for key in self._pending if key[0] == view]:
-            self._pending[key].cancel()
+        self._under_way.leave(view)
 
     def _on_event(self, view: str, content: dict[str, Any], payload: dict[str, Any]) -> None:
         match content.get("event"):
@@ -444,31 +432,11 @@ class HostedApp(LiveModel):
     }
     """What is done with a message of a view (`js/MESSAGES.md`): with the view, the message and its payload."""
 
-    def _settled(self, key: tuple[str, object], entry: dict[str, Any], weight: int, work: asyncio.Task[None]) -> None:
-        self._pending.pop(key, None)
-        self._under_way -= weight
-        entry["ms"] = now_ms() - entry["time"]
-        if work.cancelled():
-            entry["error"] = {"message": "cancelled"}
-
-    async def _answer(self, view: str, call: object, entry: dict[str, Any]) -> None:
+    async def _answer(self, view: str, entry: dict[str, Any]) -> dict[str, Any]:
         params = entry["params"] if isinstance(entry["params"], dict) else {}
-        try:
-            method = str(entry["method"])
-            if "tool" in entry:
-                result = await self.relay(entry["tool"], method, params)
-            else:
-                result = await self._requests.answer(view, method, params)
-            answer: dict[str, Any] = {"result": result}
-        except LabError as error:
-            answer = {"error": {"code": error.code, "message": error.message}}
-            if error.data is not None:
-                answer["error"]["data"] = error.data
-        except Exception as error:
-            answer = {"error": {"code": INTERNAL_ERROR, "message": f"{type(error).__name__}: {error}"}}
-        entry |= answer
-        self._kept.grown(entry)
-        self.reply(view, {"kind": "rpc-result", "call": call, "payload": answer})
+        if "tool" in entry:
+            return await self.relay(entry["tool"], str(entry["method"]), params)
+        return await self._requests.answer(view, str(entry["method"]), params)
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Answer what a server asked the page within a call that the page made itself.
@@ -487,8 +455,7 @@ class HostedApp(LiveModel):
         self.client.list_changes.on_changed.discard(self._list_changed)
         if hasattr(self, "_source"):
             runtime().call_soon(self.client.resource_changes.forget, self._source.uri, self._changed)
-        for pending in list(self._pending.values()):
-            runtime().call_soon(pending.cancel)
+        runtime().call_soon(self._under_way.end)
 
 
 def _code(name: str) -> dict[str, str]:

@@ -113,7 +113,9 @@ class AppRequests:
             )
         token = meta.get("progressToken")
         own = {name: value for name, value in meta.items() if name != "progressToken"}
-        if ours := [name for name in own if reserved(str(name))]:
+        # A name without a prefix may be one by which a call is taken for more than the app's: PMCP's servers carry a
+        # workflow on by `_task_id` and `_step`.
+        if ours := [name for name in own if "/" not in str(name) or reserved(str(name))]:
             raise AppError(
                 f"tools/call of {tool.name!r}: {', '.join(map(repr, ours))} in _meta is the host's to set",
                 code=INVALID_PARAMS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import comm
 import pytest
@@ -143,8 +144,48 @@ def test_an_app_calls_no_tool_out_of_its_turn() -> None:
             params = {"name": "publish", "arguments": {"version": "1"}, **meta}
             page.send(kind="rpc", view="v", call=call, payload={"method": "tools/call", "params": params})
         until(lambda: len(view.calls) == 2 and all("ms" in entry for entry in view.calls))
-        assert all("runs only as step 'publish'" in error for error in view.calls.df["error"])
+        by_itself, as_step = view.calls.df["error"]
+        assert "runs only as step 'publish'" in by_itself
+        assert "'_task_id', '_step' in _meta is the host's to set" in as_step
         assert did == []
         run.answer({"ok": True})
         run.result(10)
     assert did == ["1"]
+
+
+def rpc(page: FrontEnd, method: str, **params: Any) -> dict[str, Any]:
+    page.send(kind="rpc", view="v1", call=1, payload={"method": method, "params": params})
+    answer: dict[str, Any] = page.wait("rpc-result")[0]["payload"]
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"arguments": [1, 2]}, "arguments must be an object"),
+        ({"arguments": None}, "arguments must be an object"),
+        ({"_meta": "x"}, "_meta must be an object"),
+        ({"task": {"ttl": 5}}, "leave out task"),
+        ({"_meta": {"trace": "7"}}, "is the host's to set"),
+        ({"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "1"}}}, "is the host's to set"),
+    ],
+)
+def test_what_a_call_cannot_be_is_refused_and_never_dropped(demo: lab.Server, params: dict[str, Any], why: str) -> None:
+    page = FrontEnd(demo.app("wave"))
+    error = rpc(page, "tools/call", name="add", **params)["error"]
+    assert error["code"] == -32602
+    assert why in error["message"]
+
+
+def test_what_an_app_adds_to_a_call_reaches_the_server() -> None:
+    apps = Apps()
+    apps.add_html_resource("ui://meta/page", "<p>hello</p>")
+
+    @apps.tool(resource_uri="ui://meta/page")
+    async def show(ctx: Context) -> dict[str, Any]:
+        return dict(ctx.request_context.meta or {})
+
+    with lab.connect(MCPServer("meta", extensions=[apps])) as server:
+        page = FrontEnd(server.app("show"))
+        got = rpc(page, "tools/call", name="show", arguments={}, _meta={"com.example/trace": "7"})
+        assert got["result"]["structuredContent"]["com.example/trace"] == "7"

@@ -105,36 +105,6 @@ def test_progress_reaches_the_view_that_asked() -> None:
         assert page.wait("rpc-result")[0]["payload"]["result"]["content"][0]["text"] == "done"
 
 
-@pytest.mark.parametrize(
-    ("params", "why"),
-    [
-        ({"arguments": [1, 2]}, "arguments must be an object"),
-        ({"arguments": None}, "arguments must be an object"),
-        ({"_meta": "x"}, "_meta must be an object"),
-        ({"task": {"ttl": 5}}, "leave out task"),
-        ({"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "1"}}}, "is the host's to set"),
-    ],
-)
-def test_what_a_call_cannot_be_is_refused_and_never_dropped(page: FrontEnd, params: dict[str, Any], why: str) -> None:
-    error = rpc(page, "tools/call", name="add", **params)["error"]
-    assert error["code"] == -32602
-    assert why in error["message"]
-
-
-def test_what_an_app_adds_to_a_call_reaches_the_server() -> None:
-    apps = Apps()
-    apps.add_html_resource("ui://meta/page", "<p>hello</p>")
-
-    @apps.tool(resource_uri="ui://meta/page")
-    async def show(ctx: Context) -> dict[str, Any]:
-        return dict(ctx.request_context.meta or {})
-
-    with lab.connect(MCPServer("meta", extensions=[apps])) as server:
-        page = FrontEnd(server.app("show"))
-        got = rpc(page, "tools/call", name="show", arguments={}, _meta={"com.example/trace": "7"})
-        assert got["result"]["structuredContent"]["com.example/trace"] == "7"
-
-
 def test_a_progress_token_is_a_text_or_a_number() -> None:
     apps = Apps()
     apps.add_html_resource("ui://slow/page", "<p>hello</p>")
