@@ -71,7 +71,7 @@ class TableActions:
                     elsewhere += 1
                 else:
                     alike.setdefault(_kind(task, question), []).append((task, question))
-        groups = []
+        groups: list[dict[str, Any]] = []
         for asked in alike.values():
             messages = list(dict.fromkeys(question.message for _, question in asked))
             more = [f"… {len(messages) - SPELT} more"] if len(messages) > SPELT else []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).parents[2] / "pmcp_lab" / "static"
 APP_VIEW_LIMIT = 20_000
-ALL_LIMIT = 80_000
+ALL_LIMIT = 80 * 1024
 """Of all that a notebook may load."""
 BRIDGE_LIMIT = 6_000
 """Goes into every widget that brings none, and not into the notebook."""
