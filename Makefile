@@ -119,8 +119,8 @@ dev: $(VENV)/.dev js/node_modules/.package-lock.json front-end ## The same; edit
 STAGES := style types layers js unit interop notebooks packaging browser
 
 PYTEST := $(BIN)/python -m pytest
-# Many tests wait for processes that they start. A file's tests stay together, for they share their servers.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Many tests wait for processes that they start: three files at a time keep two cores busy. A file's tests stay together, for they share their servers.
+SIDE_BY_SIDE := -n 3 --dist loadfile
 # Processes and pages of a busy machine may come too late once. What was run again is named in the summary, and is to
 # be mended.
 ONCE_MORE := --reruns 1 -rR
