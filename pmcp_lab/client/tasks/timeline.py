@@ -131,8 +131,12 @@ class Timeline:
 
     def _legend(self) -> Iterator[str]:
         x = LEFT
-        for status, count in self.counts.items():
-            label = f"{count} {status.replace('_', ' ')}"
+        said = {status: f"{count} {status.replace('_', ' ')}" for status, count in self.counts.items()}
+        if any(bar.status == "input_required" for bar in self.bars):
+            # Those that ask now, and the time in which others asked.
+            asking = self.counts.get("input_required")
+            said["input_required"] = f"waited for an answer ({asking} do now)" if asking else "waited for an answer"
+        for status, label in said.items():
             yield f'<rect x="{x}" y="11" width="10" height="10" rx="2" fill="{COLOURS[status]}"/>'
             yield f'<text x="{x + 15}" y="20" fill="#1f2328">{label}</text>'
             x += 30 + 6 * len(label)

@@ -298,6 +298,7 @@ class TestLooks:
             bars = [bar for bar in many.timeline().bars if bar.lane == 0]
             assert [bar.status for bar in bars if bar.end > bar.start][:2] == ["completed", "input_required"]
             assert bars[-1].end == pytest.approx(many.timeline().seconds, abs=0.5)
+            assert ">waited for an answer<" in many.timeline()._repr_svg_(), "the legend names every colour"
 
     def test_names_of_rows_are_escaped(self, modern: lab.Server) -> None:
         many = modern.map("double", pd.DataFrame({"n": [1]}, index=["<script>"]))

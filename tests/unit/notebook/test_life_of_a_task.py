@@ -26,4 +26,5 @@ def test_it_goes_through_few_files(entered: dict[str, int]) -> None:
 
 def test_what_is_known_of_it_is_taken_at_once(entered: dict[str, int]) -> None:
     there = {name: entered[f"client/tasks/{name}.py"] for name in ("task", "call")}
-    assert sum(there.values()) <= 36, f"a view reads `Call.snapshot`, and who follows it has `Call.observe`: {there}"
+    # 29 to 37: the more news comes by itself, the more often. Read by its fields it was 103.
+    assert sum(there.values()) <= 45, f"a view reads `Call.snapshot`, and who follows it has `Call.observe`: {there}"
