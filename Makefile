@@ -119,7 +119,8 @@ dev: $(VENV)/.dev js/node_modules/.package-lock.json front-end ## The same; edit
 STAGES := style types layers js unit interop notebooks packaging browser
 
 PYTEST := $(BIN)/python -m pytest
-# Many tests wait for processes that they start: three files at a time keep two cores busy. A file's tests stay together, for they share their servers.
+# Many tests wait for processes that they start: three files at a time keep two cores busy, and browsers keep them busy
+# by two. A file's tests stay together, for they share their servers.
 SIDE_BY_SIDE := -n 3 --dist loadfile
 # Processes and pages of a busy machine may come too late once. What was run again is named in the summary, and is to
 # be mended.
@@ -162,7 +163,7 @@ packaging: $(VENV)/.dev ## Build and install the package
 	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m packaging
 
 browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox
-	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m browser
+	$(PYTEST) tests -n 2 --dist loadfile $(ONCE_MORE) -m browser
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
 	PMCP_LAB_MCP1_PYTHON=$${PMCP_LAB_MCP1_PYTHON:-$(CURDIR)/.peers/mcp1/bin/python} \

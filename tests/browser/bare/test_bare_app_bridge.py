@@ -136,7 +136,7 @@ def test_other_windows_are_ignored(open_app: Open, app: App, inner: Inner) -> No
     inner().locator("body").evaluate(
         """() => {
           const message = {jsonrpc: "2.0", id: 2, method: "tools/call", params: {name: "past"}};
-          parent.parent.postMessage(message, "*");
+          top.postMessage(message, "*");
           const nested = document.createElement("iframe");
           nested.srcdoc = `<script>parent.parent.postMessage(${JSON.stringify(message)}, "*");
             parent.parent.parent.postMessage(${JSON.stringify(message)}, "*")</script>`;

@@ -17,7 +17,9 @@ BUNDLES = ("app-view", "views", "inspector")
 LOOKS = """() => { window.looks = () => [...document.querySelectorAll(".view :not(.pmcp-inspector)")].map((node) => {
     const style = getComputedStyle(node);
     // A variable that nothing of it uses changes no look, and one that is used shows in what uses it.
-    const names = [...style].filter((name) => !name.startsWith("--"));
+    // A stretch of a life is as long as its time, which goes on.
+    const passes = (name) => name === "flex-grow" && node.matches(".pmcp-life-part");
+    const names = [...style].filter((name) => !name.startsWith("--") && !passes(name));
     return [node.className, names.map((name) => `${name} ${style[name]}`)];
   });
   window.before = looks(); }"""
