@@ -92,13 +92,22 @@ def test_what_is_under_way_is_bounded(view: AppView) -> None:
 
 
 def test_a_list_that_somebody_emptied_goes_on() -> None:
-    kept = Kept(limit=100)
+    kept = Kept(limit=500)
     kept.add("events", {"text": "a" * 60})
     kept.events.clear()
     for _ in range(3):
         kept.add("events", {"text": "b" * 60})
     assert [each["text"][0] for each in kept.events] == ["b"]
-    assert kept.weight <= 100
+    assert kept.weight <= 500
+
+
+@pytest.mark.parametrize("value", [[{} for _ in range(600_000)], "x" * 9 * MB + "\N{DOG}"], ids=["objects", "emoji"])
+def test_what_is_small_as_json_and_large_in_memory_counts_as_large(value: object) -> None:
+    kept = Kept()
+    kept.add("events", {"payload": "first"})
+    kept.add("events", {"payload": value})
+    assert len(kept.events) == 0
+    assert kept.weight <= LIMIT
 
 
 def test_a_list_holds_a_thousand_entries() -> None:
