@@ -152,8 +152,8 @@ WARM_UP_DELAY = 2.0
 
 
 def _warm() -> None:
-    """The first JSON-schema validation imports for over a second: have it done before somebody waits for it."""
+    """The first JSON-schema validation imports for a while: have it done before somebody waits for it."""
     time.sleep(WARM_UP_DELAY)
-    import jsonschema
+    from pmcp_lab.protocol.validation import Comparison
 
-    jsonschema.Draft202012Validator({"type": "object"}, format_checker=jsonschema.FormatChecker()).is_valid({})
+    Comparison({"type": "object"}).errors({})

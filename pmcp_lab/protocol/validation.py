@@ -20,6 +20,11 @@ SECONDS: Final = 1.0
 """For one comparison: a person waits for it."""
 PATTERN_SECONDS: Final = 0.1
 """For one `pattern` and one text."""
+FORMAT_CHARACTERS: Final = {"iri": 200, "iri-reference": 200}
+"""How long a text may be that is compared with a format: a grammar takes a millisecond for each of its characters.
+A longer one passes, for a format is a remark (JSON Schema Validation 7.2.1)."""
+OTHER_FORMATS_CHARACTERS: Final = 5000
+"""For all others: some take the square of the length, and none can be stopped."""
 
 
 class UnusableSchema(Exception):
@@ -41,18 +46,18 @@ class Comparison:
     """
 
     def __init__(self, schema: Mapping[str, Any], *, formats: bool = True) -> None:
-        import jsonschema
-        from jsonschema.validators import validator_for
         from referencing import Registry
 
-        kind = _bounded(validator_for(schema, default=jsonschema.Draft202012Validator))
+        from pmcp_lab.protocol.json_schema import Draft202012Validator, FormatChecker, validator_for
+
+        kind = _bounded(validator_for(schema, default=Draft202012Validator))
         # Without its formats: a pattern may be ECMA's alone, and one that is none is known when it is used.
         wrong = _compared(kind(kind.META_SCHEMA), dict(schema), SECONDS)
         if wrong:
             place = "/".join(map(str, wrong[0].absolute_path)) or "the top"
             raise UnusableSchema(f"it is no JSON Schema: {place}: {wrong[0].message[:120]}")
         # A registry of its own: the library's default one fetches what is not in it.
-        checker = jsonschema.FormatChecker() if formats else None
+        checker = FormatChecker() if formats else None
         self._validator: Validator = kind(dict(schema), registry=Registry(), format_checker=checker)
 
     def errors(self, value: Any, *, seconds: float = SECONDS) -> list[ValidationError]:
@@ -68,8 +73,9 @@ class Comparison:
 
 
 def _compared(validator: Validator, value: Any, seconds: float) -> list[ValidationError]:
-    from jsonschema.exceptions import UndefinedTypeCheck
     from referencing.exceptions import Unresolvable
+
+    from pmcp_lab.protocol.json_schema import UndefinedTypeCheck
 
     deadline.set(time.monotonic() + seconds)
     try:
@@ -110,10 +116,13 @@ _with_bounds: set[type] = set()
 def _bounded(kind: Any) -> Any:
     """The validator of a draft, with keywords that look at the clock and patterns that end."""
     import attrs
-    from jsonschema.validators import extend
+
+    from pmcp_lab.protocol.json_schema import extend
 
     known: dict[str, Callable[..., Iterator[ValidationError] | None]] = dict(kind.VALIDATORS)
     known |= {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items}
+    if "format" in known:
+        known["format"] = _short(known["format"])
     bounded: Any = extend(kind, {name: _timed(keyword) for name, keyword in known.items()})  # type: ignore[no-untyped-call]
     evolve = bounded.evolve
 
@@ -141,6 +150,15 @@ def _timed(keyword: Callable[..., Iterator[ValidationError] | None]) -> Any:
     return timed
 
 
+def _short(keyword: Callable[..., Iterator[ValidationError] | None]) -> Any:
+    def short(validator: Any, name: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        most = FORMAT_CHARACTERS.get(name, OTHER_FORMATS_CHARACTERS) if isinstance(name, str) else 0
+        if not isinstance(instance, str) or len(instance) <= most:
+            yield from keyword(validator, name, instance, schema) or ()
+
+    return short
+
+
 def _pattern_properties(validator: Any, patterns: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     if not validator.is_type(instance, "object"):
         return
@@ -151,7 +169,7 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, _schema: A
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    from jsonschema import ValidationError
+    from pmcp_lab.protocol.json_schema import ValidationError
 
     if validator.is_type(instance, "string") and _search(pattern, instance) is False:
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
@@ -159,7 +177,7 @@ def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Itera
 
 def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     """In one pass: the library compares each with each where they can't be sorted."""
-    from jsonschema import ValidationError
+    from pmcp_lab.protocol.json_schema import ValidationError
 
     if wanted and validator.is_type(instance, "array") and len(set(map(_alike, instance))) < len(instance):
         yield ValidationError(f"{instance!r} has non-unique elements")

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from jsonschema import Draft202012Validator, ValidationError
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.extension import RequestHandler
 from mcp.server.lowlevel import Server
@@ -31,6 +30,7 @@ from mcp_types import (
     TextContent,
 )
 
+from pmcp_lab.protocol.json_schema import Draft202012Validator, ValidationError
 from pmcp_lab.server.policy import Policy
 from pmcp_lab.server.request import Request, is_legacy
 from pmcp_lab.server.task_session import TaskSession, later_request

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError
-
 from pmcp_lab.errors import LabError, VariableError, WorkflowInvalid, nearest
 from pmcp_lab.protocol import workflow_wire
 from pmcp_lab.protocol.durations import milliseconds
+from pmcp_lab.protocol.json_schema import Draft202012Validator, SchemaError
 from pmcp_lab.protocol.meta import check_variable_name
 from pmcp_lab.workflow.checking_decisions import Problem, of_decision
 from pmcp_lab.workflow.definition import SequentialWorkflow

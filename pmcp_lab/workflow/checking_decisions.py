@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError
-
 from pmcp_lab.errors import nearest
 from pmcp_lab.protocol.durations import milliseconds
+from pmcp_lab.protocol.json_schema import Draft202012Validator, SchemaError
 from pmcp_lab.workflow.deciding import misfit
 from pmcp_lab.workflow.definition import SequentialWorkflow
 from pmcp_lab.workflow.steps import Step, StepOutput

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator, SchemaError
-
+from pmcp_lab.protocol.json_schema import Draft202012Validator, SchemaError
 from pmcp_lab.protocol.workflow_wire import WORKFLOW
 from pmcp_lab.workflow.steps import Step
 

@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-
 from pmcp_lab.protocol.durations import seconds
+from pmcp_lab.protocol.json_schema import Draft202012Validator
 from pmcp_lab.protocol.workflow_wire import WORKFLOW, Ending, EndingKind, StepResult, StepState, StepStatus, read_pause
 from pmcp_lab.workflow.asking import Dismissed, asking, open_question, question, response_to
 from pmcp_lab.workflow.checking import ToolSchemas, takes

@@ -37,6 +37,13 @@ def test_nor_by_the_help_of_the_command_line() -> None:
     assert not {"mcp", "pandas", "IPython"} & set(loaded("import pmcp_lab.cli"))
 
 
+def test_the_grammar_of_iris_is_not_built_by_a_server() -> None:
+    pytest.importorskip("rfc3987_syntax")  # comes with JupyterLab
+    code = "import sys, pmcp_lab.demo; print('jsonschema' in sys.modules, 'lark' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert run.stdout.split() == ["True", "False"]
+
+
 def test_the_kernel_side_needs_no_notebook() -> None:
     assert not {"pandas", "IPython", "anywidget"} & set(loaded("import pmcp_lab; pmcp_lab.connect"))
 

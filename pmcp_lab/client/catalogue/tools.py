@@ -148,7 +148,7 @@ class Tool:
     def problems(self, arguments: Mapping[str, Any]) -> list[str]:
         """Where arguments don't fit the input schema, each with the path and what the schema wants there."""
         if not arguments and not self.input_schema.get("required"):
-            return []  # nothing to compare; the first import of jsonschema takes over a second
+            return []  # nothing to compare; the first import of jsonschema takes a while
         try:
             errors = self._comparison.errors(dict(arguments)) if self._comparison else []
         except UnusableSchema:

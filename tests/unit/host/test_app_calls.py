@@ -86,7 +86,7 @@ def test_changed_lists_of_the_server_reach_the_app() -> None:
 
 def test_an_app_that_was_read_once_is_shown_at_once_and_read_behind_its_back() -> None:
     source: MCPServer = MCPServer("steady")
-    pages = ["<p>one", "<p>one", "<p>two", "<p>three"]
+    pages = ["<p>first", "<p>first", "<p>second", "<p>third"]  # a process sends the same document once
     reads: list[str] = []
 
     @source.resource("ui://steady/page", mime_type=APP_MIME_TYPE)
@@ -99,16 +99,16 @@ def test_an_app_that_was_read_once_is_shown_at_once_and_read_behind_its_back() -
         return "shown"
 
     with lab.connect(source) as server:
-        assert FrontEnd(server.app("show")).updates("_resource")[-1]["html"] == "<p>one"
+        assert FrontEnd(server.app("show")).updates("_resource")[-1]["html"] == "<p>first"
         second = FrontEnd(server.app("show"))
         until(lambda: len(reads) == 2)
         assert len(second.updates("_resource")) == 1
         # One that is another now is shown anew, and never again from memory.
         third = FrontEnd(server.app("show"))
         until(lambda: len(third.updates("_resource")) == 2)
-        assert third.updates("_resource")[-1]["html"] == "<p>two"
+        assert third.updates("_resource")[-1]["html"] == "<p>second"
         fourth = FrontEnd(server.app("show"))
-        assert [each["html"] for each in fourth.updates("_resource")] == ["<p>three"]
+        assert [each["html"] for each in fourth.updates("_resource")] == ["<p>third"]
         assert len(reads) == 4
 
 

@@ -148,6 +148,22 @@ def test_numbers_beyond_counting() -> None:
         Comparison({"multipleOf": 0.1}).errors(10**5_000)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("iri", "http://x.example/" + "ä" * 4000), ("uri-template", "{" * 100_000)]
+)
+def test_no_format_takes_for_ever(name: str, value: str) -> None:
+    began = time.process_time()
+    comparison = Comparison({"properties": {"at": {"format": name}, "n": {"type": "integer"}}})
+    assert [error.message for error in comparison.errors({"at": value, "n": "x"})] == ["'x' is not of type 'integer'"]
+    assert time.process_time() - began < 1
+
+
+def test_an_iri_is_compared_with_its_grammar() -> None:
+    comparison = Comparison({"format": "iri"})
+    assert comparison.errors("http://ü.example/ä") == []
+    assert [error.message for error in comparison.errors("no iri")] == ["'no iri' is not a 'iri'"]
+
+
 def test_a_format_is_a_remark_where_it_is_not_asked_for() -> None:
     schema = {"format": "date"}
     assert len(Comparison(schema).errors("yesterday")) == 1
