@@ -1,6 +1,7 @@
 import type { Stored } from "../prelude/names";
 import type { Model, Widget } from "../shared/anywidget";
 import type { Host } from "./bridge";
+import { Changes } from "./changes";
 import { documentOf } from "./documents";
 import type { Resource } from "./frame";
 import { prelude } from "./prelude";
@@ -19,17 +20,21 @@ function hasten(model: Model): boolean {
   return true;
 }
 
-export default (): Widget => ({
-  initialize({ model }) {
-    const { policy } = (model.get("_host") ?? {}) as Partial<Host>;
-    if (policy) prepareSpare(policy);
-    if (hasten(model)) return;
-    const later = () => {
-      if (hasten(model)) model.off("change:_resource", later);
-    };
-    model.on("change:_resource", later);
-  },
-  render({ model, el, signal, host }) {
-    new AppView(model, el, signal, host);
-  },
-});
+export default (): Widget => {
+  let changes: Changes | undefined;
+  return {
+    initialize({ model, signal }) {
+      changes = new Changes(model, signal);
+      const { policy } = (model.get("_host") ?? {}) as Partial<Host>;
+      if (policy) prepareSpare(policy);
+      if (hasten(model)) return;
+      const later = () => {
+        if (hasten(model)) model.off("change:_resource", later);
+      };
+      model.on("change:_resource", later);
+    },
+    render({ model, el, signal, host }) {
+      new AppView(model, el, signal, host, changes);
+    },
+  };
+};

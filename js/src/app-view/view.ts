@@ -6,6 +6,7 @@ import { element } from "../shared/dom";
 import { followTheme } from "../shared/theme";
 import type { Phase, Port } from "./bridge";
 import { Cards } from "./cards";
+import { Changes } from "./changes";
 import { Chrome } from "./chrome";
 import { CodeLoader } from "./code";
 import { Display } from "./display";
@@ -64,10 +65,12 @@ export class AppView {
     el: HTMLElement,
     private readonly signal: AbortSignal,
     front?: Front,
+    changes?: Changes,
   ) {
     const reload = () => void this.#reopen(true);
     this.#traits = new Traits(model, signal);
-    this.#wire = new Wire(model, this.#end.signal);
+    const { signal: end } = this.#end;
+    this.#wire = new Wire(model, changes ?? new Changes(model, end), end);
     this.#chrome = new Chrome(reload);
     const { root, stage } = this.#chrome;
     const code = new CodeLoader(this.#wire, root);

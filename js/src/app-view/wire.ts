@@ -1,6 +1,7 @@
 /** A view's end of the comm, of which each part of the view hears what is for it. */
-import { listen, type Model } from "../shared/anywidget";
+import type { Model } from "../shared/anywidget";
 import { Channel, type Link, type Message } from "../shared/channel";
+import type { Changes } from "./changes";
 
 /** Milliseconds. A hello costs the notebook and the kernel several messages, of which the app's paint has none to spare. */
 const HELLO_DELAY_MS = 1000;
@@ -11,20 +12,12 @@ export class Wire extends Channel {
   readonly #parts = new Map<string, Receive>();
   readonly #watchers: ((link: Link) => void)[] = [];
 
-  constructor(model: Model, signal: AbortSignal) {
-    const number = (trait: string) => Number(model.get(trait)) || 0;
-    let seq = number("_seq");
-    // Changes of traits are counted as well: one that was missed, or came after a newer, is none to build on.
-    const count = () => {
-      const now = number("_seq");
-      const next = now === seq + 1;
-      seq = next || now === number("_whole") ? now : -1;
-      if (!next) this.hello();
-    };
+  constructor(model: Model, changes: Changes, signal: AbortSignal) {
     super({
       model,
       signal,
-      seq: () => seq,
+      // Changes of traits are counted as well: one that was missed, or came after a newer, is none to build on.
+      seq: () => changes.last,
       // Until the call is settled. After that it is looked for when the kernel had something to do.
       open: () => {
         const { result, cancelled, error } = (model.get("_call") ?? {}) as Record<string, unknown>;
@@ -37,9 +30,9 @@ export class Wire extends Channel {
       linked: (link) => {
         for (const changed of this.#watchers) changed(link);
       },
-      helloDelay: HELLO_DELAY_MS,
+      helloDelay: changes.last < 0 ? 0 : HELLO_DELAY_MS,
     });
-    for (const trait of ["_seq", "_whole"]) listen(model, `change:${trait}`, signal, count);
+    changes.watch(signal, () => this.hello());
   }
 
   /** What is received of a kind goes to one part. */

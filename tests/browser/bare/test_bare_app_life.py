@@ -147,3 +147,20 @@ def test_a_page_has_the_code_of_a_widget_once(bare: Page) -> None:
     }"""
     for name in ("app-view", "task-table", "cards"):
         assert bare.evaluate(same, name), name
+
+
+def test_a_change_that_was_lost_before_there_is_a_view(open_app: Open, app: App) -> None:
+    """The model is made, loses the change with the resource, gets the next, and is shown then."""
+    page = open_app(app(), options={"mount": False}, _seq=0)
+    page.evaluate(
+        """() => {
+          window.lost = model.state._resource;
+          model.assign({_resource: {}, _seq: 0});
+          model.assign({_seq: 2});
+          mount();
+        }"""
+    )
+    page.wait_for_function("() => model.kinds('hello').length > 0")
+    assert page.evaluate("() => model.kinds('hello')[0].seq") == -1
+    page.evaluate("() => model.assign({_resource: lost, _whole: 2})")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
