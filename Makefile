@@ -125,7 +125,7 @@ SIDE_BY_SIDE := -n 3 --dist loadfile
 # Processes and pages of a busy machine may come too late once. What was run again is named in the summary, and is to
 # be mended.
 ONCE_MORE := --reruns 1 -rR
-NOT_UNIT := interop or browser or packaging or benchmark or stress
+NOT_UNIT := $(addprefix --ignore=tests/,interop browser packaging benchmarks stress)
 
 test: $(VENV)/.dev front-end peers js/node_modules/.package-lock.json system ## Everything that CI runs
 	@failed=0; summary=; \
@@ -151,27 +151,27 @@ js: js/node_modules/.package-lock.json ## Types, style and tests of the front en
 	cd js && npm run --silent check && npm run --silent test
 
 unit: $(VENV)/.dev front-end ## The quick Python tests
-	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m "not ($(NOT_UNIT))"
+	$(PYTEST) tests $(NOT_UNIT) $(SIDE_BY_SIDE) $(ONCE_MORE)
 
 interop: $(VENV)/.dev peers $(if $(IN_TEST),,built-peers) ## Against other people's clients and servers; fills tests/interop/README.md
-	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m interop -p tests.interop.table
+	$(PYTEST) tests/interop $(SIDE_BY_SIDE) $(ONCE_MORE) -p tests.interop.table
 
 notebooks: $(VENV)/.dev front-end ## Run every notebook
-	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	$(PYTEST) -p nbval --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 packaging: $(VENV)/.dev ## Build and install the package
-	$(PYTEST) tests $(SIDE_BY_SIDE) $(ONCE_MORE) -m packaging
+	$(PYTEST) tests/packaging $(SIDE_BY_SIDE) $(ONCE_MORE)
 
 browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox
-	$(PYTEST) tests -n 2 --dist loadfile $(ONCE_MORE) -m browser
+	$(PYTEST) tests/browser -n 2 --dist loadfile $(ONCE_MORE)
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
 	PMCP_LAB_MCP1_PYTHON=$${PMCP_LAB_MCP1_PYTHON:-$(CURDIR)/.peers/mcp1/bin/python} \
 	PMCP_LAB_FASTMCP_PYTHON=$${PMCP_LAB_FASTMCP_PYTHON:-$(CURDIR)/.peers/fastmcp/bin/python} \
-	$(PYTEST) tests -m benchmark --capture=no
+	$(PYTEST) tests/benchmarks --capture=no
 
 stress: $(VENV)/.dev front-end peers system ## The long versions of the tests
-	$(PYTEST) tests -m stress
+	$(PYTEST) tests/stress
 
 # One room after the other: make mutants ROOM=host N=50 SEED=7
 ROOM ?= client/tasks

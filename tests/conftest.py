@@ -65,6 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name, seconds in TIMEOUTS.items():
             if item.get_closest_marker(name) and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(seconds))
+        if marker == "browser" and (given := item.get_closest_marker("timeout")):
+            # A signal would end Playwright's loop and leave the worker waiting for it for good.
+            item.add_marker(pytest.mark.timeout(*given.args, method="thread"))
 
 
 # --- skips ---

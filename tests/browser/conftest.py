@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 RELAY = Path(__file__).with_name("bidi_relay.py")
+
+expect.set_options(timeout=30_000)  # in milliseconds: five seconds are none on a busy machine
 
 
 @pytest.fixture(scope="session")

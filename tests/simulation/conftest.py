@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.loop import frozen_heap
 
-SEEDS = 300
+SEEDS = 150
 """What `make test` runs; `make stress` has more."""
 
 _TOGETHER = 25

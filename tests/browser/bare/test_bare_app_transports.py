@@ -39,7 +39,7 @@ class Opened:
         self.view = view
         self.bridged = bridged
         page.evaluate("(id) => show_widget(id)", view.model_id)
-        expect(self.app.locator("#state")).to_have_text("started", timeout=10_000)
+        expect(self.app.locator("#state")).to_have_text("started")
 
     @property
     def app(self) -> FrameLocator:

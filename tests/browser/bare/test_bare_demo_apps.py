@@ -102,7 +102,7 @@ def stage(browser: Browser, site: str) -> Iterator[Stage]:
 
 
 def note(app: FrameLocator, text: str | re.Pattern[str]) -> None:
-    expect(app.locator("#note")).to_contain_text(text, timeout=15_000)
+    expect(app.locator("#note")).to_contain_text(text)
 
 
 def square(app: FrameLocator, name: str) -> Locator:
@@ -128,7 +128,7 @@ def test_chess_by_mouse(stage: Stage) -> None:
     expect(square(app, "d2")).to_have_attribute("aria-label", re.compile("white pawn"))
     assert len(stage.view.calls) == calls
     square(app, "d2").drag_to(square(app, "d4"))
-    expect(app.locator("#moves button")).to_have_count(4, timeout=15_000)
+    expect(app.locator("#moves button")).to_have_count(4)
     app.get_by_role("button", name="Take back").click()
     expect(app.locator("#moves button")).to_have_count(2)
     app.get_by_role("button", name="White: e4").click()
@@ -138,7 +138,7 @@ def test_chess_by_mouse(stage: Stage) -> None:
     expect(app.locator(".square").first).to_have_attribute("data-square", "h1")
     app.get_by_label("You play").select_option("black")
     app.get_by_role("button", name="New game").click()
-    expect(app.locator("#moves button")).to_have_count(1, timeout=15_000)
+    expect(app.locator("#moves button")).to_have_count(1)
     note(app, "Black to move")
     told = stage.view.context["content"][0]["text"]
     assert "Black to move" in told

@@ -103,10 +103,10 @@ def test_views_there(page: Page, site: str, kernel: Kernel, demo: lab.Server, pl
     outer = show(another(), kernel, demo.app("wave"))
 
     app = outer.frame_locator("iframe[title='ui://demo/wave']").frame_locator("iframe")
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     said = app.locator("#said").inner_text()
     app.locator("#frequency").fill("6")
-    expect(app.locator("#said")).not_to_have_text(said, timeout=15_000)
+    expect(app.locator("#said")).not_to_have_text(said)
     form.locator(".pmcp-tool").get_by_role("button", name="Run").click()
     expect(form.locator(".pmcp-card", has_text="epoch 2 of 2").locator(".pmcp-badge")).to_have_text("completed")
     ask = card.get_by_role("group", name="Publish m?")
@@ -121,20 +121,20 @@ def test_views_there(page: Page, site: str, kernel: Kernel, demo: lab.Server, pl
         before = first.inner_text()
         expect(first).not_to_have_text(before)
         for link in (published.locator(".pmcp-link-state"), outer.locator(".pmcp-app-state-text")):
-            expect(link).to_contain_text("no answer from the kernel", timeout=15_000)
+            expect(link).to_contain_text("no answer from the kernel")
         assert published.locator(".pmcp-badge").inner_text() == "needs input"
         assert app.locator("#said").inner_text() == said
-    expect(published.locator(".pmcp-badge")).to_have_text("completed", timeout=10_000)
-    expect(published.locator(".pmcp-link-state")).not_to_be_visible(timeout=20_000)
-    expect(app.locator("#said")).not_to_have_text(said, timeout=10_000)
-    expect(outer.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=20_000)
+    expect(published.locator(".pmcp-badge")).to_have_text("completed")
+    expect(published.locator(".pmcp-link-state")).not_to_be_visible()
+    expect(app.locator("#said")).not_to_have_text(said)
+    expect(outer.locator(".pmcp-app-state-text")).to_have_text("ready")
 
 
 def test_a_link_leads_out_of_vscode(page: Page, site: str, kernel: Kernel, demo: lab.Server) -> None:
     """Its sandbox lets no window open; what is clicked on is opened by VS Code."""
     frame = show(in_vscode(page, site)(), kernel, demo.app("wave"))
     app = frame.frame_locator("iframe[title='ui://demo/wave']").frame_locator("iframe")
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     app.locator("body").evaluate(
         """() => parent.postMessage(
              {jsonrpc: "2.0", id: "open", method: "ui/open-link", params: {url: "https://example.org/x"}}, "*")"""

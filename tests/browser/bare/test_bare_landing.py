@@ -74,7 +74,7 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
-    expect(page.locator(".pmcp-app[data-state=ready]")).to_have_count(2, timeout=15_000)
+    expect(page.locator(".pmcp-app[data-state=ready]")).to_have_count(2)
     yield page
     context.close()
     assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
@@ -184,6 +184,6 @@ def test_the_demo_servers_app_on_a_page_of_its_own(browser: Browser, tmp_path: P
     context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark", offline=True)
     page = context.new_page()
     page.goto(file.as_uri())
-    expect(frame(page).get_by_role("button", name="Pendulum")).to_be_visible(timeout=15_000)
+    expect(frame(page).get_by_role("button", name="Pendulum")).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     context.close()

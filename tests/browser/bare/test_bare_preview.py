@@ -116,12 +116,12 @@ def app(page: Page) -> FrameLocator:
 
 
 def ready(page: Page) -> None:
-    expect(page.locator(".pmcp-app[data-state=ready]")).to_be_visible(timeout=20_000)
+    expect(page.locator(".pmcp-app[data-state=ready]")).to_be_visible()
 
 
 def shown(page: Page, uri: str) -> FrameLocator:
     """The app of a resource, once it is there: what is asked of the frame of the one before is lost with it."""
-    expect(page.locator(f'.pv-stage iframe.pmcp-app-frame[title="{uri}"]')).to_be_visible(timeout=20_000)
+    expect(page.locator(f'.pv-stage iframe.pmcp-app-frame[title="{uri}"]')).to_be_visible()
     ready(page)
     return app(page)
 
@@ -210,16 +210,16 @@ class TestWidgets:
 
     def test_an_inline_script_finds_its_bridge(self, page: Page) -> None:
         page.get_by_role("button", name="ui://w/inline").click()
-        expect(shown(page, "ui://w/inline").locator("#out")).to_have_text("true <b>plain</b>", timeout=15_000)
+        expect(shown(page, "ui://w/inline").locator("#out")).to_have_text("true <b>plain</b>")
 
     def test_a_bundled_app_hears_its_input_and_result(self, page: Page) -> None:
         row = run(page, "bundled")
         expect(row).to_have_attribute("data-outcome", "done")
-        expect(shown(page, "ui://w/sdk").locator("#log")).to_contain_text("result", timeout=15_000)
+        expect(shown(page, "ui://w/sdk").locator("#log")).to_contain_text("result")
 
     def test_the_host_context_is_in_our_hands(self, page: Page) -> None:
         page.get_by_role("button", name="ui://w/standard").click()
-        expect(shown(page, "ui://w/standard").locator("#state")).to_have_text("started", timeout=15_000)
+        expect(shown(page, "ui://w/standard").locator("#state")).to_have_text("started")
         host = page.get_by_role("region", name="Host context")
         host.get_by_label("Theme").select_option("dark")
         host.get_by_label("Locale").fill("de-CH")
@@ -253,7 +253,7 @@ class TestWidgets:
     def test_the_inspector_sees_every_message(self, page: Page) -> None:
         page.get_by_role("button", name="Inspector").click()
         panel = page.get_by_role("region", name="Inspector")
-        expect(panel.locator(".pmcp-ins-steps li[data-done=true]").first).to_be_visible(timeout=15_000)
+        expect(panel.locator(".pmcp-ins-steps li[data-done=true]").first).to_be_visible()
         expect(panel.get_by_text("ui/initialize").first).to_be_visible()
         expect(panel.get_by_role("heading", name="Host context")).to_have_count(0)
         page.get_by_role("button", name="Inspector").click()
@@ -282,7 +282,7 @@ class TestWidgets:
         page.get_by_label("Host", exact=True).select_option("chatgpt")
         row = run(page, "strict_widget")
         expect(row).to_have_attribute("data-outcome", "done")
-        expect(shown(page, "ui://w/openai").locator("#out")).to_have_text('{"n":1}', timeout=15_000)
+        expect(shown(page, "ui://w/openai").locator("#out")).to_have_text('{"n":1}')
         app(page).get_by_role("button", name="ask").click()
         expect(app(page).locator("#input")).to_have_text('{"n":1} {\n  "n": 1\n}', use_inner_text=False)
         app(page).get_by_role("button", name="bridge").click()
@@ -323,16 +323,16 @@ def test_a_server_that_is_killed_and_comes_back(preview: Preview) -> None:
     try:
         page = preview(url, tool="wave")
         ready(page)
-        expect(run(page, "wave")).to_have_attribute("data-outcome", "done", timeout=15_000)
+        expect(run(page, "wave")).to_have_attribute("data-outcome", "done")
         app(page).locator("body").evaluate("() => { window.mine = 7 }")
         first.kill()
         first.wait()
-        expect(state(page)).to_contain_text("Connection lost", timeout=15_000)
+        expect(state(page)).to_contain_text("Connection lost")
         expect(page.locator(".pv-bars")).to_contain_text("Lost the connection")
         second, _ = demo(port)
         page.get_by_role("button", name="Reconnect").click()
         expect(state(page)).to_have_text("Connected", timeout=40_000)
-        expect(run(page, "wave")).to_have_attribute("data-outcome", "done", timeout=15_000)
+        expect(run(page, "wave")).to_have_attribute("data-outcome", "done")
         assert app(page).locator("body").evaluate("() => window.mine") == 7, "the app stayed as it was"
     finally:
         for process in (first, second):
@@ -347,7 +347,7 @@ def test_the_page_asks_the_server_itself_where_it_may(preview: Preview) -> None:
     server = Bridged(APP)
     with server.serving() as url:
         page = preview(url, tool="show")
-        expect(app(page).locator("#state")).to_have_text("started", timeout=20_000)
+        expect(app(page).locator("#state")).to_have_text("started")
         asked = (
             """async () => (await rpc("tools/call", {name: "add", arguments: {a: 1, b: 2}})).structuredContent.sum"""
         )
@@ -374,8 +374,8 @@ def test_a_page_that_may_not_ask_the_server_itself_says_why(page: Page) -> None:
 def test_a_third_partys_app(preview: Preview, budget_allocator: Peer) -> None:
     page = preview(budget_allocator.stdio, tool="get-budget-data")
     ready(page)
-    expect(run(page, "get-budget-data")).to_have_attribute("data-outcome", "done", timeout=15_000)
-    expect(app(page).locator("canvas").first).to_be_visible(timeout=15_000)
+    expect(run(page, "get-budget-data")).to_have_attribute("data-outcome", "done")
+    expect(app(page).locator("canvas").first).to_be_visible()
     slider = app(page).locator("input[type=range]").first
     before = app(page).locator("body").inner_text()
     slider.focus()
@@ -407,7 +407,7 @@ class TestExamples:
         expect(run(demo_page, "chess")).to_have_attribute("data-outcome", "done", timeout=30_000)
         board = shown(demo_page, "ui://demo/chess")
         expect(board.locator(".square")).to_have_count(64)
-        expect(board.locator("#note")).to_contain_text("White", timeout=15_000)
+        expect(board.locator("#note")).to_contain_text("White")
 
         def square(name: str) -> Locator:
             return board.locator(f'.square[data-square="{name}"]')
@@ -416,21 +416,21 @@ class TestExamples:
         expect(square("e2")).to_have_attribute("aria-selected", "true")
         expect(board.locator(".square.goal")).to_have_count(2)
         square("e4").click()
-        expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
+        expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"))
         # What the server has not answered is not kept.
-        expect(board.locator("#moves button")).to_have_count(2, timeout=15_000)
+        expect(board.locator("#moves button")).to_have_count(2)
         demo_page.get_by_role("button", name="Reload the app").click()
-        expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
+        expect(square("e4")).to_have_attribute("aria-label", re.compile("white pawn"))
         board.get_by_role("button", name="New game").click()
-        expect(square("e2")).to_have_attribute("aria-label", re.compile("white pawn"), timeout=15_000)
+        expect(square("e2")).to_have_attribute("aria-label", re.compile("white pawn"))
 
     def test_map(self, demo_page: Page) -> None:
         expect(run(demo_page, "map")).to_have_attribute("data-outcome", "done", timeout=30_000)
         atlas = shown(demo_page, "ui://demo/map")
         atlas.get_by_role("searchbox").fill("norway")
-        expect(atlas.locator("#list button")).to_have_count(2, timeout=15_000)
+        expect(atlas.locator("#list button")).to_have_count(2)
         atlas.locator("#list button").first.click()
-        expect(atlas.locator("#card")).to_be_visible(timeout=15_000)
+        expect(atlas.locator("#card")).to_be_visible()
 
     def test_dataviz(self, demo_page: Page) -> None:
         choose(demo_page, "dataviz")
@@ -439,8 +439,8 @@ class TestExamples:
         desk.get_by_label("SQL").fill("SELECT 1 AS one, 2 AS two UNION SELECT 3, 4")
         desk.get_by_role("button", name="Run").click()
         desk.get_by_role("radio", name="Table").check()
-        expect(desk.locator("tbody tr")).to_have_count(2, timeout=15_000)
+        expect(desk.locator("tbody tr")).to_have_count(2)
         expect(desk.locator("thead")).to_contain_text("one")
         desk.get_by_label("SQL").fill("DELETE FROM trip")
         desk.get_by_role("button", name="Run").click()
-        expect(desk.get_by_role("alert")).to_contain_text(re.compile("SELECT|read", re.IGNORECASE), timeout=15_000)
+        expect(desk.get_by_role("alert")).to_contain_text(re.compile("SELECT|read", re.IGNORECASE))

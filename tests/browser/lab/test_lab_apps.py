@@ -39,7 +39,7 @@ class Apps:
     def open(self, name: str) -> FrameLocator:
         index = self.index(name)
         self.book.run(index)
-        expect(self.book.cell(index).locator(".pmcp-app-state-text")).to_have_text("ready", timeout=15_000)
+        expect(self.book.cell(index).locator(".pmcp-app-state-text")).to_have_text("ready")
         return self.book.app(index)
 
     def index(self, name: str) -> int:

@@ -75,7 +75,7 @@ def test_the_view_follows_the_file_and_the_cell(notebook: Open, tmp_path: Path) 
     # The kernel is busy with a cell, and the view follows all the same.
     book.start(2)
     file.write_text(WIDGET.replace("first", "second"))
-    expect(app.locator("h1")).to_have_text("second", timeout=15_000)
+    expect(app.locator("h1")).to_have_text("second")
     expect(app.locator("#out")).to_have_text("at 7")
     expect(app.locator("#kept")).to_have_text("something")
     assert book.running(2)

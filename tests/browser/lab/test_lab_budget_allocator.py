@@ -21,7 +21,7 @@ def test_the_budget_allocator(notebook: Open, budget_allocator: Peer, picture: C
     book.run(0)
     book.run(1)
     app = book.app(1)
-    expect(app.locator("canvas").first).to_be_visible(timeout=15_000)
+    expect(app.locator("canvas").first).to_be_visible()
     slider = app.locator("input[type=range]").first
     expect(slider).to_be_visible()
     amounts = app.locator("body").inner_text()

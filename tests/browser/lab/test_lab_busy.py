@@ -24,7 +24,7 @@ def test_while_a_cell_is_busy(notebook: Open, busy: str) -> None:
     book.run(1)
     book.run(2)
     app = book.app(1)
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     book.page.evaluate(
         """(source) => {
             const model = window.jupyterapp.shell.currentWidget.content.model;
@@ -35,14 +35,14 @@ def test_while_a_cell_is_busy(notebook: Open, busy: str) -> None:
     book.start(4)
 
     row = book.cell(2).get_by_role("row").filter(has_text="train")
-    expect(row).to_have_attribute("data-status", "working", timeout=5_000)
+    expect(row).to_have_attribute("data-status", "working")
     expect(row).to_contain_text(re.compile("epoch [1-4]"))
     assert book.running(4)
 
     said = app.locator("#said").inner_text()
     app.locator("#frequency").fill("6")
-    expect(app.locator("#said")).not_to_have_text(said, timeout=5_000)
+    expect(app.locator("#said")).not_to_have_text(said)
     expect(app.locator("#frequency-shown")).to_contain_text("6")
 
-    expect(row).to_have_attribute("data-status", "completed", timeout=8_000)
+    expect(row).to_have_attribute("data-status", "completed")
     assert book.running(4), "and the cell was busy all the while"

@@ -65,7 +65,7 @@ def test_a_slow_call_shows_how_far_it_is(notebook: Open, picture: Callable[[str]
     book.run(0)
     book.start(1)
     bar = book.cell(1).get_by_role("progressbar", name="demo.train")
-    expect(bar).to_be_visible(timeout=5_000)
+    expect(bar).to_be_visible()
     expect(book.cell(1)).to_contain_text("epoch 4 of 8")
     picture("call-progress")
     outputs = book.finish(1)

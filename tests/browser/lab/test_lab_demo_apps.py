@@ -29,10 +29,10 @@ def test_three_apps_in_one_notebook(notebook: Open, lab_page: Page, picture: Cal
     board, places, data = (book.app(index) for index in (1, 2, 3))
 
     book.cell(1).scroll_into_view_if_needed()
-    expect(board.locator("#moves button")).to_have_count(10, timeout=15_000)
+    expect(board.locator("#moves button")).to_have_count(10)
     board.locator('[data-square="c1"]').click()
     board.locator('[data-square="g5"]').click()
-    expect(board.locator("#note")).to_contain_text(re.compile("^Black played"), timeout=15_000)
+    expect(board.locator("#note")).to_contain_text(re.compile("^Black played"))
 
     book.cell(2).scroll_into_view_if_needed()
     places.get_by_role("searchbox").fill("lisbon")

@@ -43,15 +43,15 @@ def test_a_page_that_is_reloaded_shows_the_present(notebook: Open) -> None:
     book = notebook(CONNECT, "run = demo.task('train', epochs=8, seconds=6)\nrun", "demo.app('wave', frequency=3)")
     for index in range(3):
         book.run(index)
-    expect(book.app(2).locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(book.app(2).locator("svg path").first).to_be_visible()
     command(book, "docmanager:save")
     book.page.wait_for_timeout(500)
     book.open()
     card = book.cell(1)
-    expect(card.get_by_text("completed", exact=True).first).to_be_visible(timeout=20_000)
+    expect(card.get_by_text("completed", exact=True).first).to_be_visible()
     expect(card).to_contain_text("epoch 8 of 8")
     app = book.app(2)
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     expect(app.locator("#frequency-shown")).to_contain_text("3")
     said = app.locator("#said").inner_text()
     app.locator("#frequency").fill("8")
@@ -62,16 +62,16 @@ def test_a_cell_that_is_moved_or_folded_keeps_its_view(notebook: Open) -> None:
     book = notebook(CONNECT, "demo.app('wave', frequency=3)", "demo.task('train', epochs=2, seconds=0.5)")
     for index in range(3):
         book.run(index)
-    expect(book.app(1).locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(book.app(1).locator("svg path").first).to_be_visible()
     book.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
     command(book, "notebook:move-cell-down")
-    expect(book.app(2).locator("svg path").first).to_be_visible(timeout=15_000)
-    expect(book.cell(1).get_by_text("completed", exact=True).first).to_be_visible(timeout=15_000)
+    expect(book.app(2).locator("svg path").first).to_be_visible()
+    expect(book.cell(1).get_by_text("completed", exact=True).first).to_be_visible()
     command(book, "notebook:hide-cell-outputs")
     expect(book.cell(2).locator("iframe")).to_have_count(0)
     command(book, "notebook:show-cell-outputs")
     app = book.app(2)
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     app.locator("#frequency").fill("9")
     expect(app.locator("#frequency-shown")).to_contain_text("9")
 
@@ -89,7 +89,7 @@ def test_a_server_that_dies_says_so_on_its_row_only(notebook: Open) -> None:
     grid = book.cell(2).get_by_role("treegrid")
     trouble = "Server 'fragile' stopped. out of cheese. It is back, but does not know this task any more."
     fallen = grid.get_by_role("row").filter(has_text="collapse")
-    expect(fallen.get_by_role("img", name=trouble)).to_be_visible(timeout=20_000)
+    expect(fallen.get_by_role("img", name=trouble)).to_be_visible()
     expect(grid.get_by_role("row").filter(has_text="train")).to_have_attribute("data-status", "completed")
 
 
@@ -113,8 +113,8 @@ lab.connect(MCPServer("mute", extensions=[apps])).app("mute")
 """
     )
     book.run(0)
-    expect(book.app(0).get_by_text("A page that knows no bridge")).to_be_visible(timeout=15_000)
-    expect(book.cell(0).get_by_text("app does not answer")).to_be_visible(timeout=10_000)
+    expect(book.app(0).get_by_text("A page that knows no bridge")).to_be_visible()
+    expect(book.cell(0).get_by_text("app does not answer")).to_be_visible()
     expect(book.cell(0).get_by_role("button", name="Reload").first).to_be_visible()
 
 

@@ -25,7 +25,7 @@ def notebook_7(lab: JupyterLab, page: Page) -> None:
     cells.first.locator(".jp-InputArea-editor").click(timeout=60_000)
     for index in range(len(CELLS)):
         page.keyboard.press("Shift+Enter")
-        expect(cells.nth(index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
+        expect(cells.nth(index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
 
 
 def voila(lab: JupyterLab, page: Page) -> None:
@@ -46,11 +46,11 @@ def test_a_card_a_table_and_an_app(
     picture(f"{opened.__name__}-card")
     form.get_by_role("button", name="Send").click()
     card = lab_page.locator(".pmcp-card")
-    expect(card.locator(".pmcp-badge")).to_have_text("completed", timeout=15_000)
+    expect(card.locator(".pmcp-badge")).to_have_text("completed")
     expect(card).to_contain_text("m is published for: company.")
 
     first = lab_page.locator('.pmcp-body > .pmcp-row[aria-rowindex="2"]')
-    expect(first).to_contain_text("epoch", timeout=15_000)
+    expect(first).to_contain_text("epoch")
     before = first.inner_text()
     expect(first).not_to_have_text(before)
     first.locator(".pmcp-toggle").click()
@@ -58,7 +58,7 @@ def test_a_card_a_table_and_an_app(
     picture(f"{opened.__name__}-table")
 
     app = lab_page.frame_locator("iframe[title='ui://demo/wave']").frame_locator("iframe")
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     said = app.locator("#said").inner_text()
     app.locator("#frequency").fill("6")
     expect(app.locator("#said")).not_to_have_text(said)

@@ -57,7 +57,7 @@ def test_the_end_comes_to_the_file_and_leaves_the_live_view_alone(
     expect(row).to_have_attribute("aria-expanded", "true")
     roots = book.page.locator(".jp-Notebook .pmcp")
     roots.evaluate_all("(all) => { for (const each of all) each.dataset.mark = 'drawn once'; }")
-    expect(book.app(2).locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(book.app(2).locator("svg path").first).to_be_visible()
     book.app(2).locator("body").evaluate("(body) => { body.dataset.mark = 'runs on'; }")
     until_saved(book, 1, "3 completed")
     until_saved(book, 2, "3 Hz")
@@ -84,7 +84,7 @@ def test_what_was_saved_is_shown_when_the_kernel_is_gone(notebook: Open, picture
     book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     book.open()
     shown = book.cell(1).locator(".pmcp-saved")
-    expect(shown).to_be_visible(timeout=20_000)
+    expect(shown).to_be_visible()
     expect(shown).to_contain_text("epoch 2 of 2")
     expect(book.cell(1)).to_contain_text("model not found")
     for theme in ("light", "dark"):

@@ -30,19 +30,19 @@ def test_the_tour_runs_from_top_to_bottom(notebook: Open, picture: Callable[[str
 
     card = tour.cell(at["task"])
     card.scroll_into_view_if_needed()
-    expect(card.get_by_text("completed", exact=True).first).to_be_visible(timeout=15_000)
+    expect(card.get_by_text("completed", exact=True).first).to_be_visible()
 
     table = tour.cell(at["table"])
     table.scroll_into_view_if_needed()
     expect(table.get_by_role("treegrid")).to_be_visible()
     # train from the card, three more, and the question; what is started later joins by itself
-    expect(table.locator('[role=row][data-status="completed"]')).to_have_count(5, timeout=15_000)
+    expect(table.locator('[role=row][data-status="completed"]')).to_have_count(5)
     expect(table.locator('[role=row][data-status="failed"]')).to_have_count(1)
     expect(table.get_by_role("row").filter(has_text="flaky")).to_contain_text("went away")
 
     tour.cell(at["app"]).scroll_into_view_if_needed()
     app = tour.app(at["app"])
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     before = app.locator("#said").inner_text()
     app.locator("#frequency").fill("7")
     expect(app.locator("#frequency-shown")).to_contain_text("7")
@@ -67,7 +67,7 @@ def test_what_an_app_asks_arrives_at_the_server(notebook: Open) -> None:
     )
     book.run(0)
     app = book.app(0)
-    expect(app.locator("svg path").first).to_be_visible(timeout=15_000)
+    expect(app.locator("svg path").first).to_be_visible()
     app.locator("#damping").fill("1.5")
     expect(app.locator("#damping-shown")).to_contain_text("1.5")
     book.page.wait_for_timeout(500)

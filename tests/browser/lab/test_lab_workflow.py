@@ -26,7 +26,7 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
     view = book.cell(1).locator(".jp-OutputArea-child").last
     steps = view.get_by_role("list", name="Steps").get_by_role("listitem")
     expect(steps).to_have_count(5)
-    expect(steps.nth(1)).to_have_attribute("data-status", "completed", timeout=20_000)
+    expect(steps.nth(1)).to_have_attribute("data-status", "completed")
     expect(steps.nth(2)).to_have_attribute("data-status", "waits")
     book.start(2)
     for theme in ("light", "dark"):
@@ -36,13 +36,13 @@ def test_a_workflow_is_led_to_its_end_while_a_cell_sleeps(notebook: Open, pictur
         picture(f"workflow-{theme}")
     view.get_by_label("text").fill("It went well.")
     view.get_by_role("button", name="Call save_summary").click()
-    expect(steps.nth(2)).to_have_attribute("data-status", "completed", timeout=20_000)
-    expect(view.get_by_text("Needs your input", exact=True)).to_be_visible(timeout=20_000)
+    expect(steps.nth(2)).to_have_attribute("data-status", "completed")
+    expect(view.get_by_text("Needs your input", exact=True)).to_be_visible()
     view.get_by_label("To whom?").select_option("board")
     picture("workflow-question")
     view.get_by_role("button", name="Send", exact=True).click()
-    expect(steps.nth(4)).to_have_attribute("data-status", "completed", timeout=20_000)
-    expect(view.get_by_role("button", name="Finish")).to_be_hidden(timeout=20_000)
+    expect(steps.nth(4)).to_have_attribute("data-status", "completed")
+    expect(view.get_by_role("button", name="Finish")).to_be_hidden()
     assert book.running(2), "the kernel's main thread slept all the while"
     book.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt()")
     book.finish(2, 20)
@@ -70,7 +70,7 @@ def test_its_server_is_killed_at_every_turn(notebook: Open, tmp_path: Path, pict
         os.kill(int(before), signal.SIGKILL)
         book.page.wait_for_timeout(500)
 
-    expect(steps.nth(0)).to_have_attribute("data-status", "running", timeout=10_000)
+    expect(steps.nth(0)).to_have_attribute("data-status", "running")
     kill()
     expect(steps.nth(0)).to_have_attribute("data-status", "completed", timeout=30_000)
     assert did("build") == 2
