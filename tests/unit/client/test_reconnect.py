@@ -233,7 +233,7 @@ class TestRequests:
         end(server, runs)
         asked = server.call("asked").value
         assert "tasks/get" not in asked
-        assert 1 <= asked["subscriptions/listen"] <= 10
+        assert 1 <= asked["subscriptions/listen"] <= 40
 
 
 class TestGivingUp:

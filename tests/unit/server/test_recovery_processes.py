@@ -114,7 +114,7 @@ async def test_a_killed_server_that_is_started_again(store: str) -> None:
             served = time.monotonic()
             done = await peer.until(again, "completed")
             lost = await peer.until(once, "failed")
-            assert time.monotonic() - served < 2 * LEASE
+            assert time.monotonic() - served < 6 * LEASE
     assert done["result"]["structuredContent"] == {"result": "attempt 2"}
     assert done["_meta"]["attempt"] == 2
     assert done["statusMessage"] == "attempt 2 of 3: its process ended while it ran"
