@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Bridge, type Call, type Host, type Phase, type Port } from "../src/app-view/bridge";
+import { Bridge, type Phase, type Port } from "../src/app-view/bridge";
+import type { Call, Host } from "../src/app-view/traits";
 import type { Answer } from "../src/app-view/transport";
 
 const HOST: Host = {
@@ -41,6 +42,7 @@ function setup(overrides: Partial<Port> = {}, host: Partial<Host> = {}) {
     leave: () => events.push(["left", null]),
     escape: () => events.push(["escaped", null]),
     violation: (params) => events.push(["violation", params]),
+    failed: (params) => events.push(["failed", params]),
     notOffered: (what) => events.push(["not-offered", what]),
     left: (what) => events.push(["left", what]),
     context: () => ({ theme: "dark" }),

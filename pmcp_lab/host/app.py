@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pmcp_lab._version import __version__
 from pmcp_lab.client import SamplingCallback, Server, Task, Tool, client_of, now_ms, runtime
@@ -19,6 +19,7 @@ from pmcp_lab.host.capabilities import offered
 from pmcp_lab.host.consent import allow
 from pmcp_lab.host.kept import Kept, weigh
 from pmcp_lab.host.model import LiveModel, built
+from pmcp_lab.host.problems import problems
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
 from pmcp_lab.host.resource import ALWAYS_READ, AppResource, read_app
@@ -27,6 +28,9 @@ from pmcp_lab.host.storage import store, stored
 from pmcp_lab.host.tools import AppTools
 from pmcp_lab.host.under_way import UnderWay
 from pmcp_lab.protocol.ui import Csp, content_security_policy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INIT_TIMEOUT = 8_000
 """Milliseconds without `ui/initialize` after which the cell says that the app is silent."""
@@ -165,9 +169,12 @@ class HostedApp(LiveModel):
                 self._kept.add(
                     "events", {"time": now_ms(), "event": "reload-failed", "payload": {"message": error.message}}
                 )
+                self.assign(_host={**self._host, "stale": error.message})
 
     async def _reload(self) -> None:
         resource = await read_app(self.client, self._source.uri, self.profile)
+        if self._host.get("stale"):
+            self.assign(_host={**self._host, "stale": None})
         if resource == self._source:
             return
         self._source = resource
@@ -305,6 +312,17 @@ class HostedApp(LiveModel):
     def messages(self) -> list[dict[str, Any]]:
         """What the app wanted to be said in the conversation (`ui/message`), oldest first."""
         return list(self._kept.messages)
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """What went wrong in the app, oldest first, for each of its views: errors that it did not deal with, scripts
+        that are none, what did not load, and what its policy kept it from.
+
+        Columns are `time`, `kind` ("error", "blocked", or "reload" where it could not be read again), `message`, and
+        as the browser tells them `source`, `line` and `column`. It is told from within the app: a hostile one may
+        leave out or invent.
+        """
+        return problems(self._kept.events)
 
     @property
     def dropped(self) -> dict[str, int]:

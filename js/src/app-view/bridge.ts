@@ -1,6 +1,14 @@
 import type { McpUiHostContext, McpUiInitializeResult } from "@modelcontextprotocol/ext-apps";
-import { ESCAPED, LEFT, type Left, MISSING, SHIM_ID, STORED, VIOLATION } from "../prelude/names";
-import type { Policy } from "./frame";
+import {
+  ESCAPED,
+  FAILED,
+  LEFT,
+  type Left,
+  MISSING,
+  SHIM_ID,
+  STORED,
+  VIOLATION,
+} from "../prelude/names";
 import {
   type Id,
   INVALID_PARAMS,
@@ -14,6 +22,7 @@ import {
 } from "./jsonrpc";
 import { standard } from "./old-names";
 import { MAX_MESSAGE } from "./outer-document";
+import type { Call, Host } from "./traits";
 import type { Answer } from "./transport";
 
 export const PROTOCOL_VERSION = "2026-01-26";
@@ -22,7 +31,8 @@ const MAX_HELD = 256;
 const MAX_CALLS = 256;
 const MAX_FILES = 20;
 const LOGS_PER_SECOND = 20;
-const MAX_VIOLATIONS = 100;
+/** Of its errors, and of what its policy kept it from. */
+const MAX_PROBLEMS = 100;
 const TEARDOWN_TIMEOUT_MS = 500;
 
 /** The server's to answer. */
@@ -44,37 +54,8 @@ const BY_CAPABILITY = new Map(
   }),
 );
 
-/** The `_call` trait. */
-export interface Call {
-  tool?: Record<string, unknown> | null;
-  /** None until all of them are known. */
-  arguments?: Record<string, unknown> | null;
-  /** Counts the calls that one view is shown, one after the other. */
-  number?: number;
-  /** What is known of them so far. */
-  partial?: Record<string, unknown> | null;
-  result?: Record<string, unknown> | null;
-  cancelled?: string | null;
-  error?: string | null;
-  /** Counts the calls that the view began anew with. */
-  turn?: number;
-}
-
 interface AppCapabilities {
   availableDisplayModes?: unknown;
-}
-
-/** The `_host` trait. */
-export interface Host {
-  info: { name: string; version: string };
-  capabilities: Record<string, unknown>;
-  initTimeout: number;
-  server: string;
-  /** What an app that declares nothing gets. */
-  policy?: Policy;
-  /** The host that is played; `only` names it for people, where an app gets nothing but what that one has. */
-  only?: string | null;
-  profile?: string;
 }
 
 export type DisplayMode = "inline" | "fullscreen" | "pip";
@@ -98,6 +79,7 @@ export interface Port {
   escape(): void;
   /** The policy kept the app from something: what its browser says about it. */
   violation(params: Record<string, unknown>): void;
+  failed(params: Record<string, unknown>): void;
   /** The host that is played has no such thing. */
   notOffered(what: string): void;
   /** What its document was left with, when it was asked to let go. */
@@ -125,7 +107,7 @@ export class Bridge {
   #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #logs = { second: 0, count: 0 };
-  #violations = 0;
+  #problems = 0;
   readonly #oldNames = new Set<string>();
 
   constructor(
@@ -139,7 +121,7 @@ export class Bridge {
     this.#initialized = false;
     this.#sent = { input: false, outcome: false };
     this.#partial = null;
-    this.#violations = 0;
+    this.#problems = 0;
     this.#become("loading");
     clearTimeout(this.#timer);
     if (this.host.initTimeout > 0) {
@@ -289,8 +271,11 @@ export class Bridge {
         this.port.notOffered(String(values.name));
         break;
       case VIOLATION:
-        this.#violations += 1;
-        if (this.#violations <= MAX_VIOLATIONS) this.port.violation(values);
+      case FAILED:
+        this.#problems += 1;
+        if (this.#problems > MAX_PROBLEMS) break;
+        if (method === FAILED) this.port.failed(values);
+        else this.port.violation(values);
         break;
       case LEFT:
         this.port.left(values as unknown as Left);

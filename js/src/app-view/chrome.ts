@@ -2,7 +2,7 @@ import { button, element, setText } from "../shared/dom";
 import type { DisplayMode } from "./bridge";
 import { said } from "./words";
 
-export type AppState = "loading" | "ready" | "busy" | "silent" | "closed" | "static";
+export type AppState = "loading" | "ready" | "busy" | "silent" | "trouble" | "closed" | "static";
 
 const STATE_TEXT: Partial<Record<AppState, string>> = {
   loading: "loading",
@@ -126,6 +126,7 @@ export class Chrome {
   setState(state: AppState, text = STATE_TEXT[state] ?? ""): void {
     this.root.dataset.state = state;
     setText(this.#stateText, text);
+    this.#state.title = state === "trouble" ? text : "";
     this.#reload.disabled = state === "closed";
   }
 
@@ -133,9 +134,10 @@ export class Chrome {
     this.inspect.setAttribute("aria-expanded", String(open));
   }
 
-  /** How often the app was kept from something. */
+  /** What went wrong in the app, or was kept from it. */
   setProblems(count: number): void {
-    label(this.inspect, count === 0 ? "Inspector" : `Inspector (${count} blocked)`);
+    const problems = count === 1 ? "1 problem" : `${count} problems`;
+    label(this.inspect, count === 0 ? "Inspector" : `Inspector (${problems})`);
     this.inspect.dataset.problems = String(count > 0);
   }
 

@@ -1,7 +1,8 @@
 import type { McpUiHostContext, McpUiStyles } from "@modelcontextprotocol/ext-apps";
 import { currentTheme, type Theme } from "../shared/theme";
-import type { Call, DisplayMode } from "./bridge";
+import type { DisplayMode } from "./bridge";
 import { DISPLAY_MODES } from "./display";
+import type { Call } from "./traits";
 
 /**
  * Families of style variables, one a line: a name in place of the %, the page's variables to try for it (JupyterLab's,

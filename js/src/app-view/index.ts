@@ -1,11 +1,12 @@
 import type { Stored } from "../prelude/names";
 import type { Model, Widget } from "../shared/anywidget";
-import type { Host } from "./bridge";
+
 import { Changes } from "./changes";
 import { documentOf } from "./documents";
 import type { Resource } from "./frame";
 import { prelude } from "./prelude";
 import { loadSpare, prepareSpare } from "./spare";
+import type { Host } from "./traits";
 import { AppView } from "./view";
 
 /** The app begins as soon as its document is there: the notebook takes a while to make the view. */

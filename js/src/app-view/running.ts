@@ -2,11 +2,12 @@
 
 import type { Stored } from "../prelude/names";
 import type { Theme } from "../shared/theme";
-import { Bridge, type Host, type Port } from "./bridge";
+import { Bridge, type Port } from "./bridge";
 import { Frame, type Resource } from "./frame";
 import { type OldWidgets, prelude } from "./prelude";
 import { takeSpare } from "./spare";
 import type { Trace } from "./trace";
+import type { Host } from "./traits";
 
 const RELOAD_GRACE_MS = 1000;
 

@@ -16,12 +16,17 @@ interface Port {
   shown(): boolean;
 }
 
+/** What the prelude tells: any of it may be anything. */
+type Failure = Record<string, unknown>;
+
 export class Status {
   #phase: Phase = "loading";
   #link: Link = "live";
   #closed = false;
   #problems = 0;
   #triedEval = false;
+  /** The first thing that went wrong, in words. */
+  #trouble = "";
   readonly #missing = new Set<string>();
 
   constructor(
@@ -30,7 +35,10 @@ export class Status {
     private readonly wire: Wire,
     private readonly port: Port,
   ) {
-    traits.on("_host", () => this.title());
+    traits.on("_host", () => {
+      this.title();
+      this.#stale();
+    });
     wire.watch((link) => {
       this.#link = link;
       this.link();
@@ -43,7 +51,9 @@ export class Status {
     this.#problems = 0;
     this.#missing.clear();
     this.#triedEval = false;
+    this.#trouble = "";
     this.chrome.setProblems(0);
+    this.#stale();
   }
 
   closed(): void {
@@ -95,21 +105,26 @@ export class Status {
   }
 
   /** The app's policy kept it from something. */
-  blocked(what: unknown): void {
-    const code = what === "eval";
+  blocked({ blocked, directive, line }: Failure): void {
+    const code = blocked === "eval";
     // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
     if (code && this.#phase === "loading") {
       this.#triedEval = true;
       return;
     }
-    this.#kept();
+    this.#kept(`${directive} blocked ${blocked}`, line);
     if (code) this.port.eval(this.traits.host.server);
+  }
+
+  /** The app has an error that it did not deal with. */
+  failed({ message, line }: Failure): void {
+    this.#kept(String(message), line);
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
   notOffered(what: string): void {
     this.#missing.add(what);
-    this.#kept();
+    this.#kept(what);
     this.chrome.showBar(
       "missing",
       "error",
@@ -135,10 +150,27 @@ export class Status {
     this.chrome.showBar("direct", "warning", said.indirect, { detail, closable: true });
   }
 
-  /** The app was kept from something once more. */
-  #kept(): void {
+  /** It changed, and could not be read: what is shown is what it was. */
+  #stale(): void {
+    const { stale } = this.traits.host;
+    if (!stale) this.chrome.hideBar("stale");
+    else
+      this.chrome.showBar(
+        "stale",
+        "warning",
+        "The app changed and can’t be read; this is what it was.",
+        {
+          detail: stale,
+        },
+      );
+  }
+
+  /** The app has one more problem. */
+  #kept(what: string, line?: unknown): void {
     this.#problems += 1;
+    this.#trouble ||= Number(line) > 0 ? `${what} (line ${line})` : what;
     this.chrome.setProblems(this.#problems);
+    this.#show();
   }
 
   #wayBack() {
@@ -162,6 +194,7 @@ export class Status {
     if (this.#closed) this.chrome.setState("closed");
     else if (this.#link === "static") this.chrome.setState("static", said.static);
     else if (this.#link === "busy") this.chrome.setState("busy", this.wire.trouble(said.behind));
+    else if (this.#trouble) this.chrome.setState("trouble", this.#trouble);
     else this.chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);
   }
 }

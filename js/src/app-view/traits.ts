@@ -2,8 +2,38 @@
 
 import type { Stored } from "../prelude/names";
 import { listen, type Model } from "../shared/anywidget";
-import type { Call, Host } from "./bridge";
-import type { Resource } from "./frame";
+import type { Policy, Resource } from "./frame";
+
+/** The `_call` trait. */
+export interface Call {
+  tool?: Record<string, unknown> | null;
+  /** None until all of them are known. */
+  arguments?: Record<string, unknown> | null;
+  /** Counts the calls that one view is shown, one after the other. */
+  number?: number;
+  /** What is known of them so far. */
+  partial?: Record<string, unknown> | null;
+  result?: Record<string, unknown> | null;
+  cancelled?: string | null;
+  error?: string | null;
+  /** Counts the calls that the view began anew with. */
+  turn?: number;
+}
+
+/** The `_host` trait. */
+export interface Host {
+  info: { name: string; version: string };
+  capabilities: Record<string, unknown>;
+  initTimeout: number;
+  server: string;
+  /** What an app that declares nothing gets. */
+  policy?: Policy;
+  /** The host that is played; `only` names it for people, where an app gets nothing but what that one has. */
+  only?: string | null;
+  /** Why what is shown is not what it is now. */
+  stale?: string | null;
+  profile?: string;
+}
 
 const HOST: Host = {
   info: { name: "pmcp_lab", version: "0" },

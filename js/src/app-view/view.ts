@@ -224,7 +224,11 @@ export class AppView {
       escape: () => this.#display.leaveFullscreen(),
       violation: (params) => {
         this.#wire.event("csp-violation", params);
-        this.#status.blocked(params.blocked);
+        this.#status.blocked(params);
+      },
+      failed: (params) => {
+        this.#wire.event("app-error", params);
+        this.#status.failed(params);
       },
       notOffered: (what) => {
         this.#wire.event("not-offered", { what });

@@ -1,5 +1,5 @@
 /** One widget of the page: its app in the real host, and the recorded calls that it can be shown with. */
-import type { Call } from "../app-view/bridge";
+import type { Call } from "../app-view/traits";
 import { AppView } from "../app-view/view";
 import { button, element, setText } from "../shared/dom";
 import { PageModel } from "../shared/page-model";

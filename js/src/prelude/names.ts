@@ -4,6 +4,8 @@
 export const STORED = "run.pmcp/notifications/stored";
 export const ESCAPED = "run.pmcp/notifications/escaped";
 export const VIOLATION = "run.pmcp/notifications/csp-violation";
+/** Something went wrong in the app that it did not deal with. */
+export const FAILED = "run.pmcp/notifications/app-error";
 /** An app uses what the host that is played does not have. */
 export const MISSING = "run.pmcp/notifications/not-offered";
 /** What the requests of the imitation begin with. */

@@ -1,7 +1,8 @@
 /** The page: its parts, and what goes between them and the preview's server. */
-import type { Host } from "../app-view/bridge";
+
 import { Surroundings } from "../app-view/inspector/surroundings";
 import { prepareSpare } from "../app-view/spare";
+import type { Host } from "../app-view/traits";
 import { AppView } from "../app-view/view";
 import type { Content } from "../form/form";
 import { button, element } from "../shared/dom";

@@ -191,7 +191,7 @@ def test_what_the_policy_blocks_and_what_would_allow_it(
     expect(blocked).to_have_count(1)
     expect(blocked).to_contain_text(directive)
     expect(blocked).to_contain_text(advice)
-    expect(panel.page.get_by_role("button", name="Inspector (1 blocked)")).to_be_visible()
+    expect(panel.page.get_by_role("button", name="Inspector (1 problem)")).to_be_visible()
     events = panel.page.evaluate("() => model.kinds('event').filter((e) => e.event === 'csp-violation')")
     assert events[0]["payload"]["directive"].startswith(directive)
 
@@ -245,9 +245,12 @@ def test_the_host_context_can_be_changed_and_comes_back(inspect: Inspect, app: A
     panel.get_by_label("Size").select_option("phone-small")
     page.wait_for_function("() => document.querySelector('#cell iframe.pmcp-app-frame').offsetWidth === 320")
     inner().locator("body").evaluate(
-        """async () => { while (!log.some((m) => m.params?.containerDimensions?.width === 320))
-             await new Promise((next) => setTimeout(next, 10)) }"""
+        """async () => {
+             const told = () => log.some((m) => m.params?.containerDimensions?.width === 320);
+             for (let n = 0; n < 300 && !told(); n += 1) await new Promise((next) => setTimeout(next, 100));
+           }"""
     )
+    assert any(each.get("containerDimensions", {}).get("width") == 320 for each in told(inner)), told(inner)
     panel.get_by_label("Display mode").select_option("pip")
     expect(page.locator(".pmcp-app")).to_have_attribute("data-mode", "pip")
     panel.get_by_label("Display mode").select_option("fullscreen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from mcp.server.apps import APP_MIME_TYPE, Apps
 from mcp.server.mcpserver import Context, MCPServer
 
 import pmcp_lab as lab
+import pmcp_lab.notebook
+from pmcp_lab.client import runtime
 from pmcp_lab.server import Tasks
 from pmcp_lab.workflow import SequentialWorkflow, Workflows, prompt_arg
 from tests.unit.front_end import Comm, FrontEnd, until
@@ -189,3 +192,50 @@ def test_what_an_app_adds_to_a_call_reaches_the_server() -> None:
         page = FrontEnd(server.app("show"))
         got = rpc(page, "tools/call", name="show", arguments={}, _meta={"com.example/trace": "7"})
         assert got["result"]["structuredContent"]["com.example/trace"] == "7"
+
+
+def test_what_went_wrong_is_a_table(demo: lab.Server) -> None:
+    view = demo.app("wave")
+    assert list(view.errors.columns) == ["time", "kind", "message", "source", "line", "column"]
+    page = FrontEnd(view)
+    for event, payload in (
+        ("app-error", {"message": "Uncaught x", "source": "about:srcdoc", "line": 3, "column": 9}),
+        ("size", {"width": 1, "height": 2}),
+        ("csp-violation", {"directive": "img-src", "blocked": "https://a.example/", "line": 0}),
+        ("app-error", {"message": {"no": "text"}, "source": 7, "line": "2", "column": True}),
+        ("app-error", "no object"),
+    ):
+        page.send(kind="event", view="v", event=event, payload=payload)
+    until(lambda: len(view.events) == 5)
+    table = view.errors
+    assert table["kind"].tolist() == ["error", "blocked", "error", "error"]
+    assert table["message"].tolist()[:2] == ["Uncaught x", "img-src blocked https://a.example/"]
+    assert table["line"].tolist()[0] == 3
+    assert table["line"].isna().tolist() == [False, True, True, True]
+    assert table["source"].dropna().tolist() == ["about:srcdoc"]
+    assert str(table["time"].dt.tz) == "UTC"
+
+
+def test_an_app_that_can_not_be_read_again_is_shown_as_it_was() -> None:
+    source: MCPServer = MCPServer("breaking")
+    broken = threading.Event()
+
+    @source.resource("ui://breaking/page", mime_type=APP_MIME_TYPE)
+    def page() -> str:
+        if broken.is_set():
+            raise FileNotFoundError("page.html is gone")
+        return "<p>whole"
+
+    @source.tool(meta={"ui": {"resourceUri": "ui://breaking/page"}})
+    def show() -> str:
+        return "shown"
+
+    with lab.connect(source) as server:
+        view = server.app("show")
+        broken.set()
+        runtime().call_soon(view._changed)
+        until(lambda: view._host.get("stale"))
+        assert view.errors["kind"].tolist() == ["reload"]
+        broken.clear()
+        runtime().call_soon(view._changed)
+        until(lambda: not view._host.get("stale"))

@@ -1,6 +1,6 @@
 /** A message as the inspector shows it: what it is, what it answers, and what is wrong with it. */
 
-import { VIOLATION } from "../../prelude/names";
+import { FAILED, VIOLATION } from "../../prelude/names";
 import { type JsonRpc, parse } from "../jsonrpc";
 import { standard } from "../old-names";
 import type { Entry } from "../trace";
@@ -89,6 +89,9 @@ export class Reader {
       // Most libraries only try whether they may.
       const level = blocked === "eval" ? "note" : "error";
       record.problems.push({ level, text: `${directive} blocked ${blocked}; see “Document”.` });
+    } else if (method === FAILED) {
+      const { message } = (params ?? {}) as Record<string, unknown>;
+      record.problems.push({ level: "error", text: String(message) });
     } else if (!method.startsWith(OWN)) {
       const { method: known, params: given } = meant ?? { method, params };
       this.#judge(record, checkMessage(known, given));

@@ -1,6 +1,6 @@
 /** How the app came up, and what its document is and may do. */
 
-import { VIOLATION } from "../../prelude/names";
+import { FAILED, VIOLATION } from "../../prelude/names";
 import { element } from "../../shared/dom";
 import type { Inspected } from "../inspection";
 import { advice, type Blocked } from "./advice";
@@ -19,6 +19,8 @@ const STEPS: [label: string, ...names: string[]][] = [
   ["tool result sent", "ui/notifications/tool-result", "ui/notifications/tool-cancelled"],
 ];
 
+type Failed = Record<"message" | "line" | "column", unknown>;
+
 export class Report {
   readonly handshake = element("section", "pmcp-ins-handshake");
   readonly document = element("section", "pmcp-ins-document");
@@ -34,7 +36,7 @@ export class Report {
     inspected.trace.watch((entry) => {
       if (this.#steps !== inspected.trace.steps.size || !entry) this.#showSteps();
       const { method } = (entry?.message ?? {}) as { method?: unknown };
-      if (!entry || method === VIOLATION) this.#showDocument();
+      if (!entry || method === VIOLATION || method === FAILED) this.#showDocument();
     }, signal);
   }
 
@@ -77,23 +79,32 @@ export class Report {
       fact("Bridge", "window.mcpBridge", "Put in by this host, for old widgets.");
     fact("Policy", resource?.csp ?? "");
     if (resource?.allow) fact("Permissions", resource.allow);
-    const blocked = trace.entries
-      .map(({ message }) => message as { method?: unknown; params?: Blocked } | null)
-      .filter((message) => message?.method === VIOLATION && message.params)
-      .map((message) => message?.params as Blocked);
+    const told = <Params>(method: string) =>
+      trace.entries
+        .map(({ message }) => message as { method?: unknown; params?: Params } | null)
+        .flatMap((message) => (message?.method === method && message.params) || []);
     this.document.replaceChildren(element("h3", "", "Document"), facts);
-    if (blocked.length === 0) return;
-    const list = element("ul", "pmcp-ins-blocked");
-    for (const each of blocked) {
-      list.append(
-        element(
-          "li",
-          "",
-          element("code", "", `${each.directive} blocked ${each.blocked}`),
-          element("span", "pmcp-ins-note", advice(each, resource)),
-        ),
+    const list = (heading: string, items: [what: string, note: string][]) => {
+      if (items.length === 0) return;
+      const nodes = items.map(([what, note]) =>
+        element("li", "", element("code", "", what), element("span", "pmcp-ins-note", note)),
       );
-    }
-    this.document.append(element("h4", "", "Blocked by the policy"), list);
+      const lines = element("ul", "pmcp-ins-blocked", ...nodes);
+      this.document.append(element("h4", "", heading), lines);
+    };
+    list(
+      "Errors of the app",
+      told<Failed>(FAILED).map(({ message, line, column }) => [
+        String(message),
+        line ? `line ${line}, column ${column}` : "",
+      ]),
+    );
+    list(
+      "Blocked by the policy",
+      told<Blocked>(VIOLATION).map((each) => [
+        `${each.directive} blocked ${each.blocked}`,
+        advice(each, resource),
+      ]),
+    );
   }
 }
