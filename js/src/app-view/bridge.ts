@@ -31,7 +31,7 @@ const MAX_HELD = 256;
 const MAX_CALLS = 256;
 const MAX_FILES = 20;
 const LOGS_PER_SECOND = 20;
-/** Of its errors, and of what its policy kept it from. */
+/** Of its errors, and as many of what its policy kept it from. */
 const MAX_PROBLEMS = 100;
 const TEARDOWN_TIMEOUT_MS = 500;
 
@@ -107,7 +107,7 @@ export class Bridge {
   #appInfo: { appInfo?: unknown; appCapabilities?: AppCapabilities } = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #logs = { second: 0, count: 0 };
-  #problems = 0;
+  #problems = { [VIOLATION]: 0, [FAILED]: 0 };
   readonly #oldNames = new Set<string>();
 
   constructor(
@@ -121,7 +121,7 @@ export class Bridge {
     this.#initialized = false;
     this.#sent = { input: false, outcome: false };
     this.#partial = null;
-    this.#problems = 0;
+    this.#problems = { [VIOLATION]: 0, [FAILED]: 0 };
     this.#become("loading");
     clearTimeout(this.#timer);
     if (this.host.initTimeout > 0) {
@@ -272,8 +272,8 @@ export class Bridge {
         break;
       case VIOLATION:
       case FAILED:
-        this.#problems += 1;
-        if (this.#problems > MAX_PROBLEMS) break;
+        this.#problems[method] += 1;
+        if (this.#problems[method] > MAX_PROBLEMS) break;
         if (method === FAILED) this.port.failed(values);
         else this.port.violation(values);
         break;

@@ -59,6 +59,25 @@ export const INITIAL_HEIGHT = 320;
 const MAX_EARLY = 100;
 
 /** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
+/**
+ * What any frame has without being given it: windows above all others, words in the mouth of a screen reader, what other
+ * sites know of the person. Only what the browser has a name for, or it complains.
+ */
+const DENIED = [
+  "picture-in-picture",
+  "aria-notify",
+  "browsing-topics",
+  "storage-access",
+  "private-state-token-issuance",
+  "private-state-token-redemption",
+];
+
+function denied(): string {
+  const { featurePolicy } = document as { featurePolicy?: { features(): string[] } };
+  const known = featurePolicy?.features() ?? [];
+  return DENIED.flatMap((name) => (known.includes(name) ? `${name} 'none'` : [])).join("; ");
+}
+
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
@@ -80,7 +99,7 @@ export class Frame {
     const { proxy } = policy;
     this.node.setAttribute("sandbox", proxy ? PROXY_SANDBOX : SANDBOX);
     this.node.setAttribute("referrerpolicy", "no-referrer");
-    this.node.setAttribute("allow", policy.allow);
+    this.node.setAttribute("allow", [policy.allow, denied()].filter(Boolean).join("; "));
     this.node.style.colorScheme = theme;
     this.#listener = (event) => {
       // The origin is "null" for every opaque frame of the page, so the window is the only identity there is.

@@ -16,6 +16,8 @@ interface Port {
   shown(): boolean;
 }
 
+const TROUBLE_CHARACTERS = 200;
+
 /** What the prelude tells: any of it may be anything. */
 type Failure = Record<string, unknown>;
 
@@ -112,19 +114,19 @@ export class Status {
       this.#triedEval = true;
       return;
     }
-    this.#kept(`${directive} blocked ${blocked}`, line);
+    this.#kept(`blocked: ${directive} ${blocked}`, line);
     if (code) this.port.eval(this.traits.host.server);
   }
 
   /** The app has an error that it did not deal with. */
   failed({ message, line }: Failure): void {
-    this.#kept(String(message), line);
+    this.#kept(`error: ${message}`, line);
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
   notOffered(what: string): void {
     this.#missing.add(what);
-    this.#kept(what);
+    this.#kept(`not offered: ${what}`);
     this.chrome.showBar(
       "missing",
       "error",
@@ -168,7 +170,9 @@ export class Status {
   /** The app has one more problem. */
   #kept(what: string, line?: unknown): void {
     this.#problems += 1;
-    this.#trouble ||= Number(line) > 0 ? `${what} (line ${line})` : what;
+    // The words are the app's, but for the first.
+    this.#trouble ||=
+      what.slice(0, TROUBLE_CHARACTERS) + (Number(line) > 0 ? ` (line ${line})` : "");
     this.chrome.setProblems(this.#problems);
     this.#show();
   }

@@ -45,9 +45,11 @@ say({id: 1, method: "ui/initialize", params: {
 #: What of the page an attack can have left its mark on.
 TRACES = """() => [JSON.stringify([
   location.href, document.title, document.cookie, {...localStorage}, String({}.mark), window.evidence,
-  document.body?.innerText,
+  // An app's header quotes its first error.
+  [...document.querySelectorAll(".pmcp-app-state-text")].reduce(
+    (text, node) => text.replaceAll(node.innerText, ""), document.body?.innerText ?? ""),
   (window.models ?? []).map((model) => model.sent.filter(({kind, event, payload}) =>
-    event !== "csp-violation" && event !== "stored" && payload?.params?.name !== "report")),
+    !["csp-violation", "app-error", "stored"].includes(event) && payload?.params?.name !== "report")),
 ]), window.told?.splice(0) ?? []]"""
 
 PER_DOCUMENT = 25

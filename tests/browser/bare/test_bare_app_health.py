@@ -51,13 +51,24 @@ def test_an_error_turns_the_header_amber(
         assert told_first["message"] == said
     assert told_first.get("line") == line
     # Also when the app has shaken hands.
-    assert state.inner_text() == told_first["message"] + (f" (line {line})" if line else "")
+    assert state.inner_text() == f"error: {told_first['message']}" + (f" (line {line})" if line else "")
     expect(page.get_by_role("button", name="Inspector (1 problem)")).to_be_visible()
 
 
 def test_an_app_that_ends_before_it_begins_is_not_loading(open_app: Callable[..., Page]) -> None:
     page = open_app("<script>boom()</script>")
-    expect(page.locator(".pmcp-app-state-text")).to_have_text("Uncaught ReferenceError: boom is not defined (line 1)")
+    expect(page.locator(".pmcp-app-state-text")).to_have_text(
+        "error: Uncaught ReferenceError: boom is not defined (line 1)"
+    )
+
+
+def test_an_app_can_not_write_what_it_likes_into_the_header(open_app: Callable[..., Page]) -> None:
+    page = open_app(
+        """<script>parent.postMessage({jsonrpc: "2.0", method: "run.pmcp/notifications/app-error",
+             params: {message: "ready" + "!".repeat(9000), line: "<b>"}}, "*")</script>"""
+    )
+    expect(page.locator(".pmcp-app")).to_have_attribute("data-state", "trouble")
+    assert page.locator(".pmcp-app-state-text").inner_text() == "error: ready" + "!" * 188
 
 
 def test_what_an_app_deals_with_is_none(
