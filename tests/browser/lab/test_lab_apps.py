@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ class Apps:
         self.book = book
         self.page = book.page
 
-    def open(self, name: str) -> FrameLocator:
+    def open(self, name: str, state: str | re.Pattern[str] = "ready") -> FrameLocator:
         index = self.index(name)
         self.book.run(index)
-        expect(self.book.cell(index).locator(".pmcp-app-state-text")).to_have_text("ready")
+        expect(self.book.cell(index).locator(".pmcp-app-state-text")).to_have_text(state)
         return self.book.app(index)
 
     def index(self, name: str) -> int:
@@ -197,7 +198,7 @@ def color(page: Page, png: bytes) -> list[int]:
 
 
 def test_threejs_needs_eval(apps: Apps, picture: Callable[[str], Path]) -> None:
-    apps.open("threejs")
+    apps.open("threejs", re.compile(r"^blocked: script-src eval \(line \d+\)$"))
     cell = apps.cell("threejs")
     expect(cell.locator(".pmcp-bar")).to_contain_text("unsafe-eval")
     expect(cell.locator(".pmcp-bar")).to_contain_text('lab.connected("threejs").allow_apps(unsafe_eval=True)')
