@@ -116,7 +116,7 @@ def app(page: Page) -> FrameLocator:
 
 
 def ready(page: Page) -> None:
-    """It runs; the bundled one calls a tool that is not there, and is seen to."""
+    # The bundled one calls a tool that is not there, and is seen to.
     expect(page.locator(".pmcp-app:is([data-state=ready], [data-state=trouble])")).to_be_visible()
 
 
