@@ -121,8 +121,7 @@ def _bounded(kind: Any) -> Any:
 
     known: dict[str, Callable[..., Iterator[ValidationError] | None]] = dict(kind.VALIDATORS)
     known |= {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items}
-    if "format" in known:
-        known["format"] = _short(known["format"])
+    known["format"] = _short(known["format"])
     bounded: Any = extend(kind, {name: _timed(keyword) for name, keyword in known.items()})  # type: ignore[no-untyped-call]
     evolve = bounded.evolve
 

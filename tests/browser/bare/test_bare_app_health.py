@@ -82,7 +82,6 @@ def test_what_an_app_deals_with_is_none(
             Promise.reject(new Error("known"));
             setTimeout(() => { throw new Error("known, too") });
             dispatchEvent(new ErrorEvent("error", {message: "made up"}));
-            dispatchEvent(new ErrorEvent("error", {message: "ResizeObserver loop limit exceeded"}));
             """
         )
     )
@@ -90,6 +89,46 @@ def test_what_an_app_deals_with_is_none(
     page.wait_for_timeout(300)
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
     assert told(page) == []
+
+
+def test_a_page_that_measures_itself_is_well(
+    open_app: Callable[..., Page], app: Callable[..., str], inner: Callable[[], Any]
+) -> None:
+    page = open_app(
+        app(
+            """
+            let complaints = 0;
+            addEventListener("error", () => { complaints += 1 });
+            const box = document.body.appendChild(document.createElement("div"));
+            new ResizeObserver(([{contentRect}]) => {
+              if (contentRect.height < 100) box.style.height = `${contentRect.height + 20}px`;
+            }).observe(box);
+            """
+        )
+    )
+    started(inner)
+    inner().locator("body").evaluate(
+        "async () => { for (let n = 0; n < 50 && !complaints; n += 1) await new Promise((next) => setTimeout(next, 100)) }"
+    )
+    assert inner().locator("body").evaluate("() => complaints") > 0, "the browser complains"
+    page.wait_for_timeout(300)
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    assert told(page) == []
+
+
+def test_a_flood_of_errors_hides_nothing_that_was_blocked(
+    open_app: Callable[..., Page], app: Callable[..., str], inner: Callable[[], Any]
+) -> None:
+    page = open_app(app())
+    started(inner)
+    inner().locator("body").evaluate(
+        """() => { for (let n = 0; n < 300; n += 1) parent.postMessage(
+             {jsonrpc: "2.0", method: "run.pmcp/notifications/app-error", params: {message: n}}, "*") }"""
+    )
+    page.wait_for_function("() => model.kinds('event').filter(({event}) => event === 'app-error').length === 100")
+    inner().locator("body").evaluate("() => { new Image().src = 'https://elsewhere.example/x.png' }")
+    until(page, "model.kinds('event').some((each) => each.event === 'csp-violation')")
+    assert len(told(page)) == 100
 
 
 def test_what_does_not_load_is_told_once(
