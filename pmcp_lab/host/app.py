@@ -171,10 +171,14 @@ class HostedApp(LiveModel):
                 )
                 self.assign(_host={**self._host, "stale": error.message})
 
-    async def _reload(self) -> None:
+    async def _read(self) -> AppResource:
         resource = await read_app(self.client, self._source.uri, self.profile)
         if self._host.get("stale"):
             self.assign(_host={**self._host, "stale": None})
+        return resource
+
+    async def _reload(self) -> None:
+        resource = await self._read()
         if resource == self._source:
             return
         self._source = resource
@@ -228,7 +232,7 @@ class HostedApp(LiveModel):
             InvalidArguments: The arguments don't fit the tool's schema.
         """
         tool.check(dict(arguments))
-        self._source = runtime().run(read_app(self.client, self._source.uri, self.profile))
+        self._source = runtime().run(self._read())
         self.assign(
             **self._granted(),
             _call={**self._call, **self._fresh(tool, dict(arguments)), "partial": None, "turn": self._call["turn"] + 1},
@@ -318,9 +322,8 @@ class HostedApp(LiveModel):
         """What went wrong in the app, oldest first, for each of its views: errors that it did not deal with, scripts
         that are none, what did not load, and what its policy kept it from.
 
-        Columns are `time`, `kind` ("error", "blocked", or "reload" where it could not be read again), `message`, and
-        as the browser tells them `source`, `line` and `column`. It is told from within the app: a hostile one may
-        leave out or invent.
+        Columns: `time`, `kind` ("error", "blocked", or "reload" where it could not be read again), `message`, and as
+        the browser tells them `source`, `line`, `column`. A hostile app may leave out or invent.
         """
         return problems(self._kept.events)
 
