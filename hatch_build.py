@@ -43,8 +43,9 @@ class FrontEnd:
 
         Contents rather than modification times: those say nothing after a clone, in an sdist or in an image.
         """
-        # Not package.json alone: the lock file pins the bundler, and build.mjs holds its options.
-        inputs = [self.js / name for name in ("package.json", "package-lock.json", "build.mjs", "tsconfig.json")]
+        # Not package.json alone: the lock file pins the bundler, and the scripts hold its options and what they write.
+        inputs = [self.js / name for name in ("package.json", "package-lock.json", "tsconfig.json")]
+        inputs += sorted(self.js.glob("*.mjs"))
         inputs += (path for path in sorted((self.js / "src").rglob("*")) if path.is_file())
         digest = hashlib.sha256()
         for path in filter(Path.exists, [*inputs, *self.bundles()]):

@@ -1,13 +1,14 @@
 // Bundles each widget into one ESM file and one stylesheet that the Python package ships.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
 import { minifySync } from "rolldown/experimental";
+import { publishedSchema } from "./published-schema.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** What a front end loads once for every model. */
@@ -39,36 +40,12 @@ const { values: args } = parseArgs({
 const outdir = resolve(args.outdir);
 await mkdir(outdir, { recursive: true });
 
-/** Annotations tell people something and a validator nothing, and most of the schema is annotations. */
-const ANNOTATIONS = ["$schema", "title", "description", "default", "examples"];
-
-function bare(schema) {
-  if (Array.isArray(schema)) return schema.map(bare);
-  if (typeof schema !== "object" || schema === null) return schema;
-  const kept = {};
-  for (const [name, value] of Object.entries(schema)) {
-    if (ANNOTATIONS.includes(name)) continue;
-    // The names in here are not the schema's but the message's.
-    const names = name === "properties" || name === "$defs";
-    kept[name] = names
-      ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, bare(each)]))
-      : bare(value);
-  }
-  return kept;
-}
-
-/** The schema that ext-apps publishes, as the inspector needs it: the messages and what they answer. */
-const publishedSchema = {
+const schema = {
   name: "published-schema",
   setup({ onLoad }) {
-    onLoad({ filter: /ext-apps[\\/].*[\\/]schema\.json$/ }, async ({ path }) => {
-      const { $defs } = JSON.parse(await readFile(path, "utf8"));
-      const messages = Object.entries($defs).filter(([name]) =>
-        /(Request|Result|Notification)$/.test(name),
-      );
-      const contents = JSON.stringify({ $defs: bare(Object.fromEntries(messages)) });
-      return { contents, loader: "json" };
-    });
+    onLoad({ filter: /ext-apps[\\/].*[\\/]schema\.json$/ }, async () => ({
+      contents: await publishedSchema(),
+    }));
   },
 };
 
@@ -142,7 +119,7 @@ const kinds = [
       ]),
       { in: "src/views.css", out: "views" },
     ],
-    plugins: [publishedSchema, writing],
+    plugins: [schema, writing],
   },
   // Goes into documents, where a module would come too late for the scripts after it.
   {

@@ -55,6 +55,25 @@ describe("the schema", () => {
     ]);
   });
 
+  it("looks into what has no name of its own, and lets what is open be", () => {
+    const app = { appInfo: { name: "a", version: "1" }, protocolVersion: "x" };
+    const appCapabilities = { experimental: { mine: 5 }, tools: { listChanged: 1 } };
+    expect(checkMessage("ui/initialize", { ...app, appCapabilities })).toEqual([
+      {
+        path: "params.appCapabilities.experimental.mine",
+        text: "must be object, is number",
+        extra: false,
+      },
+      {
+        path: "params.appCapabilities.tools.listChanged",
+        text: "must be boolean, is number",
+        extra: false,
+      },
+    ]);
+    expect(checkResult("ui/open-link", { isError: true, of: "later" })).toEqual([]);
+    expect(checkMessage("ui/initialize", undefined)?.[0]?.text).toBe("is missing");
+  });
+
   it("blames the branch that was meant", () => {
     const content = [{ type: "image", data: "aGk=" }];
     const paths = checkResult("tools/call", { content })?.map(

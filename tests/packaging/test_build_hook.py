@@ -47,10 +47,11 @@ def test_builds_once(tree: Path):
         lambda tree: (tree / "js/src/new.ts").touch(),
         lambda tree: (tree / "js/src/old.ts").rename(tree / "js/src/other.ts"),
         lambda tree: (tree / "js/build.mjs").write_text(BUILD + "\n"),
+        lambda tree: (tree / "js/of-the-script.mjs").write_text("export default 1;"),
         lambda tree: (tree / "pmcp_lab/static/view.js").unlink(),
         lambda tree: (tree / "pmcp_lab/static/view.js").write_text("changed by a watcher"),
     ],
-    ids=["edited", "added", "renamed", "build script", "bundle gone", "bundle changed"],
+    ids=["edited", "added", "renamed", "build script", "what it imports", "bundle gone", "bundle changed"],
 )
 def test_builds_again_after_a_change(tree: Path, change):
     change(tree)

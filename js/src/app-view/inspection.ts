@@ -2,10 +2,12 @@ import { element } from "../shared/dom";
 import type { Chrome } from "./chrome";
 import type { CodeLoader } from "./code";
 import type { Display } from "./display";
+import type { standard } from "./old-names";
 import type { Requests } from "./requests";
 import type { Surroundings } from "./surroundings";
 import type { Trace } from "./trace";
 import type { Traits } from "./traits";
+import type { Words } from "./words";
 
 /** The parts of a view that its inspector looks into. */
 export interface Inspected {
@@ -14,6 +16,9 @@ export interface Inspected {
   readonly display: Display;
   readonly surroundings: Surroundings;
   readonly requests: Requests;
+  /** What the view has already, and an inspector need not bring. */
+  readonly words: Words;
+  readonly standard: typeof standard;
   /** The page around the view has the controls of the host context already. */
   controlled?: boolean;
 }

@@ -14,6 +14,7 @@ import { INITIAL_HEIGHT } from "./frame";
 import { type Inspected, Inspection } from "./inspection";
 import { UNAVAILABLE } from "./jsonrpc";
 import { Keeping } from "./keeping";
+import { standard } from "./old-names";
 import { Questions } from "./questions";
 import { reconnecting } from "./reconnect";
 import { Requests } from "./requests";
@@ -107,6 +108,8 @@ export class AppView {
       display: this.#display,
       surroundings: this.#surroundings,
       requests: this.#requests,
+      words: said,
+      standard,
     };
     new Inspection(this.inspected, this.#chrome, code, signal);
     followTheme(root, signal);

@@ -14,6 +14,7 @@ import { Runs } from "./runs";
 import type { Outcome, ResourceInfo, Status, ToolInfo } from "./state";
 import { ToolList } from "./tools";
 import { type Message, Wire, type WireState } from "./wire";
+import { PREVIEW } from "./words";
 
 const THEME = "pmcp-lab-preview-theme";
 
@@ -29,7 +30,7 @@ export class Page {
   readonly #picker: Picker;
   readonly #tools: ToolList;
   readonly #runs: Runs;
-  readonly #surroundings = new Surroundings();
+  readonly #surroundings = new Surroundings(PREVIEW.width);
   readonly #stage = element("div", "pv-stage");
   readonly #notes = element("div", "pv-notes");
   readonly #wire: Wire;

@@ -9,7 +9,7 @@ export const mount: InspectorModule["mount"] = (panel, inspected: Inspected, sig
   const report = new Report(inspected, signal);
   const host: HTMLElement[] = [];
   if (!inspected.controlled) {
-    const surroundings = new Surroundings();
+    const surroundings = new Surroundings(inspected.words.width);
     surroundings.attach(inspected, signal);
     host.push(surroundings.node);
   }

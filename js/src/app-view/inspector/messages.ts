@@ -20,14 +20,15 @@ export class Messages {
   readonly #which = element("select", "pmcp-ins-kinds");
   readonly #empty = element("p", "pmcp-empty", "Nothing yet.");
   readonly #rows = new Map<object, Row>();
-  readonly #reader = new Reader();
+  readonly #reader: Reader;
   #began: number;
 
   constructor(
     private readonly inspected: Inspected,
     signal: AbortSignal,
   ) {
-    const { trace } = inspected;
+    const { trace, standard } = inspected;
+    this.#reader = new Reader(standard);
     this.#began = trace.steps.get("opened") ?? trace.entries[0]?.at ?? performance.now();
     this.#words.type = "search";
     this.#words.placeholder = "Filter";

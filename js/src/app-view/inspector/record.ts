@@ -2,7 +2,7 @@
 
 import { FAILED, VIOLATION } from "../../prelude/names";
 import { type JsonRpc, parse } from "../jsonrpc";
-import { standard } from "../old-names";
+import type { standard } from "../old-names";
 import type { Entry } from "../trace";
 import { checkMessage, checkResult } from "./schema";
 
@@ -27,6 +27,9 @@ const OWN = "run.pmcp/";
 /** Turns the entries of a trace into records, in order; pairs what belongs together. */
 export class Reader {
   readonly #open = new Map<string, Exchange>();
+
+  /** @param meaning What an old form means. */
+  constructor(private readonly meaning: typeof standard) {}
 
   read(entry: Entry): Exchange {
     const parsed = parse(entry.message);
@@ -79,7 +82,7 @@ export class Reader {
   /** What there is to say of a request or a notification. */
   #comment(record: Exchange): void {
     const { entry, method, params } = record;
-    const meant = entry.from === "app" ? standard(method, params) : null;
+    const meant = entry.from === "app" ? this.meaning(method, params) : null;
     if (meant) {
       const text = `${method} is an old form; the standard’s is ${meant.method}.`;
       record.problems.push({ level: "note", text });

@@ -1,6 +1,6 @@
 /**
  * Checks messages against the JSON Schema that ext-apps publishes. Not a general validator: it knows the keywords
- * that this schema uses.
+ * that this schema uses, two of them as `published-schema.mjs` writes them.
  */
 import published from "@modelcontextprotocol/ext-apps/schema.json";
 
@@ -8,17 +8,16 @@ interface Schema {
   type?: string;
   const?: unknown;
   enum?: unknown[];
-  properties?: Record<string, Schema>;
-  required?: string[];
-  additionalProperties?: boolean | Schema;
-  propertyNames?: Schema;
   items?: Schema;
   anyOf?: Schema[];
   allOf?: Schema[];
-  not?: Schema;
   minimum?: number;
   maximum?: number;
   pattern?: string;
+  /** With a "?" after the name of what may be missing. */
+  properties?: Record<string, Schema>;
+  /** What all others are; without it there are none. */
+  more?: Schema;
 }
 
 export interface Violation {
@@ -29,34 +28,26 @@ export interface Violation {
   extra: boolean;
 }
 
-const DEFINITIONS = published.$defs as unknown as Record<string, Schema>;
-
-/** Definition of a request or notification, by method. */
-const MESSAGES = new Map<string, string>();
-for (const [name, schema] of Object.entries(DEFINITIONS)) {
-  const method = schema.properties?.method?.const;
-  if (typeof method === "string") MESSAGES.set(method, name);
-}
+const MESSAGES = published as unknown as Record<
+  string,
+  { params?: Schema; "params?"?: Schema; result?: Schema }
+>;
 
 /** What is wrong with a request or notification; null when the schema does not know its method. */
 export function checkMessage(method: string, params: unknown): Violation[] | null {
-  const name = MESSAGES.get(method);
-  if (name === undefined) return null;
-  const schema = DEFINITIONS[name]?.properties?.params;
-  const required = DEFINITIONS[name]?.required?.includes("params");
-  if (!schema || (params === undefined && !required)) return [];
-  return check(schema, params, "params");
+  if (!Object.hasOwn(MESSAGES, method)) return null;
+  const { params: schema, "params?": optional = {} } = MESSAGES[method] ?? {};
+  if (schema) return check(schema, params, "params");
+  return params === undefined ? [] : check(optional, params, "params");
 }
 
 /** What is wrong with the result of a request; null when the schema does not know it. */
 export function checkResult(method: string, result: unknown): Violation[] | null {
-  const request = MESSAGES.get(method);
-  const name = request?.replace(/Request$/, "Result");
   // The result of a tool is the very thing that this notification carries.
   const schema =
     method === "tools/call"
-      ? DEFINITIONS.McpUiToolResultNotification?.properties?.params
-      : name !== request && name && DEFINITIONS[name];
+      ? MESSAGES["ui/notifications/tool-result"]?.params
+      : Object.hasOwn(MESSAGES, method) && MESSAGES[method]?.result;
   return schema ? check(schema, result, "result") : null;
 }
 
@@ -72,7 +63,7 @@ function fits(type: string, value: unknown): boolean {
 
 export function check(schema: Schema, value: unknown, path: string): Violation[] {
   if (schema.anyOf) return anyOf(schema.anyOf, value, path);
-  const misfit = misfits(schema, value, path);
+  const misfit = misfits(schema, value);
   if (misfit !== null) return [wrong(path, misfit)];
   // Each part of an intersection knows its own properties only.
   const found = (schema.allOf ?? [])
@@ -86,7 +77,7 @@ function wrong(path: string, text: string): Violation {
 }
 
 /** How the value is another one altogether, so that there is no point in looking into it. */
-function misfits(schema: Schema, value: unknown, path: string): string | null {
+function misfits(schema: Schema, value: unknown): string | null {
   if ("const" in schema && value !== schema.const) return `must be ${JSON.stringify(schema.const)}`;
   if (schema.enum && !schema.enum.includes(value)) {
     return `must be one of ${schema.enum.map((each) => JSON.stringify(each)).join(", ")}`;
@@ -94,7 +85,6 @@ function misfits(schema: Schema, value: unknown, path: string): string | null {
   if (schema.type && !fits(schema.type, value)) {
     return value === undefined ? "is missing" : `must be ${schema.type}, is ${kind(value)}`;
   }
-  if (schema.not && check(schema.not, value, path).length === 0) return "is not allowed";
   return null;
 }
 
@@ -122,29 +112,28 @@ function array({ items }: Schema, value: unknown[], path: string): Violation[] {
 }
 
 function object(schema: Schema, value: Record<string, unknown>, path: string): Violation[] {
-  const { properties = {}, required = [], additionalProperties: more, propertyNames } = schema;
+  const { properties } = schema;
+  const more = properties ? schema.more : (schema.more ?? {});
   const below = (name: string) => (path ? `${path}.${name}` : name);
-  const found: Violation[] = required
-    .filter((name) => value[name] === undefined)
+  const known = new Map(
+    Object.entries(properties ?? {}).map(([name, each]) => [name.replace("?", ""), each]),
+  );
+  const found: Violation[] = Object.keys(properties ?? {})
+    .filter((name) => !name.endsWith("?") && value[name] === undefined)
     .map((name) => wrong(below(name), "is missing"));
   for (const [name, each] of Object.entries(value)) {
     // What is undefined does not exist in JSON.
     if (each === undefined) continue;
     const at = below(name);
-    const known = Object.hasOwn(properties, name) ? properties[name] : more;
-    if (propertyNames) found.push(...check(propertyNames, name, at));
-    if (typeof known === "object") found.push(...check(known, each, at));
-    else if (known === false) found.push({ path: at, text: "is not in the schema", extra: true });
+    const inner = known.get(name) ?? more;
+    if (inner) found.push(...check(inner, each, at));
+    else found.push({ path: at, text: "is not in the schema", extra: true });
   }
   return found;
 }
 
 /** The violations of the branch that fits best. */
 function anyOf(branches: Schema[], value: unknown, path: string): Violation[] {
-  const constants = branches.flatMap((branch) => ("const" in branch ? [branch.const] : []));
-  if (constants.length === branches.length) {
-    return check({ enum: constants }, value, path);
-  }
   let best: Violation[] = [];
   let least = Number.POSITIVE_INFINITY;
   for (const branch of branches) {

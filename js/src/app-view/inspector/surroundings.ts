@@ -2,7 +2,6 @@
 import { element } from "../../shared/dom";
 import type { DisplayMode } from "../bridge";
 import type { Inspected } from "../inspection";
-import { said } from "../words";
 import { type Pretence, pretend } from "./pretence";
 
 type Choices = readonly (readonly [value: string, label: string])[];
@@ -91,7 +90,8 @@ export class Surroundings {
   #height = "";
   #insets = "";
 
-  constructor() {
+  /** @param width What the page’s own width is called. */
+  constructor(width: string) {
     const set = (change: (value: string) => void) => (value: string) => {
       change(value);
       this.#apply();
@@ -105,7 +105,7 @@ export class Surroundings {
     this.#locale.size = 8;
     this.#locale.addEventListener("change", () => this.#apply());
     const sizes: Choices = [
-      ["", said.width],
+      ["", width],
       ...Object.entries(DEVICES).map(
         ([name, { label, width, height }]) => [name, `${label} ${width} × ${height}`] as const,
       ),
