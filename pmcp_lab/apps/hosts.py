@@ -88,7 +88,8 @@ class HostAdapter:
         if not self.csp_in_document:
             return html
         said = widget.metadata.csp
-        policy = content_security_policy(Csp(connect=said.connect, resources=said.resources, frames=said.frames))
+        csp = Csp(connect=said.connect, resources=said.resources, frames=said.frames, base=said.base_uri)
+        policy = content_security_policy(csp)
         return prefixed(html, f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">')
 
     def contents(self, widget: Widget) -> dict[str, Any]:

@@ -38,12 +38,13 @@ def granted(client: Client, uri: str, ui: ResourceUi) -> tuple[Csp, tuple[str, .
     def origins(kind: str, declared: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin for origin in declared if (kind, origin) in clicked or grants.covers(origin))
 
-    csp = replace(
-        ui.csp,
-        connect=origins("connect", ui.csp.connect),
-        resources=origins("load", ui.csp.resources),
-        frames=origins("embed", ui.csp.frames),
+    connect, load, embed = (
+        origins(kind, declared)
+        for kind, declared in (("connect", ui.csp.connect), ("load", ui.csp.resources), ("embed", ui.csp.frames))
     )
+    # A base gives addresses another meaning, and reaches nothing that may not be reached without it.
+    base = tuple(origin for origin in ui.csp.base if origin in {*connect, *load, *embed})
+    csp = replace(ui.csp, connect=connect, resources=load, frames=embed, base=base)
     permissions = (name for name in ui.permissions if ("permissions", name) in clicked or name in grants.permissions)
     return csp, tuple(permissions)
 

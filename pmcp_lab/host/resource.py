@@ -10,7 +10,7 @@ from pmcp_lab.client import Client, Server, seen
 from pmcp_lab.errors import METHOD_NOT_FOUND, AppError, LabError
 from pmcp_lab.host.consent import granted, permissions_policy, wanted
 from pmcp_lab.host.profile import PROFILES, STANDARD, Profile
-from pmcp_lab.protocol.ui import MIME_TYPE, content_security_policy
+from pmcp_lab.protocol.ui import MIME_TYPE, Csp, content_security_policy
 from pmcp_lab.protocol.ui_resource import UiResource, document, plain
 
 _sent: set[str] = set()
@@ -47,13 +47,8 @@ class AppResource(UiResource):
     profile: Profile = STANDARD
 
     def sandbox(self, client: Client) -> dict[str, Any]:
-        """`hostCapabilities.sandbox`: what the app may have now. A base for its addresses nobody is granted."""
-        csp, permissions = granted(client, self.uri, self.ui)
-        domains = {"connectDomains": csp.connect, "resourceDomains": csp.resources, "frameDomains": csp.frames}
-        return {
-            "permissions": {name: {} for name in permissions},
-            "csp": {**{name: list(origins) for name, origins in domains.items()}, "baseUriDomains": []},
-        }
+        """`hostCapabilities.sandbox`: what the app may have now."""
+        return _sandbox(*granted(client, self.uri, self.ui))
 
     def trait(self, client: Client) -> dict[str, Any]:
         """The `_resource` trait, with what the app may have now."""
@@ -65,16 +60,7 @@ class AppResource(UiResource):
             "hash": self.hash,
             "csp": content_security_policy(csp, unsafe_eval=grants.unsafe_eval),
             "allow": permissions_policy(permissions),
-            "proxy": grants.sandbox_origin
-            and {
-                "url": grants.sandbox_origin,
-                "csp": {
-                    "connectDomains": csp.connect,
-                    "resourceDomains": csp.resources,
-                    "frameDomains": csp.frames,
-                },
-                "permissions": {name: {} for name in permissions},
-            },
+            "proxy": grants.sandbox_origin and {"url": grants.sandbox_origin, **_sandbox(csp, permissions)},
             "wanted": wanted(self.ui, csp, permissions),
             "name": self.name,
             "prefersBorder": self.ui.prefers_border,
@@ -83,6 +69,20 @@ class AppResource(UiResource):
         }
         _sent.add(self.hash)
         return trait
+
+
+def _sandbox(csp: Csp, permissions: tuple[str, ...]) -> dict[str, Any]:
+    """In the words of MCP Apps."""
+    domains = {
+        "connectDomains": csp.connect,
+        "resourceDomains": csp.resources,
+        "frameDomains": csp.frames,
+        "baseUriDomains": csp.base,
+    }
+    return {
+        "permissions": {name: {} for name in permissions},
+        "csp": {name: list(origins) for name, origins in domains.items()},
+    }
 
 
 async def read_app(client: Client, uri: str, profile: Profile = STANDARD) -> AppResource:

@@ -31,6 +31,6 @@ def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
         known |= {key: meta[key] for key in (WIDGET_CSP, PREFERS_BORDER) if key in meta}
     border = known.get(PREFERS_BORDER)
     return ResourceUi(
-        csp=read_csp(known.get(WIDGET_CSP), "connect_domains", "resource_domains", "frame_domains"),
+        csp=read_csp(known.get(WIDGET_CSP), "connect_domains", "resource_domains", "frame_domains", "base_uri_domains"),
         prefers_border=border if isinstance(border, bool) else None,
     )

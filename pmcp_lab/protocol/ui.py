@@ -52,6 +52,7 @@ class Csp:
     connect: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     frames: tuple[str, ...] = ()
+    base: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
 
@@ -107,7 +108,7 @@ def tool_ui(meta: Mapping[str, Any] | None) -> ToolUi:
     return ToolUi(resource_uri=uri if isinstance(uri, str) and uri.startswith("ui://") else None, visibility=seen)
 
 
-def read_csp(declared: object, connect: str, resources: str, frames: str) -> Csp:
+def read_csp(declared: object, connect: str, resources: str, frames: str, base: str) -> Csp:
     """The domains that are declared under these names."""
     known = declared if isinstance(declared, Mapping) else {}
     dropped: list[str] = []
@@ -118,7 +119,9 @@ def read_csp(declared: object, connect: str, resources: str, frames: str) -> Csp
         dropped.extend(bad)
         return kept
 
-    return Csp(connect=origins(connect), resources=origins(resources), frames=origins(frames), dropped=tuple(dropped))
+    read = {"connect": connect, "resources": resources, "frames": frames, "base": base}
+    found = {name: origins(key) for name, key in read.items()}
+    return Csp(**found, dropped=tuple(dropped))
 
 
 def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
@@ -128,7 +131,7 @@ def resource_ui(*metas: Mapping[str, Any] | None) -> ResourceUi:
     names = permissions.keys() if isinstance(permissions, Mapping) else ()
     border = ui.get("prefersBorder")
     return ResourceUi(
-        csp=read_csp(ui.get("csp"), "connectDomains", "resourceDomains", "frameDomains"),
+        csp=read_csp(ui.get("csp"), "connectDomains", "resourceDomains", "frameDomains", "baseUriDomains"),
         permissions=tuple(name for name in PERMISSIONS if name in names),
         prefers_border=border if isinstance(border, bool) else None,
     )
@@ -184,7 +187,7 @@ def content_security_policy(csp: Csp, *, unsafe_eval: bool = False) -> str:
         "worker-src": "blob: data:",
         "frame-src": sources(more=csp.frames),
         "object-src": "'none'",
-        "base-uri": "'none'",
+        "base-uri": sources(more=csp.base),
         "form-action": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in directives.items())

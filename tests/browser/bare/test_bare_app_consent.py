@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from tests.browser.bare.conftest import _serve
+from tests.browser.bare.conftest import CSP, _serve
 
 Open = Callable[..., Page]
 App = Callable[..., str]
@@ -83,3 +83,14 @@ def test_a_sandbox_proxy(open_app: Open, app: App, inner: Inner, proxy: str) -> 
     assert got["html"].endswith(app())
     reached = inner().locator("body").evaluate("() => { try { return Boolean(top.document) } catch { return false } }")
     assert not reached
+
+
+def test_a_base_that_was_granted(open_app: Open, app: App, inner: Inner) -> None:
+    """What is relative in the app is found there, and nowhere else."""
+    ask = """() => { document.head.append(Object.assign(document.createElement("base"), {href: "https://cdn.example/lib/"}));
+                     return new URL("chart.js", document.baseURI).href }"""
+    page = open_app(app(), resource={"csp": CSP.replace("base-uri 'none'", "base-uri https://cdn.example")})
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    assert inner().locator("body").evaluate(ask) == "https://cdn.example/lib/chart.js"
+    elsewhere = ask.replace("cdn.example/lib/", "elsewhere.example/").replace("head.append", "head.prepend")
+    assert "elsewhere" not in inner().locator("body").evaluate(elsewhere)

@@ -92,6 +92,33 @@ def test_one_origin_for_one_thing_is_not_for_another() -> None:
         assert view._resource["wanted"] == {"connect": cdn, "embed": cdn}
 
 
+def test_a_base_is_where_the_app_may_go_anyway() -> None:
+    cdn, api = "https://cdn.example", "https://api.example"
+    ui = {"csp": {"connectDomains": [api], "resourceDomains": [cdn], "baseUriDomains": [cdn, "https://other.example"]}}
+    source = MCPServer("based")
+    source.add_resource(
+        TextResource(uri="ui://based/page", name="p", mime_type=APP_MIME_TYPE, text="<p>", meta={"ui": ui})
+    )
+    source.tool(name="show", meta={"ui": {"resourceUri": "ui://based/page"}})(lambda: "done")
+    with lab.connect(source) as server:
+        view = server.app("show")
+
+        def base() -> Any:
+            return view._host["capabilities"]["sandbox"]["csp"]["baseUriDomains"]
+
+        page = FrontEnd(view)
+        assert base() == []
+        assert "base-uri 'none'" in view._resource["csp"]
+        page.send(kind="consent", view="v1", payload={"connect": [api]})
+        until(lambda: api in view._resource["csp"])
+        assert "base-uri 'none'" in view._resource["csp"]
+        page.send(kind="consent", view="v1", payload={"load": [cdn]})
+        until(base)
+        assert base() == [cdn]
+        assert "base-uri https://cdn.example;" in view._resource["csp"]
+        assert view._resource["wanted"] == {}
+
+
 def test_a_click_gives_nothing_that_was_not_shown_or_is_not_asked_for(server: lab.Server) -> None:
     view = server.app("show")
     shown = {"connect": ["https://elsewhere.example"], "permissions": ["camera", "microphone"]}
@@ -145,7 +172,8 @@ def test_a_sandbox_of_its_own_origin(server: lab.Server) -> None:
     server.allow_apps(domains=True, sandbox_origin="https://sandbox.example/proxy")
     proxy = resource(server)["proxy"]
     assert proxy["url"] == "https://sandbox.example/proxy"
-    assert list(proxy["csp"]["connectDomains"]) == ["https://api.example"]
+    assert proxy["csp"]["connectDomains"] == ["https://api.example"]
+    assert proxy["csp"] == server.app("show")._host["capabilities"]["sandbox"]["csp"]
 
 
 @pytest.mark.parametrize(

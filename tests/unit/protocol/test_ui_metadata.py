@@ -29,6 +29,7 @@ def test_declared_origins_reach_their_directives() -> None:
                     "connectDomains": ["https://api.example.org", "wss://*.example.org:8443/"],
                     "resourceDomains": ["https://cdn.example.org"],
                     "frameDomains": ["https://player.example.org"],
+                    "baseUriDomains": ["https://cdn.example.org"],
                 },
                 "permissions": {"camera": {}, "everything": {}},
                 "prefersBorder": True,
@@ -40,6 +41,7 @@ def test_declared_origins_reach_their_directives() -> None:
     assert policy["script-src"].endswith(" https://cdn.example.org")
     assert policy["img-src"].endswith(" https://cdn.example.org")
     assert policy["frame-src"] == "https://player.example.org"
+    assert policy["base-uri"] == "https://cdn.example.org"
     assert ui.permissions == ("camera",)
     assert ui.prefers_border is True
 
@@ -85,7 +87,7 @@ def test_what_is_no_plain_origin_is_dropped(hostile: object) -> None:
 @given(st.lists(st.text()))
 def test_no_text_breaks_out_of_its_directive(texts: list[str]) -> None:
     kept, _ = split_origins([f"https://{text}" for text in texts] + list(texts))
-    policy = content_security_policy(Csp(connect=kept, resources=kept, frames=kept))
+    policy = content_security_policy(Csp(connect=kept, resources=kept, frames=kept, base=kept))
     assert list(directives(policy)) == list(directives(content_security_policy(Csp())))
     assert "unsafe-eval" not in policy
 
