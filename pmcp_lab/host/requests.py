@@ -104,22 +104,17 @@ class AppRequests:
         tool = await self._callable(str(params.get("name")))
         given, meta = params.get("arguments", {}), params.get("_meta", {})
         if not isinstance(given, Mapping) or not isinstance(meta, Mapping):
-            wrong = "arguments" if isinstance(meta, Mapping) else "_meta"
-            raise AppError(f"tools/call of {tool.name!r}: {wrong} must be an object", code=INVALID_PARAMS)
+            raise _wrong(tool, f"{'arguments' if isinstance(meta, Mapping) else '_meta'} must be an object")
         if "task" in params:
-            raise AppError(
-                f"tools/call of {tool.name!r}: this host makes a task of it where the tool wants one; leave out task",
-                code=INVALID_PARAMS,
-            )
-        token = meta.get("progressToken")
-        own = {name: value for name, value in meta.items() if name != "progressToken"}
+            raise _wrong(tool, "this host makes a task of it where the tool wants one; leave out task")
+        own = dict(meta)
+        token = own.pop("progressToken", None)
+        if "progressToken" in meta and (isinstance(token, bool) or not isinstance(token, str | int)):
+            raise _wrong(tool, "a progressToken is a text or a whole number")
         # A name without a prefix may be one by which a call is taken for more than the app's: PMCP's servers carry a
         # workflow on by `_task_id` and `_step`.
         if ours := [name for name in own if "/" not in str(name) or reserved(str(name))]:
-            raise AppError(
-                f"tools/call of {tool.name!r}: {', '.join(map(repr, ours))} in _meta is the host's to set",
-                code=INVALID_PARAMS,
-            )
+            raise _wrong(tool, f"{', '.join(map(repr, ours))} in _meta is the host's to set")
 
         def report(progress: float, total: float | None, message: str | None) -> None:
             about = {"progressToken": token, "progress": progress, "total": total, "message": message}
@@ -130,7 +125,7 @@ class AppRequests:
             tool.name,
             given,
             meta=own,
-            on_progress=report if isinstance(token, str | int) and not isinstance(token, bool) else None,
+            on_progress=None if token is None else report,
             attend=self._app.attend,
         )
 
@@ -152,6 +147,10 @@ class AppRequests:
 
     def _visible(self, tool: Tool) -> bool:
         return "app" in self._app.profile.tool_ui(tool.raw.get("_meta")).visibility
+
+
+def _wrong(tool: Tool, why: str) -> AppError:
+    return AppError(f"tools/call of {tool.name!r}: {why}", code=INVALID_PARAMS)
 
 
 def _blocks(content: object, method: str) -> list[dict[str, Any]]:

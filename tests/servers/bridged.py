@@ -73,6 +73,10 @@ class Bridged:
             return {"sum": a + b}
 
         @tool()
+        def tagged(ctx: Context[Any, Any]) -> dict[str, Any]:
+            return {name: value for name, value in (ctx.request_context.meta or {}).items() if name.startswith("com.")}
+
+        @tool()
         def everything() -> CallToolResult:
             return CallToolResult(
                 content=[

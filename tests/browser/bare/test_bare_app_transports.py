@@ -115,6 +115,27 @@ def test_failures(app: Opened) -> None:
     assert app.rpc("resources/read", uri="ui://bridged/none")["error"]["code"] == -32602
 
 
+REFUSED = [
+    {"arguments": [1, 2]},
+    {"arguments": None},
+    {"arguments": "{}"},
+    {"arguments": {}, "task": {"ttl": 1000}},
+    {"arguments": {}, "task": None},
+    {"arguments": {}, "_meta": []},
+    {"arguments": {}, "_meta": {"progressToken": [1]}},
+    {"arguments": {}, "_meta": {"_task_id": "x"}},
+    {"arguments": {}, "_meta": {"io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"}}},
+]
+
+
+def test_nothing_of_a_call_is_dropped_unsaid(app: Opened) -> None:
+    """It is honoured, or the call is refused."""
+    answers = [app.rpc("tools/call", name="tagged", **more) for more in REFUSED]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [-32602] * len(REFUSED)
+    said = app.rpc("tools/call", name="tagged", arguments={}, _meta={"com.example/row": 7, "progressToken": "t"})
+    assert said["structuredContent"] == {"com.example/row": 7}
+
+
 def test_what_is_not_for_apps_is_neither_listed_nor_called(app: Opened) -> None:
     answer = app.call("hidden")
     assert answer["error"]["code"] == -32602

@@ -352,7 +352,11 @@ def test_the_page_asks_the_server_itself_where_it_may(preview: Preview) -> None:
         asked = (
             """async () => (await rpc("tools/call", {name: "add", arguments: {a: 1, b: 2}})).structuredContent.sum"""
         )
+        wrong = """() => Promise.all([{arguments: [1, 2]}, {task: {}}, {_meta: {_task_id: "x"}}].map((more) =>
+            rpc("tools/call", {name: "add", arguments: {a: 1, b: 2}, ...more}).catch((error) => error.code)))"""
+        refused = [-32602] * 3
         assert app(page).locator("body").evaluate(asked) == 3
+        assert app(page).locator("body").evaluate(wrong) == refused
         assert set(server.origins) == {None}
         page.get_by_label("Requests of the app").select_option("direct")
         for _ in range(100):
@@ -361,6 +365,7 @@ def test_the_page_asks_the_server_itself_where_it_may(preview: Preview) -> None:
                 break
             page.wait_for_timeout(50)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", server.origins[-1] or "")
+        assert app(page).locator("body").evaluate(wrong) == refused
         page.get_by_label("Requests of the app").select_option("kernel")
 
 

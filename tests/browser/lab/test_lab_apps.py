@@ -112,6 +112,15 @@ def test_budget_allocator(apps: Apps, picture: Callable[[str], Path]) -> None:
     pictures(apps, "budget-allocator", picture)
 
 
+#: What is neither honoured nor dropped; the codes of the answers.
+REFUSED = """() => Promise.all([{arguments: [1, 2]}, {task: {}}, {_meta: {_task_id: "x"}}].map((more, n) =>
+  new Promise((done) => {
+    addEventListener("message", ({data}) => data.id === `refused-${n}` && done(data.error?.code));
+    const params = {name: "get-time", arguments: {}, ...more};
+    parent.postMessage({jsonrpc: "2.0", id: `refused-${n}`, method: "tools/call", params}, "*");
+  })))"""
+
+
 def test_basic_react(apps: Apps, picture: Callable[[str], Path]) -> None:
     app = apps.open("basic-react")
     shown = app.locator("code").inner_text()
@@ -120,6 +129,7 @@ def test_basic_react(apps: Apps, picture: Callable[[str], Path]) -> None:
     apps.until("views['basic-react'].calls and 'ms' in views['basic-react'].calls[-1]")
     said = apps.ask("views['basic-react'].calls[-1]['result']['content'][0]['text']")
     assert app.locator("code").inner_text() in said
+    assert app.locator("body").evaluate(REFUSED) == [-32602] * 3
     app.get_by_role("button", name="Send Message").click()
     apps.until("views['basic-react'].messages")
     assert apps.ask("views['basic-react'].messages[-1]['content'][0]['text']") == "This is message text."

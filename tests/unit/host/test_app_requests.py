@@ -120,6 +120,8 @@ def test_a_progress_token_is_a_text_or_a_number() -> None:
             params = {"name": "slow", "arguments": {}, "_meta": {"progressToken": token}}
             page.send(kind="rpc", view="v1", call=call, payload={"method": "tools/call", "params": params})
             page.wait("rpc-result", call)
+        answers = [each["payload"] for each in page.of("rpc-result")]
+        assert [answer.get("error", {}).get("code") for answer in answers] == [-32602, -32602, -32602, None]
         assert [told["payload"]["params"]["progressToken"] for told in page.of("notify")] == [7]
 
 

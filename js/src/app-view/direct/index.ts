@@ -121,9 +121,8 @@ class Direct implements Transport {
     const name = String(params.name);
     if (!(await this.tools()).has(name)) this.changed();
     const tool = (await this.tools()).get(name);
-    if (!tool) return refused(`There is no tool "${name}".`);
-    // ext-apps: a host must refuse tools that are not visible to apps.
-    if (!visible(tool)) return refused(`Tool "${name}" is not visible to apps.`);
+    // Whatever is to be refused, the kernel refuses, and says why.
+    if (!tool || !visible(tool) || !simple(params)) return null;
     if (!this.#server.modern && tool.execution?.taskSupport === "required") return null;
     this.#latest = name;
     return this.#rounds(name, params, tool.inputSchema, signal);
@@ -215,6 +214,12 @@ class Direct implements Transport {
     } while (cursor);
     return found;
   }
+}
+
+/** A name, arguments and a token. What else may be said in a call, and what may not, the kernel knows. */
+function simple({ arguments: given = {}, _meta = {}, task }: Params): boolean {
+  const token = /^{("progressToken":("[^"]*"|\d+))?}$/;
+  return task === undefined && given?.constructor === Object && token.test(JSON.stringify(_meta));
 }
 
 function visible({ _meta }: Tool): boolean {
