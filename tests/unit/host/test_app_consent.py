@@ -12,6 +12,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.resources import TextResource
 
 import pmcp_lab as lab
+import pmcp_lab.notebook
 from pmcp_lab.errors import InvalidArguments
 from tests.unit.front_end import Comm, FrontEnd, until
 
