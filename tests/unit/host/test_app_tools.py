@@ -15,6 +15,8 @@ from pmcp_lab.errors import AppError, ToolError
 from pmcp_lab.notebook import AppView
 from tests.unit.front_end import Comm, FrontEnd, until
 
+TEXT = {"type": "text", "text": "hello"}
+
 
 @pytest.fixture(autouse=True)
 def comms(monkeypatch: pytest.MonkeyPatch) -> None:
