@@ -114,7 +114,7 @@ def static_table(tasks: Sequence[Task]) -> str:
     rows = []
     for number, (each, arguments) in enumerate(zip(seen, given, strict=True)):
         cells = {
-            "#": str(number),
+            "#": f'<span id="{anchor}">{number}</span>' if (anchor := call_of(shown[number]).anchor) else str(number),
             "tool": text(f"{each.server}.{each.tool}"),
             "set": text(each.set_name or ""),
             "status": status(each.status, each.progress),

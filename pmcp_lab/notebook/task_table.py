@@ -18,6 +18,7 @@ from pmcp_lab.client import (
     Server,
     TableColumns,
     Task,
+    TaskRows,
     TaskSelection,
     TaskSet,
     Tool,
@@ -166,25 +167,14 @@ class TaskTable(TaskWidget):
 
     @property
     def df(self) -> Any:
-        """The table as a pandas DataFrame, one row per task, whatever is filtered."""
-        import pandas as pd
-
-        columns = ["server", "tool", "task_id", "status", "progress", "message", "started", "ended", "variables"]
-        rows = [
-            (
-                task.server,
-                task.tool,
-                task.id,
-                task.status,
-                task.progress,
-                task.message,
-                pd.Timestamp(task.started, unit="ms", tz="UTC"),
-                pd.Timestamp(task.ended, unit="ms", tz="UTC") if task.ended else pd.NaT,
-                dict(task.variables),
-            )
-            for task in self.shown()
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        """The table as a pandas DataFrame, one row per task, whatever is filtered: of a set, its `df`; of other tasks
+        the same, with their ids."""
+        if isinstance(self._source, TaskRows):
+            return self._source.df
+        tasks = self.shown()
+        frame = TaskSelection(tasks).df
+        frame.insert(0, "task_id" if "task_id" not in frame else "task.task_id", [task.id for task in tasks])
+        return frame
 
     @t.observe("columns")
     def _remember_columns(self, change: Any) -> None:
@@ -375,6 +365,10 @@ class TaskTable(TaskWidget):
             case "code" if content.get("name") == "cards":
                 code = {"name": "cards", "module": built("cards.js").read_text(encoding="utf-8"), "style": ""}
                 self.reply(view, {"kind": "code", "payload": code})
+            case "find":
+                for place, task in enumerate(self._tasks):
+                    if call_of(task).anchor == content.get("anchor"):
+                        self.reply(view, {"kind": "found", "row": place})
             case "answer":
                 self._start(self._actions.answer(view, content))
 

@@ -51,8 +51,20 @@ export class Answers {
     this.#forms.values().next().value?.view.focus();
   }
 
+  /** Puts code into the clipboard, or shows it where that is closed to us; what is to be said of it. */
+  async copy(code: string | null): Promise<string> {
+    if (code === null) return "too much for a clipboard: lab.selected has the tasks";
+    try {
+      await navigator.clipboard.writeText(code);
+      return "copied";
+    } catch {
+      this.#offer(code);
+      return "";
+    }
+  }
+
   /** Text to be taken by hand. */
-  offer(text: string): void {
+  #offer(text: string): void {
     this.show([]);
     const place = element("textarea", "pmcp-control");
     place.readOnly = true;

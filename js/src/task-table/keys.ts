@@ -95,7 +95,7 @@ export class Keys {
     const to = moves[event.key];
     const onButton = event.target instanceof HTMLButtonElement;
     if (to !== undefined) {
-      this.#go(Math.min(last, Math.max(0, to)));
+      this.go(Math.min(last, Math.max(0, to)));
       if (event.shiftKey) this.#extend(line);
     } else if (this.#select(event, line, onButton)) settings.selected();
     else return !commands(event) && this.#open(event.key, line, onButton);
@@ -169,13 +169,14 @@ export class Keys {
   #toGroup(line: number): void {
     for (let index = line - 1; index >= 0; index -= 1) {
       if (this.context.lines.at(index) < 0) {
-        this.#go(index);
+        this.go(index);
         return;
       }
     }
   }
 
-  #go(line: number): void {
+  /** Has a line in view, with the focus. */
+  go(line: number): void {
     this.#activate(line);
     this.wishes.reveal(line);
     this.pool.view(line)?.node.focus({ preventScroll: true });

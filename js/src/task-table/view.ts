@@ -3,15 +3,16 @@ import { Channel, type Link, type Message } from "../shared/channel";
 import { everySecond } from "../shared/clock";
 import { element, setAttribute, setText } from "../shared/dom";
 import { linkText } from "../shared/link-text";
-import { type Status, statusLabel } from "../shared/task";
 import { followTheme } from "../shared/theme";
 import { type Alike, Answers } from "./answers";
 import { type Column, columnOf, fitting, template, wanted } from "./columns";
 import type { TableContext } from "./context";
+import { emptyText } from "./empty-text";
 import { Footer } from "./footer";
 import { Forms } from "./forms";
 import { Header } from "./header";
 import { Keys } from "./keys";
+import { followLinks } from "./links";
 import { Overview } from "./overview";
 import { Panels } from "./panels";
 import { Pool } from "./pool";
@@ -124,6 +125,7 @@ export class TableView {
     settings.watch(() => this.#schedule(), signal);
     this.#watchSizes(signal);
     this.#watchVisibility(signal);
+    followLinks((anchor) => this.#channel.send({ kind: "find", anchor }), signal);
     signal.addEventListener("abort", () => {
       cancelAnimationFrame(this.#frame);
       clearTimeout(this.#later);
@@ -138,9 +140,8 @@ export class TableView {
     this.#grid.setAttribute("role", "treegrid");
     this.#grid.setAttribute("aria-label", "Tasks");
     this.#grid.setAttribute("aria-multiselectable", "true");
-    const top = element("div", "", this.#header.node);
+    const top = element("div", "pmcp-top", this.#header.node);
     top.setAttribute("role", "rowgroup");
-    top.className = "pmcp-top";
     this.#body.setAttribute("role", "rowgroup");
     this.#scroller.append(top, this.#body);
     this.#grid.append(this.#scroller);
@@ -156,8 +157,7 @@ export class TableView {
   }
 
   #scrolled(): void {
-    this.#top = this.#scroller.scrollTop;
-    this.#context.settings.scrollTop = this.#top;
+    this.#context.settings.scrollTop = this.#top = this.#scroller.scrollTop;
     this.#schedule();
   }
 
@@ -203,6 +203,7 @@ export class TableView {
 
   #receive(message: Message): void {
     const { kind, text } = message;
+    if (kind === "found") this.#found(Number(message.row));
     if (kind === "raw") this.#panels.showRaw(Number(message.row), String(text));
     if (kind === "code") void this.#forms.arrived((message.payload as { module: string }).module);
     if (!["done", "answered", "asked", "cell"].includes(kind)) return;
@@ -212,6 +213,16 @@ export class TableView {
     else if (kind === "asked") this.#answers.show(message.groups as Alike[]);
     else if (kind === "cell") void this.#copy(text as string | null);
     else this.#answered(String(message.form), message.problems as Record<string, string>);
+  }
+
+  #found(n: number): void {
+    const { lines, settings } = this.#context;
+    settings.expand(n, true);
+    this.#root.scrollIntoView({ block: "nearest" });
+    this.#paint();
+    const line = lines.indexOf(n);
+    if (line >= 0) this.#keys.go(line);
+    else this.#footer.say(`row ${n} is filtered out, or in a closed group`);
   }
 
   #answered(form: string, problems: Record<string, string>): void {
@@ -235,18 +246,8 @@ export class TableView {
     this.#ask({ kind: "answer", form, asked, action, content });
   }
 
-  /** The clipboard may be closed to us: then the code is there to be taken by hand. */
   async #copy(code: string | null): Promise<void> {
-    if (code === null) {
-      this.#footer.say("too much for a clipboard: lab.selected has the tasks");
-      return;
-    }
-    try {
-      await navigator.clipboard.writeText(code);
-      this.#footer.say("copied");
-    } catch {
-      this.#answers.offer(code);
-    }
+    this.#footer.say(await this.#answers.copy(code));
   }
 
   /** The columns that fit, and everything that hangs on them. */
@@ -307,7 +308,7 @@ export class TableView {
     setAttribute(this.#grid, "aria-rowcount", String(count + this.#geometry.panels.length + 1));
     this.#grid.hidden = count === 0;
     this.#empty.hidden = count > 0;
-    if (count === 0) setText(this.#empty, this.#emptyText());
+    if (count === 0) setText(this.#empty, emptyText(this.#context));
     const height = `${this.#geometry.height}px`;
     if (this.#body.style.height !== height) {
       this.#body.style.height = height;
@@ -329,15 +330,6 @@ export class TableView {
     if (!this.#channel || !rows.partial || rows.asked) return;
     rows.asked = true;
     this.#channel.send({ kind: "more", rows: rows.size });
-  }
-
-  #emptyText(): string {
-    const { settings, feed, rows } = this.#context;
-    if (!feed.filled) return "Waiting for the kernel…";
-    if (rows.size === 0) return "No tasks yet. They appear here as soon as they are started.";
-    const only = /^status:(\w+)$/.exec(settings.filter.trim());
-    if (only) return `No task is in the state “${statusLabel(only[1] as Status)}”.`;
-    return `Nothing matches “${settings.filter}”.`;
   }
 
   #paintLines(): void {

@@ -21,7 +21,7 @@ from pmcp_lab.client.tasks.statuses import in_words
 from pmcp_lab.client.tasks.table_columns import NAME, DataColumn, TableColumns, fields_of, flat, labels
 from pmcp_lab.client.tasks.task import Task, call_of, wait_for
 from pmcp_lab.client.tasks.task_list import TaskList, on_task
-from pmcp_lab.client.tasks.task_rows import cancelled
+from pmcp_lab.client.tasks.task_rows import TaskRows, cancelled
 from pmcp_lab.client.tasks.task_set import TaskSet
 from pmcp_lab.client.tasks.task_sets import TaskSets
 from pmcp_lab.client.tasks.timeline import Timeline
@@ -46,6 +46,7 @@ __all__ = [
     "TableColumns",
     "Task",
     "TaskList",
+    "TaskRows",
     "TaskSelection",
     "TaskSet",
     "TaskSets",

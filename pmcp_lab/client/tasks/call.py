@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 from pmcp_lab.client.catalogue import ToolResult
 from pmcp_lab.client.connection import Overheard
@@ -115,7 +116,7 @@ class Call:
         visiting: The host that a question sent the person to, until the server says that this is settled.
         local: The server made no task of it: a plain call that runs in the background.
         attached: It was made elsewhere, and times are the server's.
-        set_name: The `TaskSet` it belongs to.
+        set_name, place: The `TaskSet` it belongs to, and its row there.
         instead_of: The number of the call that it was made again for.
         meta: What it carries in its `_meta`.
         check_result: Given the result of a plain call; raises `InvalidResult` where its tool promises another.
@@ -147,6 +148,7 @@ class Call:
         self.attached = False
         self.queued = queued
         self.set_name: str | None = None
+        self.place = 0
         self.instead_of: int | None = None
         self.meta: Mapping[str, Any] = {}
         self.check_result: Callable[[Mapping[str, Any]], object] = lambda _: None
@@ -180,6 +182,13 @@ class Call:
     def where(self) -> str:
         """`server.tool`, for texts."""
         return f"{self.server}.{self.tool or 'task ' + (self.id or '')}"
+
+    @property
+    def anchor(self) -> str | None:
+        """What links to its row, in every picture and table of its set; the same after a restart of the kernel."""
+        if self.set_name is None:
+            return None
+        return f"pmcp-row-{quote(self.server, safe='')}-{quote(self.set_name, safe='')}-{self.place}"
 
     @property
     def status(self) -> str:

@@ -174,6 +174,8 @@ class TaskSet(TaskRows):
         self._tasks = tasks
         self._places = {call_of(task).number: place for place, task in enumerate(tasks)}
         new = [place for number, place in self._places.items() if number not in known] if known else []
+        for place, task in enumerate(tasks):
+            call_of(task).place = place
         for place in new:
             if len(before) == len(tasks):
                 call_of(tasks[place]).instead_of = call_of(before[place]).number

@@ -1,17 +1,25 @@
-"""A picture of what ran when: a `TaskSet` as an SVG Gantt chart that needs nothing to be shown."""
+"""A picture of what ran when: a `TaskSet` as an SVG Gantt chart that needs nothing to be shown.
+
+Where HTML is shown, each row's stretch is a link that tells of it: a live table on the page follows it
+(`js/src/task-table/links.ts`), and so does the table of a saved page. The chart is a picture within that HTML, and not
+a part of it, because a sanitiser that takes it away then leaves its words.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pmcp_lab.client.tasks.call import now_ms
+from pmcp_lab.client.tasks.failures import reason_of
 from pmcp_lab.client.tasks.history import Moment
 from pmcp_lab.client.tasks.set_row import SetRow
-from pmcp_lab.client.tasks.task import Task
+from pmcp_lab.client.tasks.task import Task, call_of
 from pmcp_lab.errors import InvalidArguments
 
 COLOURS = {
@@ -26,6 +34,12 @@ COLOURS = {
 READABLE = 40
 """Lanes that still can be told apart."""
 WIDTH, LEFT, TOP, BOTTOM = 800, 90, 34, 30
+LINKED = 500
+"""Rows that are links: with more, a notebook's file would grow by more than the picture is worth."""
+HOVER = 200
+"""Characters of what a row's link tells."""
+WIDE_ENOUGH = 6.0
+"""Pixels of a link at least, or nobody would hit it."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +52,37 @@ class Bar:
     status: str
 
 
+@dataclass(frozen=True)
+class Link:
+    """All of a row's stretch on its lane, in seconds as a bar's.
+
+    Args:
+        anchor: As `Call.anchor`.
+        text: What it says under the pointer.
+    """
+
+    lane: int
+    start: float
+    end: float
+    anchor: str | None
+    text: str
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The chart. A notebook shows it as a picture; `save` writes it to a file.
 
     Args:
         lanes: What the lanes are called, from the top.
+        counts: How many rows there are by status.
+        links: Of the rows, unless there are more than `LINKED`.
     """
 
-    def __init__(self, title: str, lanes: list[str], bars: list[Bar], counts: dict[str, int]) -> None:
-        self.title = title
-        self.lanes = lanes
-        self.bars = bars
-        self.counts = counts
+    title: str
+    lanes: list[str]
+    bars: list[Bar]
+    counts: dict[str, int]
+    links: list[Link] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -66,18 +99,22 @@ class Timeline:
         ]
         per_task = by == "task" or (by is None and len(rows) <= READABLE)
         begin = min((row.task.started for row in rows), default=0)
-        bars = []
+        bars, links = [], []
         for place, row in enumerate(rows):
             lane = place if per_task else row.lane
-            bars += [
+            own = [
                 Bar(lane, max(0, start - begin) / 1000, max(0, end - begin) / 1000, status)
                 for start, end, status in _stretches(row.task, row.status)
             ]
+            bars += own
+            if own and len(rows) <= LINKED:
+                start, end = own[0].start, own[-1].end
+                links.append(Link(lane, start, end, call_of(row.task).anchor, _told(row, end - start)))
         names = [str(row.name) for row in rows]
         if not per_task:
             names = [f"slot {number + 1}" for number in range(max((bar.lane for bar in bars), default=-1) + 1)]
         counts = {status: count for status, count in counts.items() if status in COLOURS}
-        return cls(title, names, bars, counts)
+        return cls(title, names, bars, counts, links)
 
     @property
     def seconds(self) -> float:
@@ -94,14 +131,37 @@ class Timeline:
         return f"<Timeline of {self.title}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {"text/plain": repr(self), "image/svg+xml": self._repr_svg_()}
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), "image/svg+xml": self._repr_svg_()}
 
-    def _repr_svg_(self) -> str:
-        pitch = max(3.0, min(16.0, 640 / max(1, len(self.lanes))))
-        bottom = TOP + pitch * max(1, len(self.lanes))
+    def _repr_html_(self) -> str:
+        pitch, bottom, _, scale = self._measures()
         height = bottom + BOTTOM
+        picture = base64.b64encode(self._repr_svg_().encode()).decode()
+        links = []
+        for link in self.links:
+            width = max(WIDE_ENOUGH, (link.end - link.start) * scale)
+            place = (
+                f"left:{(LEFT + link.start * scale) / WIDTH:.2%};top:{(TOP + link.lane * pitch) / height:.2%};"
+                f"width:{width / WIDTH:.2%};height:{pitch / height:.2%}"
+            )
+            # A thousand stops of the Tab key would be a wall: the keyboard has the table.
+            to = f' href="#{link.anchor}" tabindex="-1"' if link.anchor else ""
+            links.append(f'<a{to} title="{html.escape(link.text)}" style="position:absolute;{place}"></a>')
+        return (
+            f'<div style="position:relative;max-width:{WIDTH}px"><img style="display:block;width:100%;max-width:none" '
+            f'alt="{html.escape(self.title)}" src="data:image/svg+xml;base64,{picture}">{"".join(links)}</div>'
+        )
+
+    def _measures(self) -> tuple[float, float, list[float], float]:
+        """Height of a lane, where the lanes end, times that are marked, and pixels of a second."""
+        pitch = max(3.0, min(16.0, 640 / max(1, len(self.lanes))))
         ticks = _ticks(self.seconds)
         scale = (WIDTH - LEFT - 16) / max(self.seconds, ticks[-1], 1e-9)
+        return pitch, TOP + pitch * max(1, len(self.lanes)), ticks, scale
+
+    def _repr_svg_(self) -> str:
+        pitch, bottom, ticks, scale = self._measures()
+        height = bottom + BOTTOM
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
             f'role="img" aria-label="{html.escape(self.title, quote=True)}" '
@@ -147,6 +207,14 @@ def _rectangle(bar: Bar, pitch: float, scale: float) -> str:
     gap = min(2.0, pitch / 4)
     x, y = LEFT + bar.start * scale, TOP + bar.lane * pitch + gap / 2
     return f"M{x:.1f} {y:.1f}h{width:.1f}v{pitch - gap:.1f}h-{width:.1f}z"
+
+
+def _told(row: SetRow, seconds: float) -> str:
+    """What a row was given and how it went, in a few lines."""
+    given = ", ".join(f"{name}={json.dumps(value, default=str)}" for name, value in row.task.arguments.items())
+    said = reason_of(call_of(row.task)) or (row.task.outcome.preview(HOVER) if row.task.outcome else row.task.message)
+    lines = [f"{row.name}: {given}", f"{row.status.replace('_', ' ')}, {seconds:.1f} s", said or ""]
+    return "\n".join(line if len(line) <= HOVER else line[: HOVER - 1] + "…" for line in lines if line)
 
 
 def _stretches(task: Task, status: str) -> Iterator[tuple[int, int, str]]:

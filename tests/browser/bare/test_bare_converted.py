@@ -155,6 +155,11 @@ def test_a_page_is_whole_without_a_network(book: Path, offline: tuple[Page, list
         assert words in shown, words
     assert "model=m</pre><b>1</b>" in shown
     assert page.locator("img").evaluate_all("(all) => all.every((each) => each.naturalWidth > 0)"), "the timeline"
+    links = page.locator('a[href^="#pmcp-row-"]')
+    assert links.count() == 3
+    for link in links.all():
+        link.click()
+        assert page.evaluate("() => document.querySelector(':target').textContent") in ("0", "1", "2")
     nbconvert = HTMLExporter()
     assert set(asked) <= {nbconvert.require_js_url, nbconvert.mathjax_url}, "what any notebook's page asks for"
     take(page, "converted-light")

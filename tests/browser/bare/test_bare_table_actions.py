@@ -208,3 +208,31 @@ def test_the_lifecycle_is_as_wide_as_it_was_long(table: Table) -> None:  # noqa:
     widths = page.locator(".pmcp-life-part").evaluate_all("(all) => all.map((each) => each.offsetWidth)")
     assert [round(width / sum(widths), 2) for width in widths] == [0.8, 0.1, 0.1]
     expect(page.get_by_role("img", name="working 8 s, needs input 1 s, working 1 s")).to_be_visible()
+
+
+LINK = """() => {
+  const link = document.createElement("a");
+  link.href = "#pmcp-row-demo-a%20sweep-270";
+  link.innerHTML = "<b>that one</b>";
+  document.body.prepend(link);
+}"""
+
+
+def test_a_link_of_a_picture_leads_to_its_row(table: Table) -> None:  # noqa: F811
+    page = table(many(500))
+    page.evaluate(LINK)
+    page.get_by_text("that one").click()
+    assert [each["anchor"] for each in sent(page, "find")] == ["pmcp-row-demo-a%20sweep-270"]
+    assert page.evaluate("() => location.hash") == ""
+    say(page, kind="found", row=270)
+    expect(line(page, 270)).to_be_focused()
+    expect(line(page, 270)).to_have_attribute("aria-expanded", "true")
+    expect(line(page, 270)).to_be_in_viewport()
+
+
+def test_a_link_to_a_row_that_is_not_shown_says_so(table: Table) -> None:  # noqa: F811
+    page = table(many(20))
+    page.get_by_label("Filter the tasks").fill("tool:flaky")
+    expect(line(page, 6)).to_have_count(0)
+    say(page, kind="found", row=3)
+    expect(page.locator(".pmcp-footer")).to_contain_text("row 3 is filtered out, or in a closed group")

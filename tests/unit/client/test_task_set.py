@@ -270,37 +270,3 @@ class TestLooks:
         assert len(shown) == 22
         assert shown[3].split() == ["2", "completed", "n=2", "4"]
         assert shown[-1] == "… 5 more"
-
-    def test_the_timeline_has_a_bar_for_every_task(self, modern: lab.Server, workshop: Workshop) -> None:
-        many = modern.map("double", [*range(6), -1], concurrency=2)
-        many.wait(20)
-        timeline = many.timeline()
-        assert len(timeline.bars) == 7
-        assert timeline.counts == {"completed": 6, "failed": 1}
-        assert timeline.lanes == [str(n) for n in range(7)]
-        assert many.timeline("slot").lanes == ["slot 1", "slot 2"]
-        svg = ET.fromstring(timeline._repr_svg_())
-        text = [each.text for each in svg.iter("{http://www.w3.org/2000/svg}text")]
-        assert {"6 completed", "1 failed", "0 s"} <= set(text)
-        bars = [each for each in svg if each.get("fill") in ("#1a7f4b", "#c4320a") and each.tag.endswith("path")]
-        assert sum(each.get("d", "").count("z") for each in bars) == 7
-        assert set(timeline._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
-
-    def test_the_time_a_task_waited_for_an_answer_is_told_apart(self) -> None:
-        with lab.connect(build(), name="asking") as demo:
-            many = demo.map("publish", [{"model": "a"}, {"model": "b"}])
-            until(lambda: many.counts.get("input_required") == 2)
-            assert many.summary().startswith("0/2 done, 2 need input")
-            assert {bar.status for bar in many.timeline().bars if bar.lane == 0} == {"input_required"}
-            for task in many:
-                task.answer({"publish": False})
-            many.wait(20)
-            bars = [bar for bar in many.timeline().bars if bar.lane == 0]
-            assert [bar.status for bar in bars if bar.end > bar.start][:2] == ["completed", "input_required"]
-            assert bars[-1].end == pytest.approx(many.timeline().seconds, abs=0.5)
-            assert ">waited for an answer<" in many.timeline()._repr_svg_(), "the legend names every colour"
-
-    def test_names_of_rows_are_escaped(self, modern: lab.Server) -> None:
-        many = modern.map("double", pd.DataFrame({"n": [1]}, index=["<script>"]))
-        many.wait(20)
-        assert "<script>" not in many.timeline()._repr_svg_()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import comm
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,3 +262,27 @@ def test_an_action_that_nobody_knows_is_ignored(shop: lab.Server) -> None:
 
 async def _nothing() -> None:
     return None
+
+
+def test_a_link_to_a_row_is_followed_by_the_tables_that_have_it(shop: lab.Server) -> None:
+    first, second = shop.map("double", [1, 2, 3]), shop.map("double", [4, 5])
+    second.wait(20)
+    both, other = FrontEnd(TaskTable(shop)), FrontEnd(TaskTable(first))
+    anchor = call_of(second[1]).anchor
+    for page in (both, other):
+        page.send(kind="find", view="v", anchor=anchor)
+        page.send(kind="find", view="v", anchor=None)
+        page.send(kind="find", view="v", anchor=call_of(first[2]).anchor)
+    assert [(each["row"], each["to"]) for each in both.wait("found", 2)] == [(4, "v"), (2, "v")]
+    assert [each["row"] for each in other.wait("found", 1)] == [2]
+
+
+def test_its_frame_is_that_of_the_set(shop: lab.Server) -> None:
+    many, alone = shop.map("double", [1, -2]), shop.task("double", n=3)
+    many.wait(20)
+    alone.result(10)
+    pd.testing.assert_frame_equal(TaskTable(many).df, many.df)
+    pd.testing.assert_frame_equal(TaskTable(many[1:]).df, many[1:].df)
+    whole = TaskTable(shop).df
+    assert whole.task_id.tolist() == [task.id for task in (*many, alone)]
+    assert whole.n.tolist() == [1, -2, 3]
