@@ -336,6 +336,8 @@ export class TableView {
     if (this.#tall === 0) {
       this.#tall = this.#scroller.clientHeight;
       this.#top = this.#scroller.scrollTop;
+      // Nowhere for a moment, as while a theme is loaded: who watches sizes and visibility may never hear of it.
+      if (this.#tall === 0 && !this.#grid.hidden) this.#schedule();
     }
     const span = this.#geometry.visible(this.#top, this.#tall, OVERSCAN);
     this.#pool.show(span, this.#geometry, this.#keys.active);

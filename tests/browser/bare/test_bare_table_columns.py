@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.bare.test_bare_table import Table, delta, line, table
+from tests.browser.bare.test_bare_table import Table, delta, line, many, table, visible
 
 __all__ = ["table"]
 
@@ -83,3 +83,25 @@ def test_a_narrow_table_says_what_tells_its_rows_apart(table: Table) -> None:
     page = table(ROWS, {"about": ABOUT}, columns=[])
     page.set_viewport_size({"width": 400, "height": 600})
     expect(line(page, 1).locator(".pmcp-cell-given")).to_have_text("#1  seed=2")
+
+
+NOWHERE_AT_PAINTING = """() => {
+  const root = document.querySelector(".pmcp-table"), own = window.requestAnimationFrame;
+  window.requestAnimationFrame = (paint) => own((time) => {
+    window.requestAnimationFrame = own;
+    root.style.display = "none";
+    paint(time);
+    root.style.display = "";
+  });
+}"""
+
+
+def test_a_page_that_loads_a_theme_while_it_paints(table: Table) -> None:
+    page = table(many(40))
+    before = visible(page)
+    assert before >= 12
+    page.evaluate(NOWHERE_AT_PAINTING)
+    page.set_viewport_size({"width": 900, "height": 600})
+    page.wait_for_function("() => !String(window.requestAnimationFrame).includes('none')")
+    page.wait_for_timeout(200)
+    assert visible(page) == before
