@@ -312,7 +312,8 @@ async def http_transport(
     accepted = Accepted()
     async with (
         HttpClient(target, on_loss, on_stranger, accepted) as http,
-        streamable_http_client(target.url, http_client=http) as (read, write),
+        # An answer may be as long as over stdio or as plain JSON: the page of an app is often more than the SDK's 1 MB.
+        streamable_http_client(target.url, http_client=http, max_sse_event_size=None) as (read, write),
     ):
         yield _Reader(read, accepted.incoming), _Writer(write, accepted.outgoing)
 

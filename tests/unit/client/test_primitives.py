@@ -16,6 +16,7 @@ from mcp_types import Completion, PromptReference
 
 import pmcp_lab as lab
 from pmcp_lab.errors import InvalidArguments, NotOffered, PeerError, UnknownPrompt, UnknownResource
+from tests.servers.bridged import Bridged
 from tests.unit.front_end import until
 
 MODES = ["legacy", "2026-07-28"]
@@ -194,3 +195,10 @@ def test_listings_are_made_again_on_request() -> None:
 
         server.refresh()
         assert "extra" in server.prompts
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_page_of_megabytes_comes_over_http_too(mode: str) -> None:
+    page = "<!doctype html>" + "x" * 3_000_000
+    with Bridged(page).serving() as url, lab.connect(url, name="long", mode=mode) as server:
+        assert server.read("ui://bridged/page").text == page
