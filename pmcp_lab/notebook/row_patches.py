@@ -85,16 +85,12 @@ class Sheet:
         self._cells: list[dict[str, Any]] = []
         self._kind_of: dict[int, Kind] = {}
 
-    def patch(self, rows: Iterable[tuple[int, Task]]) -> dict[str, Any] | None:
+    def patch(self, numbers: list[int], tasks: Iterable[Task]) -> dict[str, Any] | None:
         """What changed in these rows since they were last patched; None when nothing did."""
-        numbers, calls = [], []
-        for number, task in rows:
-            numbers.append(number)
-            calls.append(call_of(task))
         if not numbers:
             return None
         self._grow(max(numbers) + 1)
-        return _only_changed(numbers, *self._read(numbers, calls))
+        return _only_changed(numbers, *self._read(numbers, list(map(call_of, tasks))))
 
     def refresh(self, first: int, tasks: Sequence[Task]) -> None:
         """Read these rows anew, for `whole` to tell."""
@@ -188,8 +184,9 @@ class Sheet:
         after = [_NONE if (state := call.state) is None else state.variables for call in calls]
         before = _held(held, numbers)
         _store(held, numbers, range(len(after)), after)
-        names = dict.fromkeys(itertools.chain.from_iterable(after))
-        fewer = not names.keys() >= set().union(*before)
+        every = set().union(*after)
+        names = dict.fromkeys([*after[0], *sorted(every - after[0].keys())])
+        fewer = not every >= set().union(*before)
         for name in names:
             was, now = [each.get(name, _MISSING) for each in before], [each.get(name, _MISSING) for each in after]
             at, values = _differing(was, now)
@@ -264,7 +261,8 @@ def _told(name: str, values: list[Any]) -> list[Any]:
         case "message":
             return [text if text is None or len(text) <= PREVIEW else text[: PREVIEW - 1] + "…" for text in values]
         case "progress":
-            return [None if progress is None else round(progress, 4) for progress in values]
+            # As `round(progress, 4)` of what is between 0 and 1, in a quarter of the time.
+            return [None if progress is None else int(progress * 10_000 + 0.5) / 10_000 for progress in values]
         case _:
             return values
 
@@ -320,7 +318,9 @@ def _briefly(values: list[Any]) -> list[Any]:
     """`brief` of each; mostly they are numbers that are short already."""
     match set(map(type, values)):
         case kinds if kinds == {float} and math.isfinite(sum(values)):
-            return [value if len(repr(value)) <= 8 else brief(value) for value in values]
+            # A view shows five digits of a float: to look at all of them would cost more than the bytes do.
+            short = all(len(repr(value)) <= 8 for value in values[:: len(values) // 8 + 1])
+            return values if short else [brief(value) for value in values]
         case kinds if kinds == {int} and min(values) > -SAFE and max(values) < SAFE:
             return values
         case _:

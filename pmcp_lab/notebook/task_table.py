@@ -284,7 +284,7 @@ class TaskTable(TaskWidget):
             due.sort()
             for place in due:
                 del self._moved[place]
-            patch = self._sheet.patch([(place, self._tasks[place]) for place in due])
+            patch = self._sheet.patch(due, [self._tasks[place] for place in due])
             if patch is not None or details:
                 self._seq += 1
                 message = {"kind": "delta", "seq": self._seq, "now": now(), "total": len(self._tasks), "patch": patch}

@@ -29,7 +29,6 @@ ID_TIMEOUT = 1.0
 """Seconds a cancel waits for the id of a task that is just being created."""
 
 _numbers = itertools.count(1)
-_LIVE = {each: "working" if each.terminal else each.value for each in TaskStatus}
 
 
 def now_ms() -> int:
@@ -197,9 +196,9 @@ class Call:
             # The end is told with the result, and a tool error is a failure in either generation.
             if self.queued:
                 return QUEUED
-            if self.questions:
-                return TaskStatus.INPUT_REQUIRED.value
-            return _LIVE[self.state.status] if self.state else "working"
+            if self.questions or (self.state is not None and self.state.status is TaskStatus.INPUT_REQUIRED):
+                return "input_required"
+            return "working"
         match self.failure:
             case None:
                 return TaskStatus.COMPLETED.value
