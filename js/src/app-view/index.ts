@@ -3,15 +3,14 @@ import type { Model, Widget } from "../shared/anywidget";
 
 import { Changes } from "./changes";
 import { documentOf } from "./documents";
-import type { Resource } from "./frame";
 import { prelude } from "./prelude";
 import { loadSpare, prepareSpare } from "./spare";
-import type { Host } from "./traits";
+import { type Host, resourceOf } from "./traits";
 import { AppView } from "./view";
 
 /** The app begins as soon as its document is there: the notebook takes a while to make the view. */
 function hasten(model: Model): boolean {
-  const resource = model.get("_resource") as Resource | null;
+  const resource = resourceOf(model);
   if (!resource?.uri) return false;
   const html = resource.html ?? documentOf(resource.hash ?? "");
   if (html !== null && !resource.legacy && model.get("_closed") !== true) {

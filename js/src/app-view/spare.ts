@@ -38,10 +38,10 @@ export function hasSpare(policy: Policy): boolean {
  * own before it can take the app, about as long as the kernel takes to read the app; made ahead, that costs nothing.
  * @param width That of the last view, in pixels: an app that is loaded ahead finds the room it will have.
  */
-export function prepareSpare(policy: Policy, width = 0): void {
+export function prepareSpare({ csp, allow }: Policy, width = 0): void {
   const holder = document.createElement("div");
   if (spare || !movable(holder)) return;
-  const frame = new Frame(policy, currentTheme());
+  const frame = new Frame({ csp, allow }, currentTheme());
   // Not `display: none`: a frame that is not rendered may be left alone by the browser. Fixed, so that a page that
   // becomes narrower has nothing to scroll to.
   const height = width && INITIAL_HEIGHT;

@@ -1,7 +1,7 @@
 /** What the kernel says of an app in the traits of the widget's model; see MESSAGES.md. */
 
 import type { Stored } from "../prelude/names";
-import { listen, type Model } from "../shared/anywidget";
+import { hasKernel, listen, type Model } from "../shared/anywidget";
 import type { Policy, Resource } from "./frame";
 
 /** The `_call` trait. */
@@ -42,6 +42,20 @@ const HOST: Host = {
   server: "",
 };
 
+/** What an app may have without a kernel: nothing from anywhere. */
+const SEALED: Partial<Resource> = {
+  csp: "default-src 'unsafe-inline' data: blob:; frame-src 'none'; base-uri 'none'; form-action 'none'",
+  allow: "",
+  proxy: null,
+  wanted: {},
+};
+
+/** The `_resource` trait, of which a file, that may be anybody's, says what the app is, and not what it may reach. */
+export function resourceOf(model: Model): Resource | null {
+  const resource = model.get("_resource") as Resource | null;
+  return resource && hasKernel(model) === false ? { ...resource, ...SEALED } : resource;
+}
+
 export class Traits {
   constructor(
     private readonly model: Model,
@@ -53,7 +67,7 @@ export class Traits {
   }
 
   get resource(): Resource | null {
-    return this.#get("_resource");
+    return resourceOf(this.model);
   }
 
   get host(): Host {

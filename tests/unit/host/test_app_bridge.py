@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import comm
+import ipywidgets
 import pytest
 
 import pmcp_lab as lab
@@ -111,6 +112,18 @@ def test_an_app_is_opened_again_where_its_server_is_known(url: str) -> None:
     for stranger in ("again-and-again", "demo", "python -c 'open(1)'", url):
         with pytest.raises(AppError, match="run the cell that connects it"):
             asked(stranger)
+
+
+def test_a_page_makes_no_view_in_the_kernel(url: str) -> None:
+    """What JupyterLab finds in a file it may offer to the kernel, which has no class under that name."""
+    with lab.connect(url, name="offered") as server:
+        view = server.app("show")
+        before = set(ipywidgets.Widget.get_manager_state()["state"])
+        data = {"state": {**view.get_state(), "_bridge": {"mode": "direct", "url": url}}, "buffer_paths": []}
+        opened = {"metadata": {"version": "2.1.0"}, "content": {"data": data}, "buffers": []}
+        with pytest.raises(KeyError):
+            ipywidgets.Widget.handle_comm_opened(Comm(comm_id="offered"), opened)
+        assert set(ipywidgets.Widget.get_manager_state()["state"]) == before
 
 
 def test_questions_of_a_call_that_a_page_made(url: str) -> None:
