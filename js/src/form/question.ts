@@ -1,7 +1,8 @@
 import { addressOf } from "../shared/address";
 import { button, element, setAttribute, setText } from "../shared/dom";
 import type { Field } from "./field";
-import { type Content, Form, submitButton } from "./form";
+import { type Content, submitButton } from "./form";
+import { SentForm } from "./sent-form";
 
 /** A question that is open, with the fields of its form or the address it sends the person to. */
 export interface Asked {
@@ -15,17 +16,20 @@ export interface Asked {
 /** One question with its form, or with the address it sends the person to. */
 export class QuestionView {
   readonly node: HTMLElement;
-  readonly #form: Form;
+  readonly #form: SentForm;
   readonly #buttons: HTMLElement[] = [];
-  #sent = false;
-  #dead = false;
 
   constructor(
     readonly asked: Asked,
     private readonly send: (action: string, content: Content) => void,
     private label = "Send",
   ) {
-    this.#form = new Form(asked.fields, () => this.#accept());
+    this.#form = new SentForm(
+      asked.fields,
+      (content) => send("accept", content),
+      (off, sent) => this.#settle(off, sent),
+    );
+    const { form } = this.#form;
     const message = element("p", "pmcp-question", asked.message);
     this.node = element("div", "pmcp-ask", message);
     this.node.setAttribute("role", "group");
@@ -37,9 +41,9 @@ export class QuestionView {
     this.#button("Dismiss", "pmcp-button", () => this.#say("cancel")).title =
       "Close the question without deciding";
     const actions = element("div", "pmcp-form-actions", ...this.#buttons);
-    this.#form.node.append(actions);
+    form.node.append(actions);
     actions.style.gridColumn = "1 / -1";
-    this.node.append(this.#form.node);
+    this.node.append(form.node);
   }
 
   #button(label: string, className: string, action: () => void): HTMLElement {
@@ -83,47 +87,34 @@ export class QuestionView {
     this.#buttons.push(link);
   }
 
-  #accept(): void {
-    if (this.#sent || this.#dead) return;
-    const content = this.#form.read();
-    if (content) this.#say("accept", content);
-  }
-
-  #say(action: string, content: Content = {}): void {
-    this.#sent = true;
-    this.#settle();
-    this.send(action, content);
+  #say(action: string): void {
+    this.#form.sent();
+    this.send(action, {});
   }
 
   /** The kernel's word on the answer: nothing wrong, or what. */
   answered(problems: Record<string, string>): void {
-    if (Object.keys(problems).length === 0) return;
-    this.#sent = false;
-    this.#settle();
-    this.#form.show(problems);
+    if (Object.keys(problems).length > 0) this.#form.returned(problems);
   }
 
   set dead(value: boolean) {
-    this.#dead = value;
-    this.#form.disabled = value;
-    this.#settle();
+    this.#form.dead = value;
   }
 
-  #settle(): void {
-    const off = this.#sent || this.#dead;
+  #settle(off: boolean, sent: boolean): void {
     // Buttons that are really disabled would lose the keyboard's focus.
     for (const node of this.#buttons) setAttribute(node, "aria-disabled", off ? "true" : null);
     const [main] = this.#buttons;
-    if (this.asked.url === null && main) setText(main, this.#sent ? "Sending…" : this.label);
+    if (this.asked.url === null && main) setText(main, sent ? "Sending…" : this.label);
   }
 
   /** What the button says now. */
   relabel(label: string): void {
     this.label = label;
-    this.#settle();
+    this.#form.settle();
   }
 
   focus(): void {
-    this.#form.focus();
+    this.#form.form.focus();
   }
 }

@@ -1,4 +1,5 @@
-import { type Content, Form, submitButton } from "../form/form";
+import { type Content, submitButton } from "../form/form";
+import { SentForm } from "../form/sent-form";
 import type { Channel, Message } from "../shared/channel";
 import { element, setAttribute, setText } from "../shared/dom";
 import type { Call } from "./record";
@@ -14,49 +15,31 @@ const VERBS = {
 /** One call of the handoff with its form. */
 class CallView {
   readonly node: HTMLElement;
-  readonly #form: Form;
+  readonly #form: SentForm;
   readonly #go: HTMLButtonElement;
-  #sent = false;
-  #dead = false;
 
-  constructor(
-    readonly call: Call,
-    private readonly send: (content: Content) => void,
-  ) {
-    this.#form = new Form(call.fields, () => this.#submit());
-    this.#go = submitButton(VERBS[call.kind](call));
+  constructor(call: Call, send: (content: Content) => void) {
+    const verb = VERBS[call.kind](call);
+    this.#go = submitButton(verb);
+    this.#form = new SentForm(call.fields, send, (off, sent) => {
+      setAttribute(this.#go, "aria-disabled", off ? "true" : null);
+      setText(this.#go, sent ? "Working…" : verb);
+    });
+    const { form } = this.#form;
     const guidance = element("p", "pmcp-question", call.guidance ?? "");
     guidance.hidden = !call.guidance;
-    this.#form.node.append(element("div", "pmcp-form-actions", this.#go));
-    this.node = element("div", "pmcp-flow-call", guidance, this.#form.node);
+    form.node.append(element("div", "pmcp-form-actions", this.#go));
+    this.node = element("div", "pmcp-flow-call", guidance, form.node);
     this.node.setAttribute("role", "group");
-    this.node.setAttribute("aria-label", VERBS[call.kind](call));
-  }
-
-  #submit(): void {
-    if (this.#sent || this.#dead) return;
-    const content = this.#form.read();
-    if (!content) return;
-    this.#sent = true;
-    this.#settle();
-    this.send(content);
+    this.node.setAttribute("aria-label", verb);
   }
 
   made(problems: Record<string, string>): void {
-    this.#sent = false;
-    this.#settle();
-    this.#form.show(problems);
+    this.#form.returned(problems);
   }
 
   set dead(value: boolean) {
-    this.#dead = value;
-    this.#form.disabled = value;
-    this.#settle();
-  }
-
-  #settle(): void {
-    setAttribute(this.#go, "aria-disabled", this.#sent || this.#dead ? "true" : null);
-    setText(this.#go, this.#sent ? "Working…" : VERBS[this.call.kind](this.call));
+    this.#form.dead = value;
   }
 
   focus(): void {
