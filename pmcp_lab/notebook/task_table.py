@@ -67,7 +67,8 @@ class TaskTable(TaskWidget):
     Args:
         tasks: A server, some tasks, or None for every task of every connection. Tasks started later on the servers
             shown join by themselves; so do those of anything with a method `on_task(listener)`, which is to call
-            the listener with each new task and to return how to stop that.
+            the listener with each new task and to return how to stop that. What a task is started again as takes its
+            row in any case.
         filter: As the trait.
         group_by: As the trait.
         columns: As the trait.
@@ -105,7 +106,7 @@ class TaskTable(TaskWidget):
         self._server = tasks if isinstance(tasks, Server) else None
         given = list(tasks) if tasks is not None and not isinstance(tasks, Server) else None
         self._joining = given is None
-        joins = on_task if given is None else getattr(tasks, "on_task", None)
+        tell = getattr(tasks, "on_task", None)
         self._tasks: list[Task] = []
         self._places: dict[int, int] = {}
         for task in sorted(self._present(), key=_number) if given is None else given:
@@ -130,8 +131,7 @@ class TaskTable(TaskWidget):
             filter=filter, group_by=group_by, columns=list(columns) or getattr(tasks, "columns", []), sort=sort
         )
         self._follow_up_to(self._loaded)
-        if joins is not None:
-            self._stops.append(joins(self._joined))
+        self._stops.append(on_task(self._started) if tell is None else tell(self._joined))
         runtime().call_soon(self._catch_up)
 
     def _present(self) -> list[Task]:
@@ -202,9 +202,14 @@ class TaskTable(TaskWidget):
         with self._lock:
             return list(self._tasks)
 
+    def _started(self, task: Task) -> None:
+        call = call_of(task)
+        shown = self._joining and (self._server is None or call.origin is client_of(self._server))
+        if shown or call.instead_of in self._places:
+            self._joined(task)
+
     def _joined(self, task: Task) -> None:
-        if self._server is None or call_of(task).origin is client_of(self._server):
-            runtime().call_soon(self._add, task)
+        runtime().call_soon(self._add, task)
 
     def _add(self, task: Task) -> None:
         with self._lock:

@@ -118,6 +118,26 @@ const VIEWS = {
         .map((row) => [row.dataset.status, row.textContent]),
     }),
   },
+  selection: {
+    act: (el, next, entry) => {
+      const all = el.querySelector('[aria-label="Select all rows"]');
+      if (all && shown(all) && !all.checked && next() < 0.2) all.click();
+      answer(el, next);
+      const asks = [...el.querySelectorAll(".pmcp-ask")].some(shown);
+      if (!asks && next() < 0.1) for (const node of buttons(el, "Answer")) node.click();
+      // Both have failed: a press is for all of them, and is made once.
+      if (entry.presses > 0 || next() > 0.2) return;
+      const [retry] = buttons(el, "Retry 2");
+      if (!retry) return;
+      entry.presses += 1;
+      retry.click();
+    },
+    read: (el) => ({
+      ...VIEWS.table.read(el),
+      asks: [...el.querySelectorAll(".pmcp-ask")].filter(shown).length,
+      said: text(el, ".pmcp-footer-said") ?? "",
+    }),
+  },
   workflow: {
     act: (el, next) => {
       answer(el, next);

@@ -31,7 +31,7 @@ from pmcp_lab.workflow import SequentialWorkflow, Workflows, from_step, prompt_a
 from tests.browser.bare.kernel import running_kernel
 from tests.unit.front_end import until
 
-KINDS = ("card", "form", "table", "workflow", "catalogue", "app")
+KINDS = ("card", "form", "table", "selection", "workflow", "catalogue", "app")
 SPEED = 8
 """How much faster the page's time passes."""
 FAULTS = {"lose": 0.3, "delay": 0.3, "double": 0.2}
@@ -84,6 +84,17 @@ class Shaken:
             if seed % 5 == 0:
                 raise ToolError(f"{seed} broke")
             return {"seed": seed}
+
+        @tasks.tool(support="optional", poll_interval="50ms")
+        async def vote(seed: int, ask: bool, task: TaskContext) -> str:
+            self.done["vote", seed] += 1
+            await asyncio.sleep(random.Random(seed).uniform(0.02, 0.8))
+            if ask:
+                answer = await task.elicit("Who votes?", Name)
+                self.done["voted", seed, answer.action] += 1
+            elif self.done["vote", seed] == 1:
+                raise ToolError("no vote at the first attempt")
+            return f"{seed} voted"
 
         self.server: MCPServer[Any] = MCPServer(
             "shaken", extensions=[tasks, apps], middleware=[tasks], log_level="CRITICAL"
@@ -270,6 +281,30 @@ class Siege:
             return wrong
 
         return Run(name, "table", seed, table, lambda: all(task.done() for task in tasks), expected)
+
+    def _selection(self, name: str, seed: int) -> Run:
+        """A table all of whose rows are selected: its questions are answered alike, and what failed is retried once."""
+        seeds = range(4 * seed, 4 * seed + 4)
+        table = TaskTable([self.server.task("vote", seed=each, ask=each % 4 < 2) for each in seeds])
+
+        def over() -> bool:
+            return all(task.status == "completed" for task in table.shown())
+
+        def expected(told: dict[str, Any]) -> list[str]:
+            shown = [status for status, _ in told["rows"]]
+            is_so = [task.status for task in table.shown()]
+            wrong = [] if shown == is_so else [f"shows {shown}, is {is_so}"]
+            wrong += [f"shows {told['asks']} questions"] if told["asks"] else []
+            wrong += ["still says that it is under way"] if "under way" in told["said"] else []
+            for each in seeds:
+                asked = each % 4 < 2
+                if self.shaken.done["vote", each] != (1 if asked else 2):
+                    wrong.append(f"{each} ran {self.shaken.done['vote', each]} times")
+                if asked and self.shaken.done["voted", each, "accept"] != 1:
+                    wrong.append(f"{each} was answered {self.shaken.done['voted', each, 'accept']} times")
+            return wrong
+
+        return Run(name, "selection", seed, table, over, expected)
 
     def _workflow(self, name: str, seed: int) -> Run:
         seed += 300_000

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.bare.shaken import KINDS, besieged
 
-RUNS = int(os.environ.get("PMCP_LAB_FAULT_RUNS", "42"))
+RUNS = int(os.environ.get("PMCP_LAB_FAULT_RUNS", "49"))
 TOGETHER = 12
 FIRST = int(os.environ.get("PMCP_LAB_FAULT_SEED", "0"))
 

@@ -118,6 +118,20 @@ class TestRetry:
         assert list(TaskTable(many).shown()) == list(many), "in the order of the set, not of the attempts"
         assert len(TaskTable(shop).shown()) == 4
 
+    def test_so_does_a_table_of_some_tasks(self, shop: lab.Server, workshop: Workshop) -> None:
+        many = shop.map("double", [1, -2, -3])
+        alone = shop.task("double", n=-4)
+        many.wait(20)
+        alone.exception(10)
+        some, part = FrontEnd(TaskTable([many[1], alone])), FrontEnd(TaskTable(many[1:]))
+        workshop.broken = False
+        act(some, "retry", 0, 1)
+        act(part, "retry", 1, 1)
+        for page in (some, part):
+            until(lambda page=page: [row["status"] for row in replay(page).values()] == ["completed"] * 2)
+        shop.task("double", n=5).result(10)
+        assert len(replay(some)) == len(replay(part)) == 2, "and nothing else joins"
+
     def test_an_expanded_row_tells_its_new_life(self, shop: lab.Server, workshop: Workshop) -> None:
         many = shop.map("double", [-1])
         many.wait(20)
