@@ -49,6 +49,8 @@ def _field(name: str, raw: Any, required: bool, root: Mapping[str, Any], values:
     default = values.get(name, schema.get("default"))
     if default is not None:
         found["default"] = default
+    if found["kind"] == "text" and isinstance(default, str) and ("\n" in default or len(default) >= LONG):
+        found["long"] = True  # a field of one line would drop the breaks
     return found
 
 

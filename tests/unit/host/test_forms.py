@@ -253,3 +253,11 @@ def test_nonsense_makes_a_form_or_none_but_never_an_error(nonsense: Any) -> None
     for field in fields({"type": "object", "properties": {"x": nonsense}, "required": nonsense}):
         assert isinstance(field["title"], str)
         assert isinstance(field["kind"], str)
+
+
+def test_a_text_of_several_lines_has_a_field_of_several_lines() -> None:
+    code = "// draw\nscene();"
+    assert only({"type": "string", "default": code})["long"] is True
+    (field,) = fields({"properties": {"x": {"type": "string"}}}, {"x": code})
+    assert field["long"] is True
+    assert "long" not in only({"type": "string", "default": "one line"})
