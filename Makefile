@@ -162,8 +162,8 @@ notebooks: $(VENV)/.dev front-end ## Run every notebook
 packaging: $(VENV)/.dev ## Build and install the package
 	$(PYTEST) tests/packaging $(SIDE_BY_SIDE) $(ONCE_MORE)
 
-browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox
-	$(PYTEST) tests/browser -n 2 --dist loadfile $(ONCE_MORE)
+browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox; fills tests/browser/README.md
+	$(PYTEST) tests/browser -n 2 --dist loadfile $(ONCE_MORE) -p tests.browser.app_table
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
 	PMCP_LAB_MCP1_PYTHON=$${PMCP_LAB_MCP1_PYTHON:-$(CURDIR)/.peers/mcp1/bin/python} \

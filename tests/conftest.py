@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "peer(name, role, generation, transport): see tests/interop/table.py")
+    config.addinivalue_line("markers", "shown(app, place): see tests/browser/app_table.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
+from tests.browser.app_table import MARK
+from tests.filled import collected
+
 RELAY = Path(__file__).with_name("bidi_relay.py")
 
 expect.set_options(timeout=30_000)  # in milliseconds: five seconds are none on a busy machine
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    collected(item, MARK)
 
 
 @pytest.fixture(scope="session")

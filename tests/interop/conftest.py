@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.filled import collected
 from tests.interop.table import PROPERTY
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    for mark in item.iter_markers(PROPERTY):
-        item.user_properties.append((PROPERTY, list(mark.args)))
+    collected(item, PROPERTY)

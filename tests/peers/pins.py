@@ -1,4 +1,5 @@
-"""Which version of a peer is tested against, by the name that the peer has in `tests/interop/README.md`.
+"""Which version of a peer is tested against, by the name that the peer has in the tables of `tests/interop/README.md`
+and `tests/browser/README.md`.
 
 Read where it is pinned: what is installed is that, or `make peers` was not run.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-NPM, REFERENCE = "tests/peers/package.json", "tests/peers/reference.txt"
+NPM, REFERENCE, APPS_ENV = "tests/peers/package.json", "tests/peers/reference.txt", "tests/peers/fastmcp_skills.txt"
 MCP = "@modelcontextprotocol/"
 APPS = (
     "basic-react",
@@ -47,11 +48,26 @@ PINS = {
     },
 }
 
+SHOWN = {
+    "fastmcp, apps": (APPS_ENV, "fastmcp"),
+    "mcp-ui": (NPM, "@mcp-ui/server"),
+    "prefab-ui": (APPS_ENV, "prefab-ui"),
+    **{
+        f"server-{name}": (NPM, f"{MCP}server-{name}")
+        for name in (
+            *(f"basic-{each}" for each in ("preact", "solid", "svelte", "vanillajs", "vue")),
+            *("customer-segmentation", "lazy-auth", "map", "pdf", "sheet-music"),
+            *("transcript", "video-resource", "wiki-explorer"),
+        )
+    },
+}
+"""Of those that are in the table of `tests/browser/README.md` alone."""
+
 
 @cache
 def version(peer: str) -> str:
     """The version that is pinned, or the range where any in it will do."""
-    path, package = PINS[peer]
+    path, package = (PINS | SHOWN)[peer]
     text, name = (ROOT / path).read_text(), re.escape(package)
     if path.endswith("package.json"):
         return str(json.loads(text)["dependencies"][package])

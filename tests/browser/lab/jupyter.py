@@ -146,6 +146,17 @@ class Notebook:
         self.page.wait_for_function(f"() => window.__runs[{index}] === 'done'", timeout=timeout * 1000)
         return self.outputs(index)
 
+    def clear(self, index: int) -> None:
+        """Take a cell's outputs away."""
+        self.page.evaluate(
+            """(index) => {
+                const app = window.jupyterapp;
+                app.shell.currentWidget.content.activeCellIndex = index;
+                return app.commands.execute('notebook:clear-cell-output');
+            }""",
+            index,
+        )
+
     def running(self, index: int) -> bool:
         return bool(self.page.evaluate(f"() => window.__runs[{index}] === 'running'"))
 
