@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, expect
+from playwright.sync_api import Browser, Locator, Playwright, expect
 
 from tests.browser.app_table import MARK
 from tests.filled import collected
@@ -23,6 +23,15 @@ expect.set_options(timeout=30_000)  # in milliseconds: five seconds are none on 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     collected(item, MARK)
+
+
+def press(button: Locator) -> None:
+    """Press a button of consent as a person does who means it: come to it, wait a moment, click."""
+    button.wait_for()
+    button.page.mouse.move(0, 0)
+    button.hover()
+    button.page.wait_for_timeout(600)
+    button.click()
 
 
 @pytest.fixture(scope="session")

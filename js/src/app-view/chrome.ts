@@ -1,4 +1,5 @@
 import { button, element, setText } from "../shared/dom";
+import { Bars } from "./bars";
 import type { DisplayMode } from "./bridge";
 import { said } from "./words";
 
@@ -34,43 +35,10 @@ function drawing(lines: string): SVGElement {
   return svg;
 }
 
-const GUARD_MS = 500;
-
 /** The name of a button that has no words on it. */
 function label(node: HTMLButtonElement, text: string): void {
   node.setAttribute("aria-label", text);
   node.title = text;
-}
-
-/** Another app can move the page, and with it what is under the pointer. */
-function guard(node: HTMLButtonElement): void {
-  let place = "";
-  let since = performance.now();
-  const look = () => {
-    const { x, y } = node.getBoundingClientRect();
-    if (`${x} ${y}` !== place) since = performance.now();
-    place = `${x} ${y}`;
-    node.disabled = performance.now() - since < GUARD_MS;
-  };
-  look();
-  const timer = setInterval(() => (node.isConnected ? look() : clearInterval(timer)), GUARD_MS / 5);
-}
-
-type Tone = "info" | "warning" | "error";
-
-interface BarOptions {
-  detail?: string;
-  /** The main action only works where it has stood for a moment, so that a click meant for the app cannot hit it. */
-  guarded?: boolean;
-  actions?: BarAction[];
-  /** In place of actions: the person can send it away. */
-  closable?: boolean;
-}
-
-interface BarAction {
-  label: string;
-  run: () => void;
-  main?: boolean;
 }
 
 /** What is ours around the app: who it is, how it is doing, and the few things the person must be told. */
@@ -85,8 +53,7 @@ export class Chrome {
   /** Opens the inspector. */
   readonly inspect = button(drawing(INSPECT), "pmcp-icon-button pmcp-app-inspect");
   readonly #modes = element("span", "pmcp-app-modes");
-  readonly #bars = element("div", "pmcp-app-bars");
-  readonly #shown = new Map<string, HTMLElement>();
+  readonly #bars = new Bars();
 
   constructor(reload: () => void) {
     this.#reload = button("↻", "pmcp-icon-button", reload);
@@ -108,7 +75,7 @@ export class Chrome {
       this.inspect,
       this.#reload,
     );
-    this.root.append(header, this.#bars, this.stage);
+    this.root.append(header, this.#bars.node, this.stage);
     this.setState("loading");
   }
 
@@ -160,30 +127,11 @@ export class Chrome {
     (this.#modes.firstElementChild as HTMLElement | null)?.focus();
   }
 
-  /** One bar per name; the same name again replaces its text. */
-  showBar(name: string, tone: Tone, text: string, options: BarOptions = {}): void {
-    const { detail, guarded, closable, actions = [] } = options;
-    this.hideBar(name);
-    const bar = element("div", "pmcp-bar");
-    bar.dataset.tone = tone;
-    bar.setAttribute("role", tone === "error" ? "alert" : "status");
-    const words = element("div", "pmcp-bar-text", element("span", "", text));
-    if (detail) words.append(element("code", "pmcp-bar-detail", detail));
-    bar.append(words);
-    const buttons = element("div", "pmcp-bar-actions");
-    const close: BarAction = { label: "Close", run: () => this.hideBar(name) };
-    for (const { label, run, main } of closable ? [close] : actions) {
-      const node = button(label, main ? "pmcp-button pmcp-button-main" : "pmcp-button", run);
-      if (guarded && main) guard(node);
-      buttons.append(node);
-    }
-    if (buttons.firstChild) bar.append(buttons);
-    this.#shown.set(name, bar);
-    this.#bars.append(bar);
+  showBar(...bar: Parameters<Bars["show"]>): ReturnType<Bars["show"]> {
+    return this.#bars.show(...bar);
   }
 
   hideBar(name: string): void {
-    this.#shown.get(name)?.remove();
-    this.#shown.delete(name);
+    this.#bars.hide(name);
   }
 }

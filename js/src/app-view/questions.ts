@@ -1,19 +1,19 @@
-import { visit } from "../shared/dom";
-import type { Ask, Question } from "./ask";
+import type { Host } from "../shared/anywidget";
 import type { Chrome } from "./chrome";
 import type { CodeLoader } from "./code";
 import type { Resource } from "./frame";
 import type { Requests } from "./requests";
+import type { Traits } from "./traits";
 
 type ConsentModule = typeof import("./consent");
+type Asking = InstanceType<ConsentModule["Asking"]>;
 type Wanted = NonNullable<Resource["wanted"]>;
 
-/** What an app may do only when the person at the page says so. */
+/** What the person at the page is asked, and the bars that few apps ever need. There is no asking without a kernel. */
 export class Questions {
-  /** Open ones, by name: how to say no. */
-  readonly #open = new Map<string, () => void>();
-  /** Until when an app that was told no need not ask again, and how often it was. */
-  #cooldown = { until: 0, refused: 0 };
+  #asking: Asking | undefined;
+  /** Counts the times that all was refused. */
+  #turn = 0;
 
   constructor(
     private readonly chrome: Chrome,
@@ -23,22 +23,34 @@ export class Questions {
 
   /** No to all that is open. */
   refuse(): void {
-    for (const no of this.#open.values()) no();
+    this.#turn += 1;
+    this.#asking?.refuse();
   }
 
-  async link(url: string): Promise<boolean> {
-    // Said by itself, because an address can begin with what looks like another one.
-    const text = `The app wants to open a page of ${new URL(url).host} in a new tab.`;
-    const wanted = await this.#ask("link", { text, detail: url, yes: "Open", no: "Don’t open" });
-    if (wanted) visit(url);
-    return wanted;
+  link(url: string): Promise<boolean> {
+    return this.#ask((asking) => asking.link(url));
+  }
+
+  download(contents: unknown[]): Promise<boolean> {
+    return this.#ask((asking) => asking.download(contents));
   }
 
   /** What it would have beyond what every app gets. */
   wanted(wanted: Wanted, allow: () => void): void {
     if (Object.keys(wanted).length === 0) return;
-    // Without a kernel there is nobody to allow it.
     this.show(({ showWanted }, chrome) => showWanted(chrome, wanted, allow));
+  }
+
+  /** The cards of what the app’s calls ask. */
+  followCards(traits: Traits, signal: AbortSignal, front: Host | undefined): void {
+    let cards: InstanceType<ConsentModule["Cards"]> | undefined;
+    traits.follow<string[]>("_cards", (models) => {
+      if (!cards && !models?.length) return;
+      this.show(({ Cards }, chrome) => {
+        cards ??= new Cards(chrome, front, signal);
+        cards.show(traits.cards);
+      });
+    });
   }
 
   #load(): Promise<ConsentModule> {
@@ -53,42 +65,10 @@ export class Questions {
     );
   }
 
-  async download(contents: unknown[]): Promise<boolean> {
-    const { download } = await this.#load();
-    const ask: Ask = (name, question) => this.#ask(name, question);
-    return download(contents, ask, (uri) => this.#read(uri));
-  }
-
-  /** A resource of the server, read for the person and not for the app. */
-  async #read(uri: string): Promise<Record<string, unknown> | undefined> {
-    const { result } = await this.requests.repeat("resources/read", { uri });
-    const { contents } = (result ?? {}) as { contents?: Record<string, unknown>[] };
-    return contents?.[0];
-  }
-
-  /** One question of a kind at a time: a second must not slip something else under the pointer. */
-  #ask(name: string, { text, detail, yes, no }: Question): Promise<boolean> {
-    if (this.#open.has(name) || performance.now() < this.#cooldown.until) {
-      return Promise.resolve(false);
-    }
-    return new Promise((resolve) => {
-      const decide = (wanted: boolean) => {
-        const refused = wanted ? 0 : this.#cooldown.refused + 1;
-        const pause = refused > 1 ? 1000 * 4 ** (refused - 1) : 0;
-        this.#cooldown = { until: performance.now() + pause, refused };
-        this.#open.delete(name);
-        this.chrome.hideBar(name);
-        resolve(wanted);
-      };
-      this.#open.set(name, () => decide(false));
-      this.chrome.showBar(name, "info", text, {
-        detail,
-        guarded: true,
-        actions: [
-          { label: yes, run: () => decide(true), main: true },
-          { label: no, run: () => decide(false) },
-        ],
-      });
-    });
+  async #ask(put: (asking: Asking) => Promise<boolean>): Promise<boolean> {
+    const turn = this.#turn;
+    const { Asking } = await this.#load();
+    this.#asking ??= new Asking(this.chrome, this.requests);
+    return turn === this.#turn && put(this.#asking);
   }
 }

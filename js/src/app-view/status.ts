@@ -2,14 +2,15 @@
 import type { Link } from "../shared/channel";
 import type { Phase } from "./bridge";
 import type { Chrome } from "./chrome";
+import type { Questions } from "./questions";
 import type { Traits } from "./traits";
 import type { Wire } from "./wire";
 import { reason, said } from "./words";
 
 interface Port {
   reload(): void;
-  /** Says how an app that makes code from text is allowed to. */
-  eval(server: string): void;
+  /** Shows what few people ever see. */
+  show: Questions["show"];
   /** Opens the app again in a kernel that knows nothing of it, where that can be done. */
   readonly reconnect: (() => Promise<void>) | null;
   /** Whether there is an app to be seen. */
@@ -17,6 +18,9 @@ interface Port {
 }
 
 const TROUBLE_CHARACTERS = 200;
+
+/** Code from text that a library makes to learn whether it may, and whether that is refused makes no difference. */
+const A_TRY = /^\(?(async )?function\*? anonymous\(\s*\) ?{\s*(return this;?)?\s*}?\)?$/;
 
 /** What the prelude tells: any of it may be anything. */
 type Failure = Record<string, unknown>;
@@ -26,7 +30,8 @@ export class Status {
   #link: Link = "live";
   #closed = false;
   #problems = 0;
-  #triedEval = false;
+  /** Code from text was refused; of an app that starts nevertheless, that was no loss. */
+  #refused = false;
   /** The first thing that went wrong, in words. */
   #trouble = "";
   readonly #missing = new Set<string>();
@@ -52,7 +57,7 @@ export class Status {
     this.#closed = false;
     this.#problems = 0;
     this.#missing.clear();
-    this.#triedEval = false;
+    this.#refused = false;
     this.#trouble = "";
     this.chrome.setProblems(0);
     this.#stale();
@@ -75,13 +80,17 @@ export class Status {
     this.#phase = phase;
     this.#show();
     this.chrome.hideBar("silent");
+    if (phase === "ready") {
+      this.#refused = false;
+      this.chrome.hideBar("eval");
+    }
     if (phase !== "silent") return;
-    const { server, initTimeout } = this.traits.host;
-    if (this.#triedEval) this.port.eval(server);
+    const { initTimeout } = this.traits.host;
+    this.#showEval();
     this.chrome.showBar(
       "silent",
       "warning",
-      `The app has not said ui/notifications/initialized within ${initTimeout / 1000} s. It is shown as a plain page.`,
+      `No ui/notifications/initialized within ${initTimeout / 1000} s: it is shown as a plain page.`,
       { actions: [{ label: "Reload", run: this.port.reload }] },
     );
   }
@@ -107,32 +116,32 @@ export class Status {
   }
 
   /** The app's policy kept it from something. */
-  blocked({ blocked, directive, line }: Failure): void {
+  blocked({ blocked, directive, line, sample }: Failure): void {
     const code = blocked === "eval";
+    if (code && A_TRY.test(String(sample))) return;
+    this.#refused ||= code;
     // While an app starts, its libraries try what they may do, and do without. It counts if it never starts.
-    if (code && this.#phase === "loading") {
-      this.#triedEval = true;
-      return;
-    }
-    this.#kept(`blocked: ${directive} ${blocked}`, line);
-    if (code) this.port.eval(this.traits.host.server);
+    const starting = code && this.#phase !== "ready";
+    if (!starting) this.#kept(`blocked: ${directive} ${blocked}`, line);
+    if (code && this.#phase !== "loading") this.#showEval();
   }
 
   /** The app has an error that it did not deal with. */
   failed({ message, line }: Failure): void {
     this.#kept(`error: ${message}`, line);
+    if (!/\bEvalError\b/.test(String(message))) return;
+    this.#refused = true;
+    this.#showEval();
   }
 
   /** The app wants what the host that is played does not have: seen at once, and not when it is too late. */
   notOffered(what: string): void {
     this.#missing.add(what);
     this.#kept(`not offered: ${what}`);
-    this.chrome.showBar(
-      "missing",
-      "error",
-      `The app uses what ${this.traits.host.only} does not offer:`,
-      { detail: [...this.#missing].join(", ") },
-    );
+    const { only } = this.traits.host;
+    this.port.show(({ showMissing }, chrome) => {
+      if (only && this.#missing.has(what)) showMissing(chrome, only, [...this.#missing]);
+    });
   }
 
   left(): void {
@@ -152,19 +161,21 @@ export class Status {
     this.chrome.showBar("direct", "warning", said.indirect, { detail, closable: true });
   }
 
-  /** It changed, and could not be read: what is shown is what it was. */
   #stale(): void {
     const { stale } = this.traits.host;
     if (!stale) this.chrome.hideBar("stale");
-    else
-      this.chrome.showBar(
-        "stale",
-        "warning",
-        "The app changed and can’t be read; this is what it was.",
-        {
-          detail: stale,
-        },
-      );
+    else {
+      this.port.show(({ showStale }, chrome) => {
+        if (this.traits.host.stale === stale) showStale(chrome, stale);
+      });
+    }
+  }
+
+  #showEval(): void {
+    if (!this.#refused) return;
+    this.port.show(({ showEval }, chrome) => {
+      if (this.#refused) showEval(chrome, this.traits.host.server);
+    });
   }
 
   /** The app has one more problem. */

@@ -82,6 +82,11 @@ export class Traits {
     return this.#get("_storage");
   }
 
+  /** The models of cards. */
+  get cards(): string[] {
+    return this.#get("_cards") ?? [];
+  }
+
   get closed(): boolean {
     return this.#get("_closed") === true;
   }

@@ -5,7 +5,6 @@ import type { Host as Front, Model } from "../shared/anywidget";
 import { element } from "../shared/dom";
 import { followTheme } from "../shared/theme";
 import type { Phase, Port } from "./bridge";
-import { Cards } from "./cards";
 import { Changes } from "./changes";
 import { Chrome } from "./chrome";
 import { CodeLoader } from "./code";
@@ -77,7 +76,7 @@ export class AppView {
     const code = new CodeLoader(this.#wire, root);
     this.#status = new Status(this.#chrome, this.#traits, this.#wire, {
       reload,
-      eval: (server) => this.#questions.show(({ showEval }, chrome) => showEval(chrome, server)),
+      show: (show) => this.#questions.show(show),
       reconnect: reconnecting(model, this.#traits, front, root, signal, () => this.#remove()),
       shown: () => this.#app !== null,
     });
@@ -99,9 +98,7 @@ export class AppView {
       failed: (why) => this.#status.notDirect(why),
     });
     this.#questions = new Questions(this.#chrome, this.#requests, code);
-    new Cards(root, this.#traits, signal, front, () =>
-      this.#questions.show(({ showAsked }, chrome) => showAsked(chrome)),
-    );
+    this.#questions.followCards(this.#traits, signal, front);
     this.inspected = {
       trace: this.#trace,
       traits: this.#traits,

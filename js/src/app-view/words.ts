@@ -20,7 +20,7 @@ export interface Words {
 const NOTEBOOK: Words = {
   behind: "kernel",
   static: "no live kernel: static snapshot",
-  gone: "No kernel stands behind this view any more: it shows its last state. Run its cell again to go on.",
+  gone: "No kernel any more: this shows its last state. Run its cell again to go on.",
   empty: "The app is not saved in this notebook. Run its cell to open it.",
   closed: "This app was closed. Run its cell again to open it.",
   back: "Back into the cell",

@@ -23,7 +23,7 @@ JS = HERE.parents[2] / "js"
 
 #: What the kernel would compute for a resource that declares nothing.
 CSP = (
-    "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline' blob: data:; "
+    "default-src 'none'; script-src 'report-sample' 'unsafe-inline' blob: data:; style-src 'unsafe-inline' blob: data:; "
     "img-src data: blob:; font-src data: blob:; media-src data: blob:; connect-src 'none'; "
     "worker-src blob: data:; frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"
 )

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.browser.conftest import press
+
 Open = Callable[..., Page]
 App = Callable[..., str]
 Inner = Callable[[], FrameLocator]
@@ -114,14 +116,37 @@ def test_link_asks_first(open_app: Open, app: App, inner: Inner, button: str, op
     )
     bar = page.locator(".pmcp-bar")
     expect(bar).to_contain_text("https://example.org/x")
-    # It cannot be hit by a click that was meant for the app.
-    expect(bar.get_by_role("button", name="Open", exact=True)).to_be_disabled()
-    bar.get_by_role("button", name=button, exact=True).click()
+    press(bar.get_by_role("button", name=button, exact=True))
     expect(bar).to_have_count(0)
     answers = inner().locator("body").evaluate("() => [window.answer, window.second]")
     assert answers == [{} if opened else {"isError": True}, {"isError": True}]
     expected = [["https://example.org/x", "_blank", "noreferrer"]] if opened else []
     assert page.evaluate("() => opened") == expected
+
+
+def test_bars_take_one_line(open_app: Open, app: App, inner: Inner) -> None:
+    call = {"tool": {"name": "show"}, "arguments": {}, "result": None, "cancelled": None, "error": "no such city " * 40}
+    page = open_app(app(), _call=call)
+    bars = page.locator(".pmcp-bar")
+    expect(bars).to_have_count(1)
+    assert bars.evaluate("(node) => node.offsetHeight") <= 36
+    page.get_by_role("button", name="More", exact=True).click()
+    assert bars.evaluate("(node) => node.offsetHeight") > 60, "all of it is to be read"
+    page.get_by_role("button", name="Less").click()
+    expect(inner().locator("#state")).to_have_text("started")
+    page.evaluate("() => model.set('_host', {...model.state._host, stale: 'page.html is gone'})")
+    newest = page.locator(".pmcp-bar", has_text="page.html is gone")
+    expect(newest).to_be_visible()
+    expect(page.locator(".pmcp-bar:visible")).to_have_count(1)
+    others = page.get_by_role("button", name="1 more")
+    expect(others).to_have_attribute("aria-expanded", "false")
+    others.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".pmcp-bar:visible")).to_have_count(2)
+    assert page.evaluate("() => document.activeElement.textContent") == "Less", "the focus stays"
+    page.keyboard.press("Enter")
+    page.evaluate("() => model.set('_host', {...model.state._host, stale: null})")
+    expect(page.locator(".pmcp-bar:visible")).to_contain_text("The call failed.")
 
 
 def test_app_that_left_its_page(open_app: Open, app: App, inner: Inner) -> None:

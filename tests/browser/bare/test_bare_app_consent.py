@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.bare.conftest import CSP, _serve
+from tests.browser.conftest import press
 
 Open = Callable[..., Page]
 App = Callable[..., str]
@@ -23,7 +24,7 @@ def test_the_person_decides(open_app: Open, app: App, inner: Inner) -> None:
     bar = page.locator(".pmcp-bar", has_text="without something")
     expect(bar).to_contain_text("send data to https://api.example; use: the camera")
     expect(inner().locator("#state")).to_have_text("started")
-    bar.get_by_role("button", name="Allow").click()
+    press(bar.get_by_role("button", name="Allow"))
     page.wait_for_function("() => model.kinds('consent').length === 1")
     page.evaluate("() => model.set('_resource', {...model.state._resource, allow: 'camera', wanted: {}})")
     expect(page.locator("#cell iframe.pmcp-app-frame")).to_have_attribute("allow", re.compile("^camera; "))

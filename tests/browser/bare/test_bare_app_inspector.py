@@ -196,31 +196,6 @@ def test_what_the_policy_blocks_and_what_would_allow_it(
     assert events[0]["payload"]["directive"].startswith(directive)
 
 
-EVAL = "setTimeout(() => { try { new Function('1') } catch {} })"
-
-
-def test_eval_is_named_without_the_inspector(open_app: Open, app: App, inner: Inner) -> None:
-    page = open_app(app())
-    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
-    app_says(inner, EVAL)
-    bar = page.locator(".pmcp-bar", has_text="unsafe-eval")
-    expect(bar).to_contain_text('lab.connected("demo").allow_apps(unsafe_eval=True)')
-
-
-def test_a_library_that_only_tries_eval_is_left_in_peace(open_app: Open, app: App) -> None:
-    page = open_app(f"<script>{EVAL}</script>{app()}")
-    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
-    page.wait_for_function("() => model.kinds('event').some((e) => e.event === 'csp-violation')")
-    expect(page.locator(".pmcp-bar")).to_have_count(0)
-    expect(page.get_by_role("button", name="Inspector", exact=True)).to_be_visible()
-
-
-def test_an_app_that_eval_kept_from_starting(open_app: Open) -> None:
-    host = {"info": {"name": "pmcp_lab", "version": "1"}, "capabilities": {}, "initTimeout": 300, "server": "demo"}
-    page = open_app("<script>new Function('1')</script>", _host=host)
-    expect(page.locator(".pmcp-bar", has_text="unsafe-eval")).to_be_visible()
-
-
 def test_the_type_of_an_old_widget_is_noted(inspect: Inspect, app: App) -> None:
     panel = inspect(app(), resource={"mimeType": "text/html+skybridge", "legacy": False})
     expect(panel.locator(".pmcp-ins-facts")).to_contain_text("MCP Apps are text/html;profile=mcp-app")

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.browser.conftest import press
+
 Open = Callable[..., Page]
 App = Callable[..., str]
 Inner = Callable[[], FrameLocator]
@@ -108,7 +110,7 @@ def test_a_file_is_saved_when_the_person_says_so(open_app: Open, app: App, inner
     bar = page.locator(".pmcp-bar", has_text="save a file")
     expect(bar).to_contain_text("b.csv")
     with page.expect_download() as saving:
-        bar.get_by_role("button", name="Save", exact=True).click()
+        press(bar.get_by_role("button", name="Save", exact=True))
     assert saving.value.suggested_filename == "a_b.csv"
     assert saving.value.path().read_text() == "a,b"
     assert inner().locator("body").evaluate("() => window.done") == {}
@@ -135,7 +137,7 @@ def test_a_linked_file_is_read_from_the_server(open_app: Open, app: App, inner: 
     link = {"type": "resource_link", "uri": "data://report", "name": "report.html"}
     inner().locator("body").evaluate("(_, link) => { rpc('ui/download-file', {contents: [link]}) }", link)
     with page.expect_download() as saving:
-        page.get_by_role("button", name="Save", exact=True).click()
+        press(page.get_by_role("button", name="Save", exact=True))
     assert saving.value.suggested_filename == "report.html"
     assert saving.value.path().read_text() == "<b>"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.browser.conftest import press
+
 # Keeps what the app is sent; both hosts get it with the app.
 EAR = "<script>addEventListener('message', ({data}) => (window.heard ??= []).push(data))</script>"
 # Keeps what the page is sent by the app, in either host.
@@ -60,7 +62,7 @@ def test_the_same_session_in_both_hosts(
     host = {"info": {"name": "host", "version": "1"}, "capabilities": CAPABILITIES, "initTimeout": 0, "server": "demo"}
     page = open_app(html, onrpc=ANSWERS, _call=CALL, _host=host)
     page.evaluate("() => addEventListener('click', (event) => event.target.tagName === 'A' && event.preventDefault())")
-    page.get_by_role("button", name="Open", exact=True).click()
+    press(page.get_by_role("button", name="Open", exact=True))
     ours = ended(inner())
     log = inner().locator("#log").inner_text()
     our_ear = said(page)

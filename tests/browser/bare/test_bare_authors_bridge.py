@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.bare.test_bare_app_oracle import ANSWERS, CALL, CAPABILITIES, HOST_EAR
+from tests.browser.conftest import press
 
 SHOW = "async ([from, session]) => { (await import(from)).show(session) }"
 
@@ -52,7 +53,7 @@ def test_it_says_in_the_official_host_what_the_official_sdk_says(
 def test_it_runs_in_our_host(open_app: Callable[..., Page], inner: Callable[[], FrameLocator], bridge_app: str) -> None:
     page = open_app(bridge_app, onrpc=ANSWERS, _call=CALL, resource={"legacy": False})
     page.evaluate("() => addEventListener('click', (event) => event.target.tagName === 'A' && event.preventDefault())")
-    page.get_by_role("button", name="Open", exact=True).click()
+    press(page.get_by_role("button", name="Open", exact=True))
     log = inner().locator("#log")
     expect(log).to_contain_text("end;")
     expect(log).to_contain_text('input {"city":"Bern"};result everything;call 4;bad -32602;')

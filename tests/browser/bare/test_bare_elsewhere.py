@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Frame, Page, expect
 import pmcp_lab as lab
 from pmcp_lab.notebook import TaskCard, TaskTable
 from tests.browser.bare.kernel import Kernel, running_kernel
+from tests.browser.conftest import press
 
 #: `notebook.experimental.enableCsp`, which is off unless somebody sets it.
 STRICT = (
@@ -139,7 +140,7 @@ def test_a_link_leads_out_of_vscode(page: Page, site: str, kernel: Kernel, demo:
         """() => parent.postMessage(
              {jsonrpc: "2.0", id: "open", method: "ui/open-link", params: {url: "https://example.org/x"}}, "*")"""
     )
-    frame.locator(".pmcp-bar").get_by_role("button", name="Open", exact=True).click()
+    press(frame.locator(".pmcp-bar").get_by_role("button", name="Open", exact=True))
     frame.wait_for_function("() => opened.length > 0")
     assert frame.evaluate("() => opened") == ["https://example.org/x"]
 

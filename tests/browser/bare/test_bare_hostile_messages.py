@@ -186,16 +186,6 @@ def test_nagging_ends(open_app: Open, app: App, inner: Inner) -> None:
     expect(bar).to_have_count(0)
 
 
-def test_a_bar_that_moves_cannot_be_hit(open_app: Open, app: App, inner: Inner) -> None:
-    page = open_app(app("rpc('ui/open-link', {url: 'https://b.example/'})"))
-    button = page.locator(".pmcp-bar").get_by_role("button", name="Open", exact=True)
-    expect(button).to_be_disabled()
-    expect(button).to_be_enabled()
-    page.evaluate("() => { document.querySelector('#cell').style.marginTop = '60px' }")
-    expect(button).to_be_disabled()
-    expect(button).to_be_enabled()
-
-
 # --- with the kernel's half ---
 
 

@@ -49,8 +49,7 @@ def test_of_an_expanded_row(bare: Page, table: Callable[..., Page], questions: s
 
 def test_of_an_app(open_app: Callable[..., Page]) -> None:
     page = open_app("<p>app", resource={"wanted": {"connect": ["https://api.example"]}})
-    # They can be pressed only after a moment, which shows.
-    expect(page.get_by_role("button", name="Allow", exact=True)).to_be_enabled()
+    expect(page.get_by_role("button", name="Allow", exact=True)).to_be_visible()
     check(page)
 
 

@@ -64,7 +64,7 @@ def test_a_click_gives_what_was_shown_and_holds(server: lab.Server) -> None:
     until(lambda: view._resource["allow"])
     for shown in (view._resource, resource(server)):
         assert "connect-src https://api.example;" in shown["csp"]
-        assert "script-src 'unsafe-inline' blob: data: https://cdn.example;" in shown["csp"]
+        assert "script-src 'report-sample' 'unsafe-inline' blob: data: https://cdn.example;" in shown["csp"]
         assert shown["allow"] == "camera; clipboard-write"
         assert shown["wanted"] == {"refused": ["http://localhost:8888"]}
 

@@ -1,7 +1,10 @@
 /** What an app hands over with `ui/download-file`, as files. */
 
 import { visit } from "../../shared/dom";
-import type { Ask } from "../ask";
+import type { Question } from "./question";
+
+/** Whether the person said yes. */
+export type Ask = (question: Omit<Question, "tone">) => Promise<boolean>;
 
 type Read = (uri: string) => Promise<Record<string, unknown> | undefined>;
 
@@ -24,7 +27,7 @@ export async function download(contents: unknown[], ask: Ask, read: Read): Promi
   const detail = offered
     .map(({ name, body }) => (body instanceof URL ? `${name} (from ${body.href})` : name))
     .join(", ");
-  if (!(await ask("download", { text, detail, yes: "Save", no: "Don’t save" }))) return false;
+  if (!(await ask({ text, detail, yes: "Save", no: "Don’t save" }))) return false;
   for (const file of offered) if (!(await keep(file, read))) return false;
   return true;
 }

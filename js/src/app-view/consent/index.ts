@@ -1,3 +1,5 @@
-/** What an app may have or do only if the person at the page says so. A bundle of its own: most apps want nothing. */
-export { download } from "./download";
-export { showAsked, showEval, showWanted } from "./wishes";
+/** What few apps ever need: what the person at the page is asked and told. A bundle of its own. */
+export { Asking } from "./asking";
+export { Cards } from "./cards";
+export { showEval, showMissing, showStale } from "./news";
+export { showWanted } from "./wishes";

@@ -68,6 +68,8 @@ export class Report {
     const facts = element("dl", "pmcp-ins-facts");
     const fact = (name: string, value: string, note = "") => {
       const words = element("dd", "", element("code", "", value));
+      // Scrolls, so that the keyboard has to get there.
+      if (value.length > 200) words.tabIndex = 0;
       if (note) words.append(element("span", "pmcp-ins-note", note));
       facts.append(element("dt", "", name), words);
     };

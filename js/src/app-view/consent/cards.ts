@@ -1,26 +1,23 @@
 /** The cards of what the app's calls ask: each is a widget of its own, with the form, beneath the app. */
-import type { Host } from "../shared/anywidget";
-import { element } from "../shared/dom";
-import type { Traits } from "./traits";
+import type { Host } from "../../shared/anywidget";
+import { element } from "../../shared/dom";
+import type { Chrome } from "../chrome";
 
 export class Cards {
   readonly #node = element("div", "pmcp-app-cards");
   readonly #shown = new Map<string, AbortController>();
 
   constructor(
-    root: HTMLElement,
-    traits: Traits,
-    signal: AbortSignal,
+    private readonly chrome: Chrome,
     private readonly host: Host | undefined,
-    private readonly failed: () => void,
+    signal: AbortSignal,
   ) {
-    root.append(this.#node);
-    traits.follow<string[]>("_cards", (models) => this.#show(models ?? []));
-    signal.addEventListener("abort", () => this.#show([]));
+    chrome.root.append(this.#node);
+    signal.addEventListener("abort", () => this.show([]));
   }
 
   /** Shows these, by model id, and no others. */
-  #show(models: readonly string[]): void {
+  show(models: readonly string[]): void {
     for (const [model, life] of this.#shown) {
       if (models.includes(model)) continue;
       life.abort();
@@ -43,7 +40,10 @@ export class Cards {
       await card.render({ el: place, signal: life.signal });
     } catch {
       place.remove();
-      this.failed();
+      this.chrome.showBar("asked", "info", "The server asks something. To answer:", {
+        detail: "view.asking[0].answer({…})",
+        closable: true,
+      });
     }
   }
 }
