@@ -63,10 +63,13 @@ def _usual(sheet: Sheet, one_server: bool) -> list[str]:
 
 
 def _sweep(offered: list[DataColumn]) -> list[str]:
-    """What varies, and what is counted; a result of the name of a variable repeats what that came to."""
+    """What varies, and what is counted; a variable of the name of an argument repeats that, a result of the name of a
+    variable what that came to."""
     given, seen, came = ([each for each in offered if each.name.startswith(part)] for part in DATA)
-    variables = [each.name for each in seen if each.numeric][:SHOWN]
-    known = {name.removeprefix("variables.") for name in variables}
+    called = {each.name.removeprefix("arguments.") for each in given}
+    counted = [each.name for each in seen if each.numeric and each.name.removeprefix("variables.") not in called]
+    variables = counted[:SHOWN]
+    known = {name.removeprefix("variables.") for name in variables} | called
     results = [
         each.name
         for each in came

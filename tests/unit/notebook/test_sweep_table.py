@@ -116,7 +116,7 @@ tasks = Tasks("memory://")
 
 @tasks.tool()
 async def fit(seed: int, region: str = "eu", many: int = 0, task: TaskContext = None) -> dict[str, Any]:
-    await task.update(variables={"loss": 1 / (seed + 1), "inner": {"a": seed}, "note": "same"})
+    await task.update(variables={"loss": 1 / (seed + 1), "inner": {"a": seed}, "note": "same", "seed": seed})
     if seed % 3 == 2:
         raise ToolError(f"job {seed} diverged")
     extra = {f"x{seed}_{n}": n for n in range(many)}
