@@ -79,7 +79,8 @@ export function loadSpare(policy: Policy, document: string): void {
   spare.frame.load(document);
 }
 
-function drop(): void {
+/** Also for who doubts that it is alive: it shares a process with the apps, and that may have ended, or be busy for good. */
+export function drop(): void {
   clearTimeout(spare?.timer);
   spare?.frame.remove();
   spare?.holder.remove();

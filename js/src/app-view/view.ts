@@ -20,7 +20,7 @@ import { Requests } from "./requests";
 import { RunningApp } from "./running";
 import { SizeDamper } from "./size";
 import { Source } from "./source";
-import { hasSpare, prepareSpare } from "./spare";
+import { drop, hasSpare, prepareSpare } from "./spare";
 import { Status } from "./status";
 import { Surroundings } from "./surroundings";
 import { Trace } from "./trace";
@@ -184,7 +184,10 @@ export class AppView {
    */
   async #reopen(blank = false): Promise<void> {
     if (!(await this.#letGo(SUCCESSION_TIMEOUT_MS))) return;
-    if (blank) this.#keeping.left = null;
+    if (blank) {
+      this.#keeping.left = null;
+      drop();
+    }
     this.#open();
   }
 
