@@ -19,6 +19,26 @@ Open = Callable[..., Page]
 App = Callable[..., str]
 Inner = Callable[[], FrameLocator]
 
+SCHEMES = [
+    "javascript:document.title=1",
+    "data:text/html,x",
+    "file:///etc/passwd",
+    "blob:https://a.example/1",
+    "about:blank",
+    "chrome://settings",
+    "chrome-extension://x/y",
+    "view-source:https://a.example",
+    "ftp://a.example/",
+    "ws://a.example/",
+    "mailto:a@b.example",
+    "tel:1",
+    "vscode://x",
+    "ms-settings:x",
+    "intent://x#Intent;end",
+    "filesystem:https://a.example/t/x",
+    "jar:https://a.example!/x",
+]
+
 #: What is no message, or none that a host should take; `say` sends with `jsonrpc`, `raw` without.
 HARMLESS = {
     "nothing": "raw(null)",
@@ -39,11 +59,14 @@ HARMLESS = {
     "a bigint": "say({id: 1, method: 'tools/call', params: {name: 10n}})",
     "a cycle": "const c = {}; c.c = c; say({id: 1, method: 'tools/call', params: c})",
     "a deep nest": "let d = {}; for (let n = 0; n < 1500; n++) d = {d}; say({id: 1, method: 'tools/call', params: d})",
+    "one object many times": "let d = ['x']; for (let n = 0; n < 40; n++) d = [d, d]; say({id: 1, method: 'tools/call', params: {d}})",
+    "one text many times": "const x = 'x'.repeat(1 << 20); say({id: 1, method: 'tools/call', params: {d: Array(60).fill(x)}})",
+    "an array with nothing in it": "for (const length of [2 ** 21, 2 ** 32 - 1]) say({id: 1, method: 'tools/call', params: {a: Object.assign([], {length})}})",
+    "three hundred megabytes handed over": "for (const to of [parent, top]) { const {buffer} = new Uint8Array(300 << 20); to.postMessage({jsonrpc: '2.0', id: 1, method: 'tools/call', params: {buffer}}, '*', [buffer]) }",
+    "what is no JSON": "for (const x of [new Blob(['x']), /x/, new Error('x'), new Set([1]), await createImageBitmap(new ImageData(1, 1))]) say({id: 1, method: 'tools/call', params: {x}})",
     "a port": "const {port1} = new MessageChannel(); parent.postMessage({jsonrpc: '2.0', id: 1, method: 'tools/call', params: {}, port1}, '*', [port1])",
     "the relay's own words": "say({method: 'ui/notifications/sandbox-resource-ready', params: {html: '<h1>x'}}); say({method: 'ui/notifications/sandbox-proxy-ready'})",
-    "a javascript: link": "say({id: 1, method: 'ui/open-link', params: {url: 'javascript:document.title=1'}})",
-    "a file: link": "say({id: 1, method: 'ui/open-link', params: {url: 'file:///etc/passwd'}})",
-    "a data: link": "say({id: 1, method: 'ui/open-link', params: {url: 'data:text/html,x'}})",
+    "links of schemes that are no page's": "for (const address of SCHEMES) say({id: 1, method: 'ui/open-link', params: {url: address}})",
     "a display mode of its own": "say({id: 1, method: 'ui/request-display-mode', params: {mode: '__proto__'}})",
     "sizes that are none": "for (const height of [NaN, -1, 'x', {}, 1e9]) say({method: 'ui/notifications/size-changed', params: {height}})",
 }
@@ -57,7 +80,7 @@ def test_messages_that_are_none(open_app: Open, app: App, inner: Inner) -> None:
             inner()
             .locator("body")
             .evaluate(
-                f"async () => {{ const raw = (data) => parent.postMessage(data, '*'); try {{ {script} }} catch {{ return }}"
+                f"async () => {{ const SCHEMES = {SCHEMES}; const raw = (data) => parent.postMessage(data, '*'); try {{ {script} }} catch {{ return }}"
                 " await rpc('ping') }"
             )
         )
