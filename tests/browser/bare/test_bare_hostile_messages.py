@@ -13,6 +13,7 @@ from mcp.server.mcpserver.resources import TextResource
 from playwright.sync_api import FrameLocator, Page, expect
 
 import pmcp_lab as lab
+import pmcp_lab.notebook
 from tests.unit.front_end import Comm, FrontEnd
 
 Open = Callable[..., Page]
