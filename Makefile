@@ -120,8 +120,9 @@ STAGES := style types layers js unit interop notebooks packaging browser
 
 PYTEST := $(BIN)/python -m pytest
 # Many tests wait for processes that they start: three files at a time keep two cores busy, and browsers keep them busy
-# by two. A file's tests stay together, for they share their servers.
-SIDE_BY_SIDE := -n 3 --dist loadfile
+# by two. A file's tests stay together, for they share their servers; `tests/conftest.py` says which files come first.
+BY_FILE := --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 $(BY_FILE)
 # Processes and pages of a busy machine may come too late once. What was run again is named in the summary, and is to
 # be mended.
 ONCE_MORE := --reruns 1 -rR
@@ -163,7 +164,7 @@ packaging: $(VENV)/.dev ## Build and install the package
 	$(PYTEST) tests/packaging $(SIDE_BY_SIDE) $(ONCE_MORE)
 
 browser: $(VENV)/.dev front-end peers system ## In Chromium and Firefox; fills tests/browser/README.md
-	$(PYTEST) tests/browser -n 2 --dist loadfile $(ONCE_MORE) -p tests.browser.app_table
+	$(PYTEST) tests/browser -n 2 $(BY_FILE) $(ONCE_MORE) -p tests.browser.app_table
 
 bench: $(VENV)/.dev front-end peers system ## Measure, and print the figures
 	PMCP_LAB_MCP1_PYTHON=$${PMCP_LAB_MCP1_PYTHON:-$(CURDIR)/.peers/mcp1/bin/python} \

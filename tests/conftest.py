@@ -69,6 +69,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if marker == "browser" and (given := item.get_closest_marker("timeout")):
             # A signal would end Playwright's loop and leave the worker waiting for it for good.
             item.add_marker(pytest.mark.timeout(*given.args, method="thread"))
+    # Files with long tests come first, or one worker would be at them when the others have nothing left to do.
+    longest = dict[Path, float]()
+    for item in items:
+        given = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), given.args[0] if given and given.args else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 # --- skips ---
