@@ -171,11 +171,6 @@ def adds_by_its_tool(app: FrameLocator) -> None:
     expect(app.locator("body")).to_contain_text("Sum: 42")
 
 
-def takes_a_choice(app: FrameLocator) -> None:
-    app.get_by_role("button", name="green").click()
-    expect(app.locator("body")).to_contain_text("Response sent.")
-
-
 FRAMEWORKS = ("preact", "react", "solid", "svelte", "vanillajs", "vue")
 BERN = {"city": "Bern"}
 
@@ -260,23 +255,13 @@ APPS = (
         )
     ),
     ShownApp(
-        "fastmcp, choice",
-        "fastmcp, apps",
-        "fastmcp",
-        "choose",
-        "a button sends a message",
-        takes_a_choice,
-        {"prompt": "Which?", "options": ["red", "green"]},
-        misses="its page, from a CDN, unless PREFAB_BUNDLED_RENDERER is set, as it is here",
-    ),
-    ShownApp(
         "fastmcp, prefab",
-        "prefab-ui",
+        "fastmcp, apps",
         "fastmcp",
         "sums",
         "a button calls a tool",
         adds_by_its_tool,
-        misses="the same",
+        misses="its page, from a CDN, unless PREFAB_BUNDLED_RENDERER is set, as it is here",
     ),
     ShownApp(
         "mcp-ui, raw",

@@ -51,7 +51,6 @@ PINS = {
 SHOWN = {
     "fastmcp, apps": (APPS_ENV, "fastmcp"),
     "mcp-ui": (NPM, "@mcp-ui/server"),
-    "prefab-ui": (APPS_ENV, "prefab-ui"),
     **{
         f"server-{name}": (NPM, f"{MCP}server-{name}")
         for name in (

@@ -21,7 +21,7 @@ from tests import peers
 from tests.browser.app_table import shown
 from tests.browser.lab.jupyter import JupyterLab, Notebook, running_lab, write_notebook
 from tests.browser.shown_apps import APPS, ShownApp
-from tests.conftest import python_of
+from tests.conftest import installed, python_of
 from tests.servers import serving
 
 Addresses = dict[str, str]
@@ -34,8 +34,11 @@ def each_app(place: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory, app_peers: object) -> Iterator[Addresses]:
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """Where each app's server is."""
+    for app in APPS:
+        if app.pin.startswith("server-"):
+            installed(peers.Peer(app.pin))
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("files")
         said = stack.enter_context(serving([node(), str(peers.SERVERS / "apps.mjs"), str(folder)]))

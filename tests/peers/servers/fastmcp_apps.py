@@ -1,4 +1,4 @@
-"""fastmcp's own apps, which prefab draws: one that lets a person choose, one with a tool of its own. Over HTTP."""
+"""An app of fastmcp's, which prefab draws, with a tool of its own. Over HTTP; prints its address."""
 
 import os
 import socket
@@ -6,7 +6,6 @@ import socket
 os.environ["PREFAB_BUNDLED_RENDERER"] = "1"  # else the page is fetched from a CDN
 
 from fastmcp import FastMCP, FastMCPApp
-from fastmcp.apps.choice import Choice
 from prefab_ui.actions import SetState
 from prefab_ui.actions.mcp import CallTool
 from prefab_ui.app import PrefabApp
@@ -32,7 +31,7 @@ def sums(a: int = 20) -> PrefabApp:
     return PrefabApp(view=view, state={"sum": "none yet"})
 
 
-server = FastMCP("fastmcp-apps", providers=[Choice(), adding])
+server = FastMCP("fastmcp-apps", providers=[adding])
 
 if __name__ == "__main__":
     import uvicorn
