@@ -77,9 +77,10 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, addresses: Addresses) -> I
 Opened = Callable[[ShownApp], FrameLocator]
 
 
-def opened_in(browser: Browser, jupyter: JupyterLab, kind: type[Notebook]) -> Iterator[Opened]:
+@pytest.fixture(scope="module")
+def opened(browser: Browser, jupyter: JupyterLab, request: pytest.FixtureRequest) -> Iterator[Opened]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    book = kind(jupyter, context.new_page(), "apps.ipynb")
+    book = request.param(jupyter, context.new_page(), "apps.ipynb")
     book.run(0)
     last = 0
 
@@ -93,28 +94,20 @@ def opened_in(browser: Browser, jupyter: JupyterLab, kind: type[Notebook]) -> It
     yield show
     context.close()
     for kernel in jupyter.kernels():
-        request = urllib.request.Request(f"{jupyter.url}/api/kernels/{kernel['id']}", method="DELETE")
-        urllib.request.urlopen(request, timeout=30)
+        ended = urllib.request.Request(f"{jupyter.url}/api/kernels/{kernel['id']}", method="DELETE")
+        urllib.request.urlopen(ended, timeout=30)
 
 
-@pytest.fixture(scope="module")
-def in_jupyterlab(browser: Browser, jupyter: JupyterLab) -> Iterator[Opened]:
-    yield from opened_in(browser, jupyter, Notebook)
-
-
-@pytest.fixture(scope="module")
-def in_notebook_7(browser: Browser, jupyter: JupyterLab) -> Iterator[Opened]:
-    yield from opened_in(browser, jupyter, Notebook7)
-
-
+@pytest.mark.parametrize("opened", [Notebook], ids=["lab"], indirect=True)
 @each_app("JupyterLab")
-def test_in_jupyterlab(in_jupyterlab: Opened, app: ShownApp) -> None:
-    app.works(in_jupyterlab(app))
+def test_in_jupyterlab(opened: Opened, app: ShownApp) -> None:
+    app.works(opened(app))
 
 
+@pytest.mark.parametrize("opened", [Notebook7], ids=["notebook"], indirect=True)
 @each_app("Notebook 7")
-def test_in_notebook_7(in_notebook_7: Opened, app: ShownApp) -> None:
-    app.works(in_notebook_7(app))
+def test_in_notebook_7(opened: Opened, app: ShownApp) -> None:
+    app.works(opened(app))
 
 
 @pytest.fixture(scope="module")
