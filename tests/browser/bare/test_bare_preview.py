@@ -305,11 +305,6 @@ class TestWidgets:
             page.wait_for_timeout(100)
             assert page.locator("html").evaluate(CHECK, axe) == [], theme
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-        # What one came to see is first where there is room for one thing alone.
-        app, tools = (page.locator(part).bounding_box() for part in (".pv-stage", ".pv-side"))
-        assert app
-        assert tools
-        assert app["y"] < 200 < app["y"] + app["height"] <= tools["y"]
         page.set_viewport_size({"width": 1200, "height": 900})
 
 
