@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import FrameLocator, Locator, expect
+from playwright.sync_api import TimeoutError as TimedOut
 
 SCALE = "X:1\nT:Scale\nM:4/4\nL:1/4\nK:C\nC D E F | G A B c |"
 GREEN = "void mainImage(out vec4 color, in vec2 at) { color = vec4(0.0, 1.0, 0.0, 1.0); }"
@@ -141,18 +143,30 @@ def plays_another(app: FrameLocator) -> None:
     until(app.locator("video"), "(video) => video.duration === 0.25 && video.error === null")
 
 
+GREEN_DOT = """(canvas) => {
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const found = [];
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 1] > data[at] + 60 && data[at + 1] > data[at + 2] + 60) found.push(at / 4);
+  }
+  const middle = found[found.length >> 1];
+  const scale = canvas.clientWidth / width;
+  if (!found.length) return { x: canvas.clientWidth / 2, y: canvas.clientHeight / 2 };
+  return { x: (middle % width) * scale, y: Math.floor(middle / width) * scale };
+}"""
+"""Where the article is that was looked at, whose dot is green, or else where the first one begins."""
+
+
 def shows_an_article(app: FrameLocator) -> None:
     canvas = app.locator("canvas").first
-    expect(canvas).to_be_visible()
     expanded = app.get_by_role("button", name="Expanded")
-    for _ in range(20):  # the graph settles
-        size = canvas.evaluate("(canvas) => [canvas.clientWidth, canvas.clientHeight]")
-        canvas.click(position={"x": size[0] / 2, "y": size[1] / 2})
-        if expanded.is_visible():
+    for _ in range(10):  # the graph moves until it has settled
+        canvas.click(position=canvas.evaluate(GREEN_DOT))
+        with contextlib.suppress(TimedOut):
+            expanded.wait_for(timeout=2_000)
             break
-        canvas.page.wait_for_timeout(100)
-    expect(app.locator("body")).to_contain_text("Model Context Protocol")
     expect(expanded).to_be_visible()
+    expect(app.locator("body")).to_contain_text("Model Context Protocol")
 
 
 def adds_up(app: FrameLocator) -> None:
