@@ -1,7 +1,7 @@
 """Whether what a server shows of its apps is what the specifications ask for (MCP 2025-11-25, ext-apps 2026-01-26).
 
-Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`, those for skills
-in `check_skills`.
+Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`, those for
+apps that were opened in `check_opened`, those for skills in `check_skills`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pmcp_lab.apps.check_opened import check_opened
 from pmcp_lab.apps.check_pages import check_page
 from pmcp_lab.apps.check_skills import check_skills
 from pmcp_lab.apps.finding import Finding
@@ -35,6 +36,8 @@ def check(served: Served) -> list[Finding]:
         found += check_page(page, served)
     for call in served.calls:
         found += _call(call, served)
+    for opened in served.opened:
+        found += check_opened(opened)
     order = ("error", "warning", "note")
     return sorted(dict.fromkeys(found), key=lambda finding: order.index(finding.level))
 

@@ -44,6 +44,20 @@ class Call:
     result: Raw
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An app that was opened in a browser, before its tool is called.
+
+    Args:
+        started: Whether it said `ui/initialize`.
+        problems: What it did not deal with: `kind`, `message`, `source` and `line` of each.
+    """
+
+    uri: str
+    started: bool
+    problems: tuple[Raw, ...] = ()
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a server answered to one request.
@@ -118,6 +132,7 @@ class Served:
     templates: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     skills: ServedSkills | None = None
+    opened: tuple[Opened, ...] = ()
 
     @property
     def ui_tools(self) -> dict[str, str]:

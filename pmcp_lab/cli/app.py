@@ -118,6 +118,7 @@ pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
 pmcp-lab app check my_app.server:build --strict   one of this project
 pmcp-lab app check my-app --call --json           an entry of .mcp.json
 pmcp-lab app check my-skills --read-skills        each file of its skills, too
+pmcp-lab app check my_app.server:build --open     each app in a Chromium, too
 
 [bold]Exit status[/bold]
 
@@ -145,6 +146,18 @@ def check(
             show_default=False,
         ),
     ] = None,
+    run: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Open each app once in a Chromium that nobody sees, and tell what goes wrong in it before its tool is "
+            "called.",
+        ),
+    ] = False,
+    browser: Annotated[
+        str | None,
+        typer.Option(help="For --open: a program that takes Chromium's options.", show_default="what is installed"),
+    ] = None,
     read_skills: Annotated[
         bool,
         typer.Option(
@@ -163,7 +176,7 @@ def check(
     """
     from pmcp_lab.apps.check import check as findings_of
     from pmcp_lab.apps.finding import Finding
-    from pmcp_lab.cli.connecting import call_each, look_at_all, opened
+    from pmcp_lab.cli.connecting import call_each, look_at_all, open_apps, opened
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
@@ -171,8 +184,12 @@ def check(
     with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
         served = look_at_all(server, skill_files=read_skills)
         made, left = call_each(server, given) if call else ([], [])
-        found = findings_of(replace(served, calls=tuple(made)))
         name = server.name
+    served = replace(served, calls=tuple(made))
+    if run:
+        options = {"mode": mode.value, "token": token, "timeout": timeout}
+        served = replace(served, opened=tuple(open_apps(target, served, options, browser)))
+    found = findings_of(served)
     found += [
         Finding("note", "not-called", f"tool {tool}", "was not called", "give it an example with --examples")
         for tool in left
@@ -193,6 +210,7 @@ def check(
                 "tools": len(served.tools),
                 "apps": sorted(uri for uri, page in served.pages.items() if page.content is not None),
                 "called": [each.tool for each in made],
+                "opened": [each.uri for each in served.opened],
                 "skills": skills,
                 "findings": [each.as_dict() for each in found],
             }
@@ -204,6 +222,7 @@ def check(
         summary = f"{name}: {_count(apps, 'app')}, {_count(tools, 'tool')} with one"
         summary += f", {_count(len(skills), 'skill')}" if served.skills else ""
         summary += f", {_count(len(made), 'call')}" if call else ""
+        summary += f", {len(served.opened)} opened" if run else ""
         print(f"{summary}: " + ", ".join(_count(count, level) for level, count in counts.items()))
     if failed:
         raise typer.Exit(FAULTS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pmcp_lab.apps.served import Call, Page, Served
+    from pmcp_lab.apps.served import Call, Opened, Page, Served
     from pmcp_lab.client import Server
 
 Target = Annotated[
@@ -111,20 +111,26 @@ def opened(target: str, *, mode: str = "auto", token: str | None = None, timeout
     Raises:
         LabError: There is no such server, or it does not answer.
     """
-    import logging
-
     from pmcp_lab.client import connect
 
-    # A server of this process would log what it is asked between the lines of the command.
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
+    with _quiet():
         found = server_object(target)
         server = connect(target if found is None else found, mode=mode, token=token, timeout=timeout)
         try:
             yield server
         finally:
             server.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A server of this process would log what it is asked between the lines of the command."""
+    import logging
+
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
     finally:
         logging.disable(before)
 
@@ -230,6 +236,31 @@ def look_at_all(server: Server, *, skill_files: bool) -> Served:
 
     skills = look_at_skills(server, files=skill_files)
     return look_at_apps(server) if skills is None else replace(_look(server), skills=skills)
+
+
+def open_apps(target: str, served: Served, options: Mapping[str, Any], browser: str | None) -> list[Opened]:
+    """Open each app of a server once, in a browser that nobody looks at.
+
+    Args:
+        target, options: As for `connect`; an option that is None was not given.
+
+    Raises:
+        LabError: There is no browser, or it shows nothing.
+    """
+    from pmcp_lab.apps.served import Opened
+    from pmcp_lab.preview import PreviewSession, open_each
+
+    uris = [uri for uri, page in served.pages.items() if page.content is not None]
+    if not uris:
+        return []
+    found = server_object(target)
+    given = {name: value for name, value in options.items() if value is not None}
+    session = PreviewSession(target if found is None else found, given)
+    with _quiet():
+        return [
+            Opened(uri=uri, started=started, problems=tuple(problems))
+            for uri, started, problems in open_each(session, uris, browser)
+        ]
 
 
 def _page(server: Server, uri: str, listed: Mapping[str, Any] | None) -> Page:

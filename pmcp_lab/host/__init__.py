@@ -5,7 +5,7 @@ around the frame itself is `js/src/app-view`.
 """
 
 from pmcp_lab.client import now_ms as now
-from pmcp_lab.host.app import HostedApp
+from pmcp_lab.host.app import INIT_TIMEOUT, HostedApp
 from pmcp_lab.host.app_opening import open_app
 from pmcp_lab.host.bridge import KERNEL, BridgeMode
 from pmcp_lab.host.forms import fields, problems
@@ -15,6 +15,7 @@ from pmcp_lab.host.profile import PROFILES, STANDARD, Profile, profile_of
 from pmcp_lab.host.resource import read_app
 
 __all__ = [
+    "INIT_TIMEOUT",
     "KERNEL",
     "PROFILES",
     "STANDARD",

@@ -253,7 +253,7 @@ class PreviewSession:
                 if (work := self._calls.get((page, message.get("call")))) is not None:
                     work.cancel()
             case "show":
-                self._spawn(self._attempt(page, self._show(page, str(message.get("uri")))))
+                self._spawn(self._attempt(page, self.show(page, str(message.get("uri")))))
             case "bridge" if (mode := message.get("mode")) in ("kernel", "direct"):
                 self._spawn(self._attempt(page, self._use(page, mode)))
             case "profile":
@@ -275,8 +275,8 @@ class PreviewSession:
         self._say_again()
         self._spawn(self._list())
 
-    async def _show(self, page: Page, uri: str) -> None:
-        """Open a resource before any tool is called."""
+    async def show(self, page: Page, uri: str) -> None:
+        """Open a resource before any tool is called; raises `LabError` if it can't be read."""
         server = self._served()
         resource = await read_app(client_of(server), uri, self.profile)
         tools = [tool for tool in server.tools.values() if self._template(tool) == uri]
