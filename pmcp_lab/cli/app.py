@@ -146,12 +146,12 @@ def check(
             show_default=False,
         ),
     ] = None,
-    run: Annotated[
+    show: Annotated[
         bool,
         typer.Option(
             "--open",
             help="Open each app once in a Chromium that nobody sees, and tell what goes wrong in it before its tool is "
-            "called.",
+            "called. As root, Chromium has no sandbox of its own.",
         ),
     ] = False,
     browser: Annotated[
@@ -180,13 +180,15 @@ def check(
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
+    if browser is not None and not show:
+        raise typer.BadParameter("--browser is for --open")
     given = read_examples(examples)
     with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
         served = look_at_all(server, skill_files=read_skills)
         made, left = call_each(server, given) if call else ([], [])
         name = server.name
     served = replace(served, calls=tuple(made))
-    if run:
+    if show:
         options = {"mode": mode.value, "token": token, "timeout": timeout}
         served = replace(served, opened=tuple(open_apps(target, served, options, browser)))
     found = findings_of(served)
@@ -222,7 +224,7 @@ def check(
         summary = f"{name}: {_count(apps, 'app')}, {_count(tools, 'tool')} with one"
         summary += f", {_count(len(skills), 'skill')}" if served.skills else ""
         summary += f", {_count(len(made), 'call')}" if call else ""
-        summary += f", {len(served.opened)} opened" if run else ""
+        summary += f", {len(served.opened)} opened" if show else ""
         print(f"{summary}: " + ", ".join(_count(count, level) for level, count in counts.items()))
     if failed:
         raise typer.Exit(FAULTS)

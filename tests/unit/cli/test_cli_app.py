@@ -132,6 +132,7 @@ DIST = ("--url", "https://a.example/mcp")
         (["check"], 2, "Missing argument 'TARGET'"),
         (["check", "shop:good", "--examples", "nowhere.json", "--call"], 2, "does not exist"),
         (["check", "shop:good", "--examples", "shop.py"], 2, "--examples are for --call"),
+        (["check", "shop:good", "--browser", "chromium"], 2, "--browser is for --open"),
         (["check", "shop:good", "--examples", "shop.py", "--call"], 1, "shop.py is no JSON"),
         (["check", "shop:good", "--examples", "list.json", "--call"], 1, "must be an object of arguments by tool"),
         (["check", "shop:good", "--examples", "unknown.json", "--call"], 1, "has no tool 'carts'"),
