@@ -1,4 +1,4 @@
-"""What an app asks of the kernel beyond its own server's tools, and what Python asks of the app."""
+"""What an app asks of the kernel beyond its own server's tools."""
 
 from __future__ import annotations
 
