@@ -11,16 +11,16 @@ import { minifySync } from "rolldown/experimental";
 import { publishedSchema } from "./published-schema.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-/** What a front end loads once for every model. */
-const widgets = {
-  "app-view": "src/app-view",
+/**
+ * Widgets that are made of the same parts: what both need is `views.js`, which goes before each of them, and their
+ * stylesheet is `views.css`. So a page, a kernel and the package hold it once.
+ */
+const views = {
   "task-table": "src/task-table",
   cards: "src/cards",
 };
-/** Those that have their stylesheet in common. */
-const VIEWS = ["task-table", "cards"];
 const bundles = {
-  ...widgets,
+  "app-view": "src/app-view",
   // No widgets: the app view loads them when they are wanted.
   inspector: "src/app-view/inspector",
   direct: "src/app-view/direct",
@@ -49,17 +49,41 @@ const schema = {
   },
 };
 
-const WIDGET_FILES = Object.keys(widgets).map((name) => `${name}.js`);
-const EXPORT = /export\{([\w$]+) as default\};\s*$/;
+const PARTS = "views.js";
+const WIDGET_FILES = ["app-view", ...Object.keys(views)].map((name) => `${name}.js`);
+const EXPORTS = /export\{([^{}]+)\};\s*$/;
+const IMPORTS = /^import\{([^{}]+)\}from"\.\/views\.js";/;
 
 /**
  * One copy of a widget's code for a page: the second model of a kind finds it there, compiled and warm, and what a
  * module keeps is the page's. Not in parentheses, which would have it compiled in any case.
+ * @param parts Where the page has what its import names.
  */
-function oncePerPage(name, code) {
-  if (!EXPORT.test(code)) throw new Error(`${name} does not end with its default export`);
-  const key = `pmcp_lab.${createHash("sha256").update(code).digest("hex").slice(0, 8)}`;
-  return `export default globalThis[Symbol.for("${key}")]??=function(){${code.replace(EXPORT, "return $1")}}();`;
+function oncePerPage(name, code, parts) {
+  const [, exported] = EXPORTS.exec(code) ?? [];
+  const [, imported] = IMPORTS.exec(code) ?? [];
+  if (!exported || Boolean(imported) !== Boolean(parts)) {
+    throw new Error(`${name} has not the one import and the one export that are expected`);
+  }
+  const given = imported ? `{${imported.replace(/([\w$]+) as ([\w$]+)/g, "$1:$2")}}` : "";
+  const names = exported.replace(/([\w$]+) as ([\w$]+)/g, "$2:$1");
+  const body = code.replace(IMPORTS, "").replace(EXPORTS, () => `return{${names}}`);
+  const own = `function(${given}){${body}}(${parts ?? ""})`;
+  const place = `globalThis[Symbol.for("pmcp_lab.${createHash("sha256").update(own).digest("hex").slice(0, 8)}")]`;
+  return { place, text: `${place}??=${own}` };
+}
+
+/** What is written, by file: a widget's own code for a page that has its parts. */
+function asWritten(codes) {
+  const parts = codes.has(PARTS) ? oncePerPage(PARTS, codes.get(PARTS)) : undefined;
+  const written = new Map(codes);
+  if (parts) written.set(PARTS, `${parts.text};`);
+  for (const name of WIDGET_FILES.filter((each) => codes.has(each))) {
+    const code = codes.get(name);
+    const { text } = oncePerPage(name, code, IMPORTS.test(code) ? parts.place : undefined);
+    written.set(name, `export default ${text}.default;`);
+  }
+  return written;
 }
 
 /** esbuild's minifier is quick, and this one leaves a fiftieth less after it. */
@@ -77,10 +101,10 @@ const writing = {
   name: "writing",
   setup({ onEnd }) {
     onEnd(async ({ outputFiles }) => {
-      for (const { path, text } of outputFiles ?? []) {
-        const name = basename(path);
-        const code = smaller(name, text);
-        const content = WIDGET_FILES.includes(name) ? oncePerPage(name, code) : code;
+      const files = outputFiles ?? [];
+      const codes = files.map(({ path, text }) => [basename(path), smaller(basename(path), text)]);
+      for (const [name, content] of asWritten(new Map(codes))) {
+        const path = resolve(outdir, name);
         await writeFile(path, content);
         if (args.watch) continue;
         const sizes = [Buffer.byteLength(content), gzipSync(content).length];
@@ -113,13 +137,22 @@ const kinds = [
     entryPoints: [
       ...Object.entries(bundles).flatMap(([name, folder]) => [
         { in: `${folder}/index.ts`, out: name },
-        ...(!VIEWS.includes(name) && existsSync(resolve(here, folder, "style.css"))
+        ...(existsSync(resolve(here, folder, "style.css"))
           ? [{ in: `${folder}/style.css`, out: name }]
           : []),
       ]),
       { in: "src/views.css", out: "views" },
     ],
     plugins: [schema, writing],
+  },
+  {
+    ...shared,
+    format: "esm",
+    // The watcher writes whole widgets: anywidget looks at one file for each.
+    splitting: !args.watch,
+    chunkNames: basename(PARTS, ".js"),
+    entryPoints: Object.entries(views).map(([out, folder]) => ({ in: `${folder}/index.ts`, out })),
+    plugins: [writing],
   },
   // Goes into documents, where a module would come too late for the scripts after it.
   {
@@ -134,6 +167,7 @@ const kinds = [
 ];
 
 if (args.watch) {
+  await writeFile(resolve(outdir, PARTS), "");
   for (const kind of kinds) await (await context(kind)).watch();
   process.stdout.write(`watching, writing to ${outdir}\n`);
 } else {

@@ -9,7 +9,7 @@ from pmcp_lab.host.app import INIT_TIMEOUT, HostedApp
 from pmcp_lab.host.app_opening import open_app
 from pmcp_lab.host.bridge import KERNEL, BridgeMode
 from pmcp_lab.host.forms import fields, problems
-from pmcp_lab.host.model import LiveModel, built
+from pmcp_lab.host.model import LiveModel, built, bundle
 from pmcp_lab.host.prefetch import read_ahead
 from pmcp_lab.host.profile import PROFILES, STANDARD, Profile, profile_of
 from pmcp_lab.host.resource import read_app
@@ -24,6 +24,7 @@ __all__ = [
     "LiveModel",
     "Profile",
     "built",
+    "bundle",
     "fields",
     "now",
     "open_app",

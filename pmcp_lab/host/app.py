@@ -18,7 +18,7 @@ from pmcp_lab.host.bridge import KERNEL, BridgeMode, direct_bridge
 from pmcp_lab.host.capabilities import offered
 from pmcp_lab.host.consent import allow
 from pmcp_lab.host.kept import Kept, weigh
-from pmcp_lab.host.model import LiveModel, built
+from pmcp_lab.host.model import LiveModel, built, bundle
 from pmcp_lab.host.problems import problems
 from pmcp_lab.host.profile import STANDARD, Profile
 from pmcp_lab.host.requests import AppRequests, Callback
@@ -411,7 +411,7 @@ class HostedApp(LiveModel):
 
     def _on_code(self, view: str, content: dict[str, Any], _payload: dict[str, Any]) -> None:
         if (name := content.get("name")) in CODE:
-            self.reply(view, {"kind": "code", "payload": _code(str(name))})
+            self.reply(view, {"kind": "code", "payload": bundle(str(name), styled=CODE[str(name)])})
 
     def _on_consent(self, _view: str, _content: dict[str, Any], payload: dict[str, Any]) -> None:
         # What the person saw, and what is asked for now: an app that changed meanwhile gets no more than both.
@@ -477,9 +477,3 @@ class HostedApp(LiveModel):
         if hasattr(self, "_source"):
             runtime().call_soon(self.client.resource_changes.forget, self._source.uri, self._changed)
         runtime().call_soon(self._under_way.end)
-
-
-def _code(name: str) -> dict[str, str]:
-    """A bundle that a view loads only when it is wanted."""
-    style = built(f"{name}.css").read_text(encoding="utf-8") if CODE[name] else ""
-    return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}

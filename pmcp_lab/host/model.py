@@ -30,6 +30,16 @@ def built(name: str) -> Path:
     return file
 
 
+def bundle(name: str, *, styled: bool = False) -> dict[str, str]:
+    """Code that a view loads only when it is wanted, as the `code` message has it.
+
+    Raises:
+        LabError: It was never built.
+    """
+    style = built(f"{name}.css").read_text(encoding="utf-8") if styled else ""
+    return {"name": name, "module": built(f"{name}.js").read_text(encoding="utf-8"), "style": style}
+
+
 class LiveModel:
     """A model whose views talk with the background thread."""
 

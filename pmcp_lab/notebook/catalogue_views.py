@@ -28,7 +28,7 @@ from pmcp_lab.client import (
 )
 from pmcp_lab.host import built
 from pmcp_lab.notebook.arguments import kinds_of, referred, values_of
-from pmcp_lab.notebook.live import SavedWidget
+from pmcp_lab.notebook.live import SavedWidget, script
 from pmcp_lab.notebook.saved_html import ROWS, TEXT, block, table, text
 
 DEPTH = 3
@@ -56,7 +56,7 @@ _EMPTY = {"integer": 0, "number": 0.0, "string": "", "boolean": False, "array": 
 class Catalogue(SavedWidget):
     """What a listing of a server shows itself as."""
 
-    _esm = built("cards.js")
+    _esm = script("cards")
     _css = built("views.css")
 
     _card = t.Unicode("catalogue").tag(sync=True)

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import anywidget
@@ -32,7 +33,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle, display
 
 from pmcp_lab.client import runtime
-from pmcp_lab.host import LiveModel
+from pmcp_lab.host import LiveModel, built
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +49,13 @@ SOON = 0.3
 LEAST = 10.0
 """Seconds between two updates, at least; later an eighth of the time since it was displayed, so that hours of changes
 come to a few dozen updates and what is saved is never much behind."""
+
+
+def script(name: str) -> str | Path:
+    """The module of a widget that is made of the same parts as others, with those parts before it."""
+    parts, own = built("views.js").read_text(encoding="utf-8"), built(f"{name}.js")
+    # The watcher of `make dev` leaves no parts: each file is whole, and anywidget looks at it.
+    return f"{parts}\n{own.read_text(encoding='utf-8')}" if parts else own
 
 
 def in_batch() -> bool:

@@ -11,6 +11,7 @@ import traitlets as t
 from pmcp_lab.client import Question, Task, call_of, openable
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
+from pmcp_lab.notebook.live import script
 from pmcp_lab.notebook.rows import moments, raw_text, row
 from pmcp_lab.notebook.saved_html import static_card
 from pmcp_lab.notebook.task_views import TaskWidget
@@ -19,7 +20,7 @@ from pmcp_lab.notebook.task_views import TaskWidget
 class CardWidget(TaskWidget):
     """Shows one task, or none yet, and takes its answers."""
 
-    _esm = built("cards.js")
+    _esm = script("cards")
     _css = built("views.css")
     _card = t.Unicode().tag(sync=True)
 

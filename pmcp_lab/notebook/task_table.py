@@ -29,8 +29,9 @@ from pmcp_lab.client import (
     select_in,
     servers,
 )
-from pmcp_lab.host import built, now
+from pmcp_lab.host import built, bundle, now
 from pmcp_lab.notebook.chosen_columns import COLUMNS, DATA, about
+from pmcp_lab.notebook.live import script
 from pmcp_lab.notebook.row_patches import Sheet
 from pmcp_lab.notebook.rows import TALLY_LIMIT, moments, raw_text, tally, variables
 from pmcp_lab.notebook.stretches import ranges, spread
@@ -75,7 +76,7 @@ class TaskTable(TaskWidget):
         sort: As the trait.
     """
 
-    _esm = built("task-table.js")
+    _esm = script("task-table")
     _css = built("views.css")
 
     filter = t.Unicode("").tag(sync=True)
@@ -368,8 +369,7 @@ class TaskTable(TaskWidget):
                 tasks = [self._tasks[place] for place in self._places_in(content)]
                 self._start(self._actions.act(view, content.get("action"), tasks))
             case "code" if content.get("name") == "cards":
-                code = {"name": "cards", "module": built("cards.js").read_text(encoding="utf-8"), "style": ""}
-                self.reply(view, {"kind": "code", "payload": code})
+                self.reply(view, {"kind": "code", "payload": bundle("cards")})
             case "find":
                 for place, task in enumerate(self._tasks):
                     if call_of(task).anchor == content.get("anchor"):

@@ -147,6 +147,8 @@ def test_a_page_has_the_code_of_a_widget_once(bare: Page) -> None:
     }"""
     for name in ("app-view", "task-table", "cards"):
         assert bare.evaluate(same, name), name
+    kept = "() => Object.getOwnPropertySymbols(window).filter((each) => /^pmcp_lab/.test(each.description)).length"
+    assert bare.evaluate(kept) == 4, "three widgets, and the parts of which two are made"
 
 
 def test_a_change_that_was_lost_before_there_is_a_view(open_app: Open, app: App) -> None:
