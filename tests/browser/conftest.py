@@ -1,4 +1,6 @@
-"""The browsers that tests are run in: Debian's Chromium, unless a test or `--browser firefox` wants Debian's Firefox."""
+"""The browsers that tests are run in: Debian's Chromium, with windows or without, or Debian's Firefox if a test or
+`--browser firefox` wants it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +65,23 @@ def browser_type_launch_args(
     if browser_name == "firefox":
         return request.getfixturevalue("firefox_launch_args")  # type: ignore[no-any-return]
     return browser_type_launch_args
+
+
+@pytest.fixture(scope="session")
+def whole_browser(launch_browser: Callable[..., Browser]) -> Iterator[Browser]:
+    """The browser that people have: for what depends on its processes and its permissions, and for JupyterLab."""
+    browser = launch_browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def headless_shell(launch_browser: Callable[..., Browser], browser_name: str) -> Iterator[Browser]:
+    """Chromium's engine without its windows: a page takes a third of the time. Where it is not installed, and where
+    another browser was asked for, the same as `whole_browser`.
+    """
+    shell = shutil.which("chromium-headless-shell")
+    asked = browser_name != "chromium" or "PMCP_LAB_CHROMIUM" in os.environ
+    browser = launch_browser() if asked or shell is None else launch_browser(executable_path=shell)
+    yield browser
+    browser.close()

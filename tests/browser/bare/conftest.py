@@ -1,4 +1,4 @@
-"""A bare page with the built bundles, real frames in Debian's Chromium, and a listener for whatever leaks.
+"""A bare page with the built bundles, real frames in Chromium's engine, and a listener for whatever leaks.
 
 No Jupyter here: the page plays the notebook, a mock model plays the kernel.
 """
@@ -41,6 +41,11 @@ def _serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser(headless_shell: Browser) -> Browser:
+    return headless_shell
 
 
 @pytest.fixture(scope="session")

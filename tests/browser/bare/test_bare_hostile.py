@@ -24,6 +24,11 @@ from tests.browser.bare.hostile_attacks import ATTACKS, Attack
 
 
 @pytest.fixture(scope="module")
+def browser(whole_browser: Browser) -> Browser:
+    return whole_browser
+
+
+@pytest.fixture(scope="module")
 def assault(browser: Browser, site: str, api_hits: list[str]) -> Iterator[Callable[[], Assault]]:
     with assaults(browser, site, api_hits) as make:
         yield make

@@ -10,7 +10,7 @@ import pytest
 from mcp.server.apps import Apps
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.resources import TextResource
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 import pmcp_lab as lab
 import pmcp_lab.notebook
@@ -71,6 +71,11 @@ HARMLESS = {
     "a display mode of its own": "say({id: 1, method: 'ui/request-display-mode', params: {mode: '__proto__'}})",
     "sizes that are none": "for (const height of [NaN, -1, 'x', {}, 1e9]) say({method: 'ui/notifications/size-changed', params: {height}})",
 }
+
+
+@pytest.fixture(scope="module")
+def browser(whole_browser: Browser) -> Browser:
+    return whole_browser
 
 
 def test_messages_that_are_none(open_app: Open, app: App, inner: Inner) -> None:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import FrameLocator, Page, expect
+import pytest
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 Open = Callable[..., Page]
 App = Callable[..., str]
@@ -42,6 +43,11 @@ SPOOF = """
     }
   }
 """
+
+
+@pytest.fixture(scope="module")
+def browser(whole_browser: Browser) -> Browser:
+    return whole_browser
 
 
 def said(page: Page) -> list[Any]:

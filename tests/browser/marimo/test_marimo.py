@@ -24,8 +24,8 @@ FIRST = 120_000
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1200, "height": 2800}, color_scheme="light")
+def page(headless_shell: Browser) -> Iterator[Page]:
+    context = headless_shell.new_context(viewport={"width": 1200, "height": 2800}, color_scheme="light")
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
