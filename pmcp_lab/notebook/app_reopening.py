@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import json
 
+from IPython.display import Javascript
+
 from pmcp_lab.client import Server, servers
 from pmcp_lab.errors import AppError
-from pmcp_lab.host import STANDARD, open_app, profile_of
+from pmcp_lab.host import STANDARD, bundle, open_app, profile_of
 from pmcp_lab.notebook.app_view import AppView
+
+
+def asking(server: str) -> Javascript:
+    """The code that asks the person whether they want it: the page's own may be gone with the kernel it came from.
+
+    Raises:
+        AppError: As below.
+    """
+    _server(server)
+    return Javascript(bundle("consent")["module"])  # type: ignore[no-untyped-call]
 
 
 def reopen(request: str) -> str:

@@ -118,7 +118,6 @@ export class Bridge {
   /** The frame starts (again): everything the last document said is void. */
   start(): void {
     this.#forgetCalls();
-    this.#initialized = false;
     this.#sent = { input: false, outcome: false };
     this.#partial = null;
     this.#problems = { [VIOLATION]: 0, [FAILED]: 0 };
@@ -368,6 +367,7 @@ export class Bridge {
   }
 
   #forgetCalls(): void {
+    this.#initialized = false;
     for (const call of this.#pending) call.life.abort();
     this.#pending.clear();
     for (const answered of this.#asked.values()) answered(null);

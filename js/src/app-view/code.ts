@@ -49,8 +49,12 @@ export class CodeLoader {
       sheet.textContent = style;
       this.place.append(sheet);
     }
-    // From the kernel, so as much ours as this module is.
-    const address = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
-    return import(address).finally(() => URL.revokeObjectURL(address));
+    return imported(module);
   }
+}
+
+/** A module from its text. It comes from the kernel, so it is as much ours as this one is. */
+export function imported<M>(text = ""): Promise<M> {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  return import(address).finally(() => URL.revokeObjectURL(address));
 }

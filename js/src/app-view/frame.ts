@@ -5,6 +5,8 @@ import {
   COLOR_SCHEME,
   NOT_LOADED,
   outerDocument,
+  PING,
+  PONG,
   PROXY,
   PROXY_READY,
   PROXY_SANDBOX,
@@ -55,10 +57,11 @@ export interface App {
 
 /** Pixels, until the app says how tall it is. */
 export const INITIAL_HEIGHT = 320;
+/** Something whose end can be seen. */
+const EMPTY = "<iframe sandbox></iframe>";
 /** Of an app that loads in a frame nobody has yet; more than that many are an attack. */
 const MAX_EARLY = 100;
 
-/** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
 /**
  * What any frame has without being given it: windows above all others, words in the mouth of a screen reader, what other
  * sites know of the person. Only what the browser has a name for, or it complains.
@@ -78,6 +81,7 @@ function denied(): string {
   return DENIED.flatMap((name) => (known.includes(name) ? `${name} 'none'` : [])).join("; ");
 }
 
+/** The two nested frames and the wire to the inner one. The outer one can exist before the app is known. */
 export class Frame {
   readonly node = document.createElement("iframe");
   readonly #listener: (event: MessageEvent) => void;
@@ -90,11 +94,18 @@ export class Frame {
   /** To our own outer document; a proxy is sent messages to its window. */
   #port: MessagePort | undefined;
   #loads = 0;
+  /** Whether there is a frame in it, which is gone with its process, of whose end nothing else tells. */
+  #full: boolean;
+  /** How many looks its process did not answer. */
+  #missed = 0;
 
+  /** @param spare No app is known yet. */
   constructor(
     readonly policy: Policy,
     private theme: Theme,
+    spare = false,
   ) {
+    this.#full = spare;
     this.node.className = "pmcp-app-frame";
     const { proxy } = policy;
     this.node.setAttribute("sandbox", proxy ? PROXY_SANDBOX : SANDBOX);
@@ -110,7 +121,7 @@ export class Frame {
     // Before the document exists: a handshake that comes early is not lost.
     window.addEventListener("message", this.#listener);
     if (proxy) this.node.src = proxy.url;
-    else this.node.srcdoc = outerDocument(policy.csp, theme);
+    else this.node.srcdoc = outerDocument(policy.csp, theme, spare ? EMPTY : "");
   }
 
   get #origin(): string {
@@ -137,6 +148,19 @@ export class Frame {
     if (this.#ready) this.#begin(document);
   }
 
+  /** Whether the process that it was shown by ended. */
+  get lost(): boolean {
+    return this.#ready && this.#full && this.node.contentWindow?.length === 0;
+  }
+
+  /** Asks its process for a sign of life: how many of those before it owes. A sandbox proxy knows no such question. */
+  ask(): number {
+    if (!this.#port) return 0;
+    if (this.#missed === 0) this.#control(PING, {});
+    this.#missed += 1;
+    return this.#missed - 1;
+  }
+
   post(message: unknown): void {
     if (this.#port) this.#port.postMessage(message);
     else this.node.contentWindow?.postMessage(message, this.#origin);
@@ -160,13 +184,22 @@ export class Frame {
     if (this.loaded !== null && !this.#app && method !== PROXY_READY) {
       if (this.#early.length < MAX_EARLY) this.#early.push(event);
     } else if (typeof method !== "string" || !method.startsWith(PROXY)) {
+      this.#full = true;
       this.#app?.events.message(data);
-    } else if (method === PROXY_READY) {
+    } else this.#outer(method, params, ports);
+  }
+
+  /** The outer document speaks, and not the app. */
+  #outer(method: string, params: unknown, ports: readonly MessagePort[]): void {
+    if (method === PROXY_READY) {
       this.#ready = true;
+      this.#missed = 0;
       if (!this.policy.proxy) this.#port = ports[0];
       this.#start();
-    } else if (method === APP_LOADED) {
+    } else if (method === PONG) this.#missed = 0;
+    else if (method === APP_LOADED) {
       this.#loads += 1;
+      this.#full = true;
       this.#app?.events.loaded(this.#loads);
     } else if (method === NOT_LOADED) {
       this.#app?.events.notLoaded({ jsonrpc: "2.0", method: VIOLATION, params });

@@ -9,8 +9,11 @@ export const PROXY_SANDBOX = "allow-scripts allow-same-origin allow-forms";
 export const PROXY = "ui/notifications/sandbox-";
 export const PROXY_READY = `${PROXY}proxy-ready`;
 export const RESOURCE_READY = `${PROXY}resource-ready`;
-/** Ours, not the spec's, as are the next two: the inner document was loaded (up), the colour scheme (down). */
+/** Ours, not the spec's, as are the next four: the inner document was loaded (up), the colour scheme (down). */
 export const APP_LOADED = `${PROXY}app-loaded`;
+/** Whether the app's process has time (down), and that it has (up). The app hears of neither, and can send neither. */
+export const PING = `${PROXY}ping`;
+export const PONG = `${PROXY}pong`;
 /** The policy kept the app's frame from going somewhere (up). */
 export const NOT_LOADED = `${PROXY}not-loaded`;
 export const COLOR_SCHEME = `${PROXY}color-scheme`;
@@ -81,13 +84,14 @@ function relay(
   port1.onmessage = ({ data }) => {
     if (!own(data)) {
       frame?.contentWindow?.postMessage(data, "*");
-    } else if (data.method === `${proxy}color-scheme`) {
+    } else if (data.method === `${proxy}ping`) tell("pong");
+    else if (data.method === `${proxy}color-scheme`) {
       scheme((data as unknown as { params: { value: string } }).params.value);
     } else if (data.method === `${proxy}resource-ready`) {
       const { html, sandbox, allow, colorScheme } = (
         data as unknown as { params: Record<string, string> }
       ).params;
-      frame?.remove();
+      document.querySelector("iframe")?.remove();
       frame = document.createElement("iframe");
       frame.setAttribute("sandbox", sandbox as string);
       frame.allow = allow as string;
@@ -121,7 +125,8 @@ function attribute(text: string): string {
  * The document between the notebook and the app. Its policy is inherited by the app's, and its `frame-src` is
  * what keeps the app from navigating itself away: a policy in the app's own document could not.
  * The base hides the notebook's address from `document.baseURI`.
+ * @param body What there is in it before the app.
  */
-export function outerDocument(csp: string, theme: Theme): string {
-  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body><script>(${relay})(${JSON.stringify(PROXY)},${MAX_BURST},${BYTES_PER_MESSAGE},${MAX_MESSAGE},${weigh})</script>`;
+export function outerDocument(csp: string, theme: Theme, body = ""): string {
+  return `<!doctype html><base href="https://app.invalid/"><meta http-equiv="Content-Security-Policy" content="${attribute(csp)}"><meta name="color-scheme" content="${theme}"><style>html,body{margin:0;height:100%;overflow:hidden;background:transparent}iframe{display:block;border:0;width:100%;height:100%}</style><body>${body}<script>(${relay})(${JSON.stringify(PROXY)},${MAX_BURST},${BYTES_PER_MESSAGE},${MAX_MESSAGE},${weigh})</script>`;
 }

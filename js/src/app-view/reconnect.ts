@@ -1,10 +1,8 @@
 /** Opening an app again in a kernel that knows nothing of it any more, as after a restart. */
 import { type Host, kernelOf, type Model } from "../shared/anywidget";
-import { element } from "../shared/dom";
+import type { Chrome } from "./chrome";
+import { imported } from "./code";
 import type { Traits } from "./traits";
-
-const MODEL_TIMEOUT_MS = 3000;
-const MODEL_RETRY_MS = 50;
 
 interface Reply {
   content: {
@@ -12,65 +10,39 @@ interface Reply {
   };
 }
 
+/** Has the kernel call something of `app_reopening.py`: what that displays as. It rejects with the kernel's words. */
+export type Say = (call: string) => Promise<Record<string, string | undefined>>;
+
 /**
- * How to open an app again where it was, which then is `gone`; null where the front end has no way.
- * It rejects with the kernel's own words.
+ * How to open an app again where it was, which then is `gone`; null where the front end has no way. Opening it calls its
+ * tool as the notebook's file says, so the person is asked, by code that comes from the kernel that is there now.
+ * Whether they wanted it.
  */
 export function reconnecting(
   model: Model,
   traits: Traits,
   front: Host | undefined,
-  root: HTMLElement,
+  chrome: Chrome,
   signal: AbortSignal,
   gone: () => void,
-): (() => Promise<void>) | null {
+): (() => Promise<boolean>) | null {
   if (!front || !kernelOf(model)?.requestExecute) return null;
-  return async () => {
-    const { host, call } = traits;
-    const tool = call?.tool?.name;
-    const id = await reopen(model, {
-      server: host.server,
-      tool,
-      arguments: call?.arguments ?? null,
-      host: host.profile,
-    });
-    const el = element("div");
-    root.after(el);
-    try {
-      const widget = await opened(front, `anywidget:${id}`);
-      await widget.render({ el, signal });
-    } catch (error) {
-      el.remove();
-      throw error;
-    }
-    gone();
+  const say: Say = async (call) => {
+    const code = `__import__("pmcp_lab.notebook.app_reopening", fromlist=["reopen"]).${call}`;
+    // Input is allowed, which tells the kernel that a person is here.
+    const asked = { code: "", silent: true, store_history: false, allow_stdin: true };
+    const expressions = { user_expressions: { code } };
+    const reply = await kernelOf(model)?.requestExecute?.({ ...asked, ...expressions }).done;
+    const said = (reply as Reply | undefined)?.content.user_expressions?.code;
+    if (!said?.data) throw new Error(said?.evalue ?? "the kernel did not answer");
+    return said.data;
   };
-}
-
-/** Has the kernel open the app: the id of its model. */
-async function reopen(model: Model, request: object): Promise<string> {
-  // JSON in JSON: a literal that Python reads as the same text.
-  const given = JSON.stringify(JSON.stringify(request));
-  const code = `__import__("pmcp_lab.notebook.app_reopening", fromlist=["reopen"]).reopen(${given})`;
-  // Input is allowed, which tells the kernel that a person is here.
-  const asked = { code: "", silent: true, store_history: false, allow_stdin: true };
-  const expressions = { user_expressions: { code } };
-  const reply = await kernelOf(model)?.requestExecute?.({ ...asked, ...expressions }).done;
-  const said = (reply as Reply | undefined)?.content.user_expressions?.code;
-  const id = said?.data?.["text/plain"]?.replace(/'/g, "");
-  if (!id) throw new Error(said?.evalue ?? "the kernel did not answer");
-  return id;
-}
-
-/** The model and the answer come over two sockets, in either order. */
-async function opened(host: Host, ref: string): ReturnType<Host["getWidget"]> {
-  const end = performance.now() + MODEL_TIMEOUT_MS;
-  for (;;) {
-    try {
-      return await host.getWidget(ref);
-    } catch (error) {
-      if (performance.now() > end) throw error;
-      await new Promise((next) => setTimeout(next, MODEL_RETRY_MS));
-    }
-  }
+  return async () => {
+    // A literal that Python reads as the same text.
+    const data = await say(`asking(${JSON.stringify(traits.host.server)})`);
+    const { reopen } = await imported<typeof import("./consent")>(data["application/javascript"]);
+    const opened = await reopen(chrome, traits, say, front, signal);
+    if (opened) gone();
+    return opened;
+  };
 }

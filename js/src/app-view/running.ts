@@ -10,6 +10,8 @@ import type { Trace } from "./trace";
 import type { Host } from "./traits";
 
 const RELOAD_GRACE_MS = 1000;
+/** Milliseconds between two looks at an app that somebody sees. */
+const LOOK_MS = 2000;
 
 interface Opening {
   resource: Resource;
@@ -24,6 +26,8 @@ interface Opening {
   trace: Trace;
   /** It went from its page to none that speaks. */
   left: () => void;
+  /** For how many seconds its process had no time for an answer; infinite when it ended. */
+  late: (seconds: number) => void;
 }
 
 export class RunningApp {
@@ -31,6 +35,8 @@ export class RunningApp {
   readonly frame: Frame;
   #lastHeard = 0;
   #removed = false;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #lost = 0;
 
   constructor(
     private readonly opening: Opening,
@@ -71,6 +77,20 @@ export class RunningApp {
     };
     this.frame.show({ name: resource.name, document: () => this.#document(), events });
     this.bridge.start();
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** How it is, where somebody sees it. By the number of looks: a page that slept does not blame the app. */
+  #look(): void {
+    const { frame, opening } = this;
+    const { width, top, bottom } = opening.stage.getBoundingClientRect();
+    if (document.hidden || width === 0 || bottom < 0 || top > innerHeight) return;
+    // Twice: a frame that the page moves begins anew, empty.
+    this.#lost = frame.lost ? this.#lost + 1 : 0;
+    if (this.#lost > 1) {
+      if (this.#lost === 2) this.bridge.dispose();
+      opening.late(Infinity);
+    } else opening.late((frame.ask() * LOOK_MS) / 1000);
   }
 
   #document(): string {
@@ -85,6 +105,7 @@ export class RunningApp {
 
   remove(): void {
     this.#removed = true;
+    clearInterval(this.#looking);
     this.bridge.dispose();
     this.frame.remove();
   }

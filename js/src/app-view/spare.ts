@@ -24,6 +24,7 @@ let spare: Spare | undefined;
 
 /** Whether there is a spare for this policy. */
 export function hasSpare(policy: Policy): boolean {
+  if (spare?.frame.lost) drop();
   const frame = spare?.frame;
   return (
     frame !== undefined &&
@@ -41,7 +42,7 @@ export function hasSpare(policy: Policy): boolean {
 export function prepareSpare({ csp, allow }: Policy, width = 0): void {
   const holder = document.createElement("div");
   if (spare || !movable(holder)) return;
-  const frame = new Frame({ csp, allow }, currentTheme());
+  const frame = new Frame({ csp, allow }, currentTheme(), true);
   // Not `display: none`: a frame that is not rendered may be left alone by the browser. Fixed, so that a page that
   // becomes narrower has nothing to scroll to.
   const height = width && INITIAL_HEIGHT;

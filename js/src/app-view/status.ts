@@ -11,13 +11,17 @@ interface Port {
   reload(): void;
   /** Shows what few people ever see. */
   show: Questions["show"];
-  /** Opens the app again in a kernel that knows nothing of it, where that can be done. */
-  readonly reconnect: (() => Promise<void>) | null;
+  /** Opens the app again in a kernel that knows nothing of it, where that can be done: whether the person wanted it. */
+  readonly reconnect: (() => Promise<boolean>) | null;
+  /** The browser's process for it is gone. */
+  ended(message: string): void;
   /** Whether there is an app to be seen. */
   shown(): boolean;
 }
 
 const TROUBLE_CHARACTERS = 200;
+const LATE_S = 4;
+const ENDED = "The app’s process ended.";
 
 /** Code from text that a library makes to learn whether it may, and whether that is refused makes no difference. */
 const A_TRY = /^\(?(async )?function\*? anonymous\(\s*\) ?{\s*(return this;?)?\s*}?\)?$/;
@@ -32,6 +36,8 @@ export class Status {
   #problems = 0;
   /** Code from text was refused; of an app that starts nevertheless, that was no loss. */
   #refused = false;
+  /** For how many seconds the app's process had no time. */
+  #late = 0;
   /** The first thing that went wrong, in words. */
   #trouble = "";
   readonly #missing = new Set<string>();
@@ -59,6 +65,7 @@ export class Status {
     this.#missing.clear();
     this.#refused = false;
     this.#trouble = "";
+    this.#late = 0;
     this.chrome.setProblems(0);
     this.#stale();
   }
@@ -87,12 +94,8 @@ export class Status {
     if (phase !== "silent") return;
     const { initTimeout } = this.traits.host;
     this.#showEval();
-    this.chrome.showBar(
-      "silent",
-      "warning",
-      `No ui/notifications/initialized within ${initTimeout / 1000} s: it is shown as a plain page.`,
-      { actions: [{ label: "Reload", run: this.port.reload }] },
-    );
+    const text = `No ui/notifications/initialized within ${initTimeout / 1000} s`;
+    this.#again("silent", `${text}: it is shown as a plain page.`);
   }
 
   /** What became of the call. */
@@ -145,12 +148,20 @@ export class Status {
   }
 
   left(): void {
-    this.chrome.showBar(
-      "left",
-      "warning",
-      "The app left its page, which a sandboxed app may not do.",
-      { actions: [{ label: "Reload", run: this.port.reload }] },
-    );
+    this.#again("left", "The app left its page, which a sandboxed app may not do.");
+  }
+
+  /** The app's process had no time for so many seconds; infinite when it ended. */
+  late(seconds: number): void {
+    // Less is what a page takes that draws much.
+    const late = seconds < LATE_S ? 0 : seconds;
+    if (late === this.#late) return;
+    this.#late = late;
+    if (late === Infinity) {
+      this.port.ended(ENDED);
+      this.#again("ended", ENDED);
+    } else this.chrome.hideBar("ended");
+    this.#show();
   }
 
   notSaved(): void {
@@ -159,6 +170,12 @@ export class Status {
 
   notDirect(detail: string): void {
     this.chrome.showBar("direct", "warning", said.indirect, { detail, closable: true });
+  }
+
+  /** What may be otherwise when the app begins anew. */
+  #again(name: string, text: string): void {
+    const actions = [{ label: "Reload", run: this.port.reload }];
+    this.chrome.showBar(name, "warning", text, { actions });
   }
 
   #stale(): void {
@@ -193,10 +210,10 @@ export class Status {
     return reconnect ? [{ label: "Reconnect", run: () => this.#reconnect(reconnect) }] : [];
   }
 
-  async #reconnect(reconnect: () => Promise<void>): Promise<void> {
+  async #reconnect(reconnect: () => Promise<boolean>): Promise<void> {
     this.chrome.showBar("kernel", "info", "Opening the app again…");
     try {
-      await reconnect();
+      if (!(await reconnect())) this.link();
     } catch (error) {
       this.chrome.showBar("kernel", "warning", "The app could not be opened again.", {
         detail: reason(error),
@@ -208,6 +225,8 @@ export class Status {
   #show(): void {
     if (this.#closed) this.chrome.setState("closed");
     else if (this.#link === "static") this.chrome.setState("static", said.static);
+    else if (this.#late === Infinity) this.chrome.setState("trouble", ENDED);
+    else if (this.#late) this.chrome.setState("busy", `app not answering for ${this.#late} s`);
     else if (this.#link === "busy") this.chrome.setState("busy", this.wire.trouble(said.behind));
     else if (this.#trouble) this.chrome.setState("trouble", this.#trouble);
     else this.chrome.setState(this.#phase === "closing" ? "ready" : this.#phase);

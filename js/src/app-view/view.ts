@@ -77,7 +77,10 @@ export class AppView {
     this.#status = new Status(this.#chrome, this.#traits, this.#wire, {
       reload,
       show: (show) => this.#questions.show(show),
-      reconnect: reconnecting(model, this.#traits, front, root, signal, () => this.#remove()),
+      reconnect: reconnecting(model, this.#traits, front, this.#chrome, signal, () =>
+        this.#remove(),
+      ),
+      ended: (message) => this.#failed({ message }),
       shown: () => this.#app !== null,
     });
     this.#keeping = new Keeping(this.#traits);
@@ -162,6 +165,7 @@ export class AppView {
       theme: this.#surroundings.theme,
       trace: this.#trace,
       left: () => this.#status.left(),
+      late: (seconds: number) => this.#status.late(seconds),
     };
     this.#app = new RunningApp(opening, this.#port(), host);
     this.#turn = this.#traits.call?.turn ?? 0;
@@ -229,10 +233,7 @@ export class AppView {
         this.#wire.event("csp-violation", params);
         this.#status.blocked(params);
       },
-      failed: (params) => {
-        this.#wire.event("app-error", params);
-        this.#status.failed(params);
-      },
+      failed: (params) => this.#failed(params),
       notOffered: (what) => {
         this.#wire.event("not-offered", { what });
         this.#status.notOffered(what);
@@ -243,6 +244,11 @@ export class AppView {
       context: () => this.#surroundings.context(),
       phase: (phase) => this.#enter(phase),
     };
+  }
+
+  #failed(params: Record<string, unknown>): void {
+    this.#wire.event("app-error", params);
+    this.#status.failed(params);
   }
 
   #resize(height: unknown): void {
@@ -286,7 +292,7 @@ export class AppView {
   }
 
   #discard(): void {
-    for (const bar of ["silent", "left", "document", "eval", "missing", "wanted"])
+    for (const bar of ["silent", "left", "ended", "document", "eval", "missing", "wanted"])
       this.#chrome.hideBar(bar);
     this.#questions.refuse();
     this.#app?.remove();

@@ -111,42 +111,136 @@ def test_names_are_text(open_app: Open, app: App) -> None:
     assert NASTY.split("\x1b")[0] in page.locator(".pmcp-app").inner_text()
 
 
+class Browser:
+    """The browser behind the page. Playwright takes the page for crashed, too, when a frame of it is, and hears no more."""
+
+    def __init__(self, page: Page) -> None:
+        browser = page.context.browser
+        assert browser is not None
+        self.cdp = browser.new_browser_cdp_session()
+        self.url = page.url
+        self.answers: list[dict[str, Any]] = []
+        self.cdp.on("Target.receivedMessageFromTarget", lambda event: self.answers.append(json.loads(event["message"])))
+
+    def targets(self, kind: str) -> list[str]:
+        found = self.cdp.send("Target.getTargets")["targetInfos"]
+        return [
+            each["targetId"] for each in found if each["type"] == kind and (kind != "page" or each["url"] == self.url)
+        ]
+
+    def send(self, target: str, method: str, **params: Any) -> None:
+        session = self.cdp.send("Target.attachToTarget", {"targetId": target, "flatten": False})["sessionId"]
+        message = json.dumps({"id": 1, "method": method, "params": params})
+        self.cdp.send("Target.sendMessageToTarget", {"sessionId": session, "message": message})
+
+    def end_frames(self) -> None:
+        frames = self.targets("iframe")
+        assert frames, "an app has a process of its own"
+        for frame in frames:
+            self.send(frame, "Page.crash")
+
+    def evaluate(self, body: str) -> Any:
+        """The value of a function with this body, in the page."""
+        expression = f"""(async () => {{
+          const find = (text) => document.querySelector(text);
+          const state = () => find(".pmcp-app-state-text").textContent;
+          const events = (name) => model.kinds("event").filter((each) => each.event === name);
+          const until = async (what) => {{
+            const end = Date.now() + 20000;
+            while (!what() && Date.now() < end) await new Promise((next) => setTimeout(next, 20));
+          }};
+          {body}
+        }})()"""
+        (page,) = self.targets("page")
+        self.send(page, "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        for _ in range(300):
+            failed = [each for each in self.answers if "exceptionDetails" in each.get("result", {})]
+            assert not failed, failed
+            results = [each["result"]["result"] for each in self.answers if "result" in each.get("result", {})]
+            if results:
+                self.answers.clear()
+                return results[0].get("value")
+            self.cdp.send("Target.getTargets")
+            time.sleep(0.1)
+        raise AssertionError("the page does not answer")
+
+
 def test_a_frame_whose_process_ends(open_app: Open, app: App) -> None:
-    """The notebook goes on, and the app begins anew when it is told to."""
+    """The view says so, nobody waits for the app, and it begins anew when it is told to."""
     page = open_app(app())
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
-    browser = page.context.browser
-    assert browser is not None
-    cdp = browser.new_browser_cdp_session()
-    targets = cdp.send("Target.getTargets")["targetInfos"]
-    here = next(each["targetId"] for each in targets if each["type"] == "page" and each["url"] == page.url)
-    frames = [each["targetId"] for each in targets if each["type"] == "iframe"]
-    assert frames, "an app has a process of its own"
-    answers: list[dict[str, Any]] = []
-    cdp.on("Target.receivedMessageFromTarget", lambda event: answers.append(json.loads(event["message"])))
+    browser = Browser(page)
+    browser.end_frames()
+    dead = "The app’s process ended."
+    said = browser.evaluate(
+        f"""await until(() => state() === "{dead}");
+        model.say({{kind: "ask", to: model.sent[0].view, call: 7, payload: {{method: "tools/list", params: {{}}}}}});
+        await until(() => model.kinds("answer").length);
+        return [state(), find(".pmcp-app").dataset.state, find(".pmcp-bar").textContent,
+          events("app-error").map((each) => each.payload.message), model.kinds("answer")[0].payload.error.code]"""
+    )
+    assert said == [dead, "trouble", f"{dead}Reload", [dead], -32000]
+    again = browser.evaluate(
+        """find(".pmcp-bar-actions button").click();
+        await until(() => events("initialized").length === 2 && state() === "ready");
+        return [state(), find(".pmcp-bar"), events("app-error").length]"""
+    )
+    assert again == ["ready", None, 1]
 
-    def send(target: str, method: str, **params: Any) -> None:
-        session = cdp.send("Target.attachToTarget", {"targetId": target, "flatten": False})["sessionId"]
-        message = json.dumps({"id": 1, "method": method, "params": params})
-        cdp.send("Target.sendMessageToTarget", {"sessionId": session, "message": message})
 
-    # Playwright takes the page for crashed, too, and hears no more of it.
-    for frame in frames:
-        send(frame, "Page.crash")
-    reload = """(async () => {
-      const find = (text) => document.querySelector(text);
-      await new Promise((next) => setTimeout(next, 300));
-      find("[aria-label='Reload the app']").click();
-      const end = Date.now() + 20000;
-      const seen = () => model.kinds("event").filter((each) => each.event === "initialized").length;
-      while (seen() < 2 && Date.now() < end) await new Promise((next) => setTimeout(next, 20));
-      return [seen(), find(".pmcp-app-state-text").textContent];
-    })()"""
-    send(here, "Runtime.evaluate", expression=reload, awaitPromise=True, returnByValue=True)
-    for _ in range(300):
-        values = [answer["result"]["result"].get("value") for answer in answers if "result" in answer.get("result", {})]
-        if values:
-            break
-        cdp.send("Target.getTargets")
-        time.sleep(0.1)
-    assert values == [[2, "ready"]]
+def test_a_spare_whose_process_ended_is_given_to_no_app(open_app: Open, app: App) -> None:
+    """It has no app that could say so; the next one gets a frame that lives, at once."""
+    page = open_app(app())
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    expect(page.locator("body > [aria-hidden] iframe")).to_have_count(1)
+    browser = Browser(page)
+    browser.end_frames()
+    opened = browser.evaluate(
+        """await new Promise((next) => setTimeout(next, 300));
+        const dead = find("body > [aria-hidden] iframe");
+        mount();
+        await until(() => events("initialized").length === 2);
+        const second = document.querySelectorAll(".pmcp-app")[1];
+        return [second.dataset.state, second.contains(dead), dead.isConnected]"""
+    )
+    assert opened == ["ready", False, False]
+
+
+def test_an_app_that_is_busy_is_not_called_dead(open_app: Open, app: App, inner: Inner) -> None:
+    page = open_app(app())
+    state = page.locator(".pmcp-app-state-text")
+    expect(state).to_have_text("ready")
+    inner().locator("body").evaluate(
+        "() => { setTimeout(() => { const end = Date.now() + 7000; while (Date.now() < end); }); }"
+    )
+    expect(state).to_have_text("app not answering for 4 s")
+    expect(page.locator(".pmcp-app")).to_have_attribute("data-state", "busy")
+    expect(state).to_have_text("ready")
+    expect(page.locator(".pmcp-bar")).to_have_count(0)
+    reported = page.evaluate("() => model.kinds('event').filter((each) => each.event === 'app-error').length")
+    assert reported == 0
+
+
+def test_an_app_that_nobody_sees_is_not_asked_for_a_sign_of_life(open_app: Open, app: App, inner: Inner) -> None:
+    """Nor is it told of one: what it hears is what a host of the standard says."""
+    page = open_app(app())
+    expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
+    page.evaluate(
+        """() => {
+          window.asked = 0;
+          const post = MessagePort.prototype.postMessage;
+          MessagePort.prototype.postMessage = function (data, ...rest) {
+            if (data.method?.endsWith("-ping")) asked += 1;
+            return post.call(this, data, ...rest);
+          };
+        }"""
+    )
+    inner().locator("body").evaluate(
+        "() => { window.heard = []; addEventListener('message', ({data}) => heard.push(data)) }"
+    )
+    page.wait_for_timeout(4500)
+    assert page.evaluate("() => asked") in (2, 3)
+    assert inner().locator("body").evaluate("() => heard") == []
+    page.evaluate("() => { document.querySelector('.view').style.display = 'none'; asked = 0 }")
+    page.wait_for_timeout(4500)
+    assert page.evaluate("() => asked") == 0

@@ -6,6 +6,7 @@ import sys
 
 from playwright.sync_api import expect
 
+from tests.browser.conftest import press
 from tests.browser.lab.conftest import Open
 from tests.servers import slow_app
 
@@ -31,6 +32,15 @@ def test_a_restarted_kernel_opens_the_app_again_on_request(notebook: Open) -> No
     )
     book.run(2)
     cell.get_by_role("button", name="Reconnect").click()
+    question = cell.locator(".pmcp-bar", has_text="Opening the app again calls its tool on demo:")
+    expect(question).to_contain_text('wave({"frequency":3})')
+    # One that was lured, or an impatient second click.
+    question.get_by_role("button", name="Open", exact=True).click()
+    expect(question).to_contain_text("too quick")
+    question.get_by_role("button", name="Don’t open").click()
+    expect(cell).to_contain_text("No kernel any more")
+    cell.get_by_role("button", name="Reconnect").click()
+    press(question.get_by_role("button", name="Open", exact=True))
     expect(cell.locator(".pmcp-app-state-text")).to_have_text("ready", timeout=45_000)
     expect(cell.locator(".pmcp-app")).to_have_count(1)
     said = app.locator("#said").inner_text()

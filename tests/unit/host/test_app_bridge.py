@@ -13,7 +13,7 @@ import pytest
 
 import pmcp_lab as lab
 from pmcp_lab.errors import AppError
-from pmcp_lab.notebook.app_reopening import reopen
+from pmcp_lab.notebook.app_reopening import asking, reopen
 from tests.servers.bridged import Bridged
 from tests.unit.front_end import Comm, FrontEnd, until
 
@@ -107,11 +107,14 @@ def test_an_app_is_opened_again_where_its_server_is_known(url: str) -> None:
         return reopen(json.dumps({"server": server, "tool": "show", "arguments": {}}))
 
     with lab.connect(url, name="again"):
+        assert "export" in asking("again").data, "who asks the person first"
         assert len(asked("again")) == len(asked("again")) == 32, "the id of a model"
     # It comes out of a file: a command line, an address and the demo's name start and open nothing.
     for stranger in ("again-and-again", "demo", "python -c 'open(1)'", url):
         with pytest.raises(AppError, match="run the cell that connects it"):
             asked(stranger)
+        with pytest.raises(AppError, match="run the cell that connects it"):
+            asking(stranger)
 
 
 def test_a_page_makes_no_view_in_the_kernel(url: str) -> None:

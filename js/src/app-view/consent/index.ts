@@ -2,4 +2,5 @@
 export { Asking } from "./asking";
 export { Cards } from "./cards";
 export { showEval, showMissing, showStale } from "./news";
+export { reopen } from "./reopening";
 export { showWanted } from "./wishes";
