@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pmcp_lab.errors import INVALID_PARAMS, LabError
 from pmcp_lab.tasks import Limits, TaskContext, Variables
 from pmcp_lab.tasks.context import InThread
+from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.questions import answerable, check_askable
 from pmcp_lab.tasks.variables import merge
 
@@ -52,6 +53,7 @@ class CallContext(TaskContext):
         self._beginning: asyncio.Future[TaskContext] | None = None
         self.began: Callable[[TaskContext], None] = lambda _: None
         self._variables: dict[str, Any] = {}
+        self._checkpoint: Any = None
         self._progress = 0.0
 
     @property
@@ -87,6 +89,21 @@ class CallContext(TaskContext):
             return
         self._progress = self._progress if progress is None else float(progress)
         await self._request.session.report_progress(self._progress, 1.0, message)
+
+    @property
+    def checkpoint(self) -> Any:
+        task = self._task
+        return self._checkpoint if task is None else task.checkpoint
+
+    async def save(
+        self, checkpoint: Any, *, message: str | None = None, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        if self._beginning is not None:
+            task = await asyncio.shield(self._beginning)
+            await task.save(checkpoint, message=message, variables=variables)
+            return
+        self._checkpoint = plain_json(checkpoint, "the checkpoint", _LIMITS.result_bytes)
+        await self.update(message=message, variables=variables)
 
     async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
         if self._request is None:
@@ -134,9 +151,15 @@ class CallContext(TaskContext):
         """The task behind the call; made by the first question, and questions at once wait for the same one."""
         if self._beginning is None:
             # A future of its own: who asked may be cancelled, and what is stored has to be looked after all the same.
-            self._beginning = asyncio.ensure_future(begin(self._variables))
+            self._beginning = asyncio.ensure_future(self._moved(begin))
             self._beginning.add_done_callback(self._begun)
         return await asyncio.shield(self._beginning)
+
+    async def _moved(self, begin: Begin) -> TaskContext:
+        task = await begin(self._variables)
+        if self._checkpoint is not None:
+            await task.save(self._checkpoint)
+        return task
 
     def _begun(self, beginning: asyncio.Future[TaskContext]) -> None:
         if beginning.cancelled() or beginning.exception() is not None:

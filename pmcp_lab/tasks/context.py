@@ -86,6 +86,30 @@ class TaskContext(ABC):
             VariableError: A variable is not allowed.
         """
 
+    @property
+    @abstractmethod
+    def checkpoint(self) -> Any:
+        """What was given to `save` last, by this run of the task or an earlier one; None when nothing was."""
+
+    @abstractmethod
+    async def save(
+        self, checkpoint: Any, *, message: str | None = None, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep what the work can go on from when its process ends, for a tool with `on_lost="retry"`.
+
+        It replaces what was kept before, and nobody but the tool sees it. The attempts at the task are counted anew
+        from here. Where there is no task it is kept as long as the call.
+
+        Args:
+            checkpoint: JSON, at most `Limits.result_bytes`.
+            message, variables: As of `update`, in the same write.
+
+        Raises:
+            TaskCancelled: The task is cancelled or gone: stop.
+            LimitExceeded: It is not JSON, or too big.
+            VariableError: A variable is not allowed.
+        """
+
     async def elicit(self, message: str, schema: type[M], *, key: str | None = None) -> Answer[M]:
         """Ask the person at the client; the task is `input_required` meanwhile (MCP "Elicitation", form mode).
 
@@ -219,6 +243,7 @@ class InThread:
     def __init__(self, task: TaskContext, *, asking: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.refresh = _waiting(task.refresh)
         self.update = _waiting(task.update)
+        self.save = _waiting(task.save)
         self.elicit = _waiting(task.elicit, asking)
         self.elicit_url = _waiting(task.elicit_url, asking)
         self.sample = _waiting(task.sample, asking)

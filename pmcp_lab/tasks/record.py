@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from pmcp_lab.protocol import TaskState, TaskStatus
 from pmcp_lab.tasks.owner import LOCAL, Owner, task_suffix
@@ -194,6 +194,22 @@ def expiry(created: datetime, ttl: int | None) -> datetime | None:
         return created + timedelta(milliseconds=ttl)
     except OverflowError:
         return None
+
+
+_CHECKPOINT: Final = "checkpoint"
+"""Key of `Job.context`: what the tool wants to go on from."""
+
+
+def checkpoint_of(record: TaskRecord) -> Any:
+    """What the tool wants to go on from; None when it has said nothing."""
+    return None if record.job is None else record.job.context.get(_CHECKPOINT)
+
+
+def with_checkpoint(record: TaskRecord, checkpoint: Any) -> Job:
+    """The record's job with something to go on from, and with attempts that count from there."""
+    job = record.job or Job(tool=record.method)
+    kept = {name: value for name, value in job.context.items() if name != "attempt"}
+    return replace(job, context={**kept, _CHECKPOINT: checkpoint})
 
 
 def attempt_of(record: TaskRecord) -> int:

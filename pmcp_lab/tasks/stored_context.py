@@ -12,13 +12,15 @@ from msgspec.structs import replace
 from pmcp_lab.errors import InvalidTransition, LabError, LeaseLost, TaskCancelled, TaskNotFound
 from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.tasks.context import TaskContext
+from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import check_held
 from pmcp_lab.tasks.owner import Owner
 from pmcp_lab.tasks.questions import check_askable, key_of
-from pmcp_lab.tasks.record import TaskRecord, attempt_of
+from pmcp_lab.tasks.record import TaskRecord, attempt_of, checkpoint_of, with_checkpoint
 from pmcp_lab.tasks.retries import retry_storage
 from pmcp_lab.tasks.store import TaskStore
-from pmcp_lab.tasks.variables import Variables
+from pmcp_lab.tasks.transitions import refusal
+from pmcp_lab.tasks.variables import Variables, merge
 
 
 class StoredContext(TaskContext):
@@ -83,6 +85,28 @@ class StoredContext(TaskContext):
         await self._write(
             lambda: self._store.update(self.owner, self._id, message=message, progress=progress, variables=variables)
         )
+
+    @property
+    def checkpoint(self) -> Any:
+        return checkpoint_of(self._record)
+
+    async def save(
+        self, checkpoint: Any, *, message: str | None = None, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        limits = self._store.limits
+        plain = plain_json(checkpoint, "the checkpoint", limits.result_bytes)
+
+        def change(record: TaskRecord) -> TaskRecord:
+            if not record.live:
+                raise refusal(record, record.status)
+            return replace(
+                record,
+                message=record.message if message is None else message,
+                variables=merge(record.variables, variables, limits) if variables else record.variables,
+                job=with_checkpoint(record, plain),
+            )
+
+        await self._write(lambda: self._store.change(self.owner, self._id, change))
 
     async def require_input(self, message: str) -> None:
         await self._write(

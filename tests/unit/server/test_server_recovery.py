@@ -18,8 +18,9 @@ from pmcp_lab.protocol import TaskStatus
 from pmcp_lab.server import Counts, TaskContext, Tasks
 from pmcp_lab.tasks import LOCAL, WAITING, Limits, TaskRecord, TaskStore, open_store
 from pmcp_lab.tasks.leases import leased
+from pmcp_lab.tasks.record import attempt_of, checkpoint_of
 from tests.unit.jsonrpc import modern
-from tests.unit.on_store import OnStore, ended, left_behind
+from tests.unit.on_store import SOON, OnStore, ended, left_behind
 from tests.unit.server.test_server_life import settled
 
 
@@ -52,6 +53,14 @@ class Process(OnStore):
             first = await task.elicit("First?", Sure)
             second = await task.elicit("Second?", Sure)
             return [bool(answer.content and answer.content.sure) for answer in (first, second)]
+
+        @tasks.tool(on_lost="retry")
+        async def tally(task: TaskContext) -> list[Any]:
+            found = task.checkpoint
+            await task.save({"tallied": 1 + (found or {"tallied": 0})["tallied"]}, message="on", variables={"on": True})
+            if found is None:
+                await self.go.wait()
+            return [found, task.attempt, task.checkpoint]
 
         @tasks.tool(on_lost="retry")
         async def wait(task: TaskContext) -> str:
@@ -93,6 +102,22 @@ async def test_attempts_are_bounded(store: TaskStore) -> None:
     failed = await ended(store, record)
     assert (failed.status, failed.message) == (TaskStatus.FAILED, "its process ended 3 times in a row while it ran")
     assert process.runs == []
+
+
+async def test_a_tool_goes_on_from_what_it_saved_and_attempts_count_from_there(store: TaskStore) -> None:
+    record = await left_behind(store, "tally", attempt=2)
+    one = Process(store)
+    one.tasks.start()
+    async with asyncio.timeout(5), store.watch(LOCAL, record.task_id) as feed:
+        async for current in feed:
+            if current.variables.get("on"):
+                break
+    assert (current.message, attempt_of(current), checkpoint_of(current)) == ("on", 1, {"tallied": 1})
+    assert "tallied" not in str(current.state()), "nobody but the tool sees it"
+    # Its process is gone, and another one has the file.
+    await store.change(LOCAL, record.task_id, lambda found: leased(found, "dead#2", SOON), silent=True)
+    done = await ended(store, record, TaskStatus.COMPLETED)
+    assert done.result["structuredContent"] == {"result": [{"tallied": 1}, 2, {"tallied": 2}]}
 
 
 async def test_only_one_process_takes_it(store: TaskStore) -> None:

@@ -11,7 +11,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import CreateMessageResult, ElicitResult, TextContent
 from pydantic import BaseModel
 
-from pmcp_lab.errors import InvalidTransition, LabError
+from pmcp_lab.errors import InvalidTransition, LabError, LimitExceeded
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks, current_task
 from pmcp_lab.server.call_context import CallContext
@@ -52,9 +52,11 @@ class Lab:
         @tasks.tool()
         def threaded(task: TaskContext) -> list[Any]:
             inside = task.in_thread
-            inside.update(variables={"n": 1})
+            inside.save({"at": 1}, variables={"n": 1})
             answer = inside.elicit("Really?", Sure)
-            return [answer.action, inside.refresh().integer("n"), task.is_cancelled]
+            with pytest.raises(LimitExceeded):
+                inside.save(float("nan"))
+            return [answer.action, inside.refresh().integer("n"), task.checkpoint]
 
         @tasks.tool()
         async def paused(task: TaskContext) -> str:
@@ -108,7 +110,7 @@ EXPECTED = {
     "sample": "m: Paris",
     "visit": "accept True None",
     "keyed": [True, True],
-    "threaded": ["accept", 1, False],
+    "threaded": ["accept", 1, {"at": 1}],
     "native": "accept True",
 }
 
