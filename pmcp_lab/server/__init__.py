@@ -5,6 +5,7 @@ it looks like in JSON in `pmcp_lab.protocol`. `Skills`, put on a server likewise
 """
 
 from pmcp_lab.server.callers import Anonymous
+from pmcp_lab.server.code_mode import CodeLimits, CodeMode
 from pmcp_lab.server.extension import Tasks
 from pmcp_lab.server.policy import Support
 from pmcp_lab.server.skills import Skill, Skills
@@ -15,6 +16,8 @@ from pmcp_lab.tasks import Answer, Limits, TaskContext
 __all__ = [
     "Anonymous",
     "Answer",
+    "CodeLimits",
+    "CodeMode",
     "Counts",
     "Limits",
     "Skill",
