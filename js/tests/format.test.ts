@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compact, count, duration, offset, percent, spoken } from "../src/shared/format";
+import { compact, count, duration, lined, offset, percent, spoken } from "../src/shared/format";
 
 describe("durations", () => {
   it.each([
@@ -55,6 +55,19 @@ describe("values", () => {
 
   it("are cut", () => {
     expect(compact("x".repeat(100), 10)).toBe(`${"x".repeat(9)}…`);
+  });
+});
+
+describe("values with lines", () => {
+  it.each([
+    ["a\n  b", "a\n  b"],
+    ["a  b", "a b"],
+    [[{ a: 1 }, { b: "x\ny" }], '{"a":1}\n{"b":"x\\ny"}'],
+    [[1, 2], "[1,2]"],
+    [[], "[]"],
+    [null, "null"],
+  ])("%j is %s", (value, text) => {
+    expect(lined(value)).toBe(text);
   });
 });
 

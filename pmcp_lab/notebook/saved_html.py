@@ -48,7 +48,7 @@ def text(said: object, limit: int = NOTE) -> str:
 
 
 def block(said: str, limit: int = TEXT) -> str:
-    return f'<pre style="white-space:pre-wrap">{text(said, limit)}</pre>'
+    return f'<pre style="white-space:pre-wrap;font-family:monospace">{text(said, limit)}</pre>'
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> str:
@@ -178,10 +178,12 @@ def static_card(task: Task) -> str:
     said = [("says", None if seen.message in asked else seen.message), ("error", reason_of(seen))]
     said += [("trouble", seen.trouble), *(("asks", message) for message in asked)]
     facts += [(name, text(what)) for name, what in said if what]
-    if seen.variables:
-        facts.append(("variables", text(_listed(seen.variables), TEXT)))
+    lined = {name: value for name, value in seen.variables.items() if isinstance(value, str) and "\n" in value}
+    if others := {name: value for name, value in seen.variables.items() if name not in lined}:
+        facts.append(("variables", text(_listed(others), TEXT)))
     name = f"<code>{text(seen.server)}.{text(seen.tool or '?')}</code>"
     parts = [f"<p><b>Task</b> {name} <code>{text(seen.id or '')}</code></p>", table(("", ""), facts)]
+    parts += [f"<p>{text(name)}</p>{block(value)}" for name, value in lined.items()]
     if seen.outcome is not None:
         parts.append(block(seen.outcome.preview(TEXT)))
     return "".join([*parts, _life(task)])

@@ -71,6 +71,13 @@ export function compact(value: unknown, limit = 40): string {
   return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 }
 
+/** A value in as many lines as it has: those of a text, and one for each object of a list. */
+export function lined(value: unknown): string {
+  if (typeof value === "string" && value.includes("\n")) return value.slice(0, 9999);
+  if (!Array.isArray(value) || typeof value[0] !== "object") return compact(value, 400);
+  return value.map((each) => compact(each, 400)).join("\n");
+}
+
 function number(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return String(value);

@@ -1,5 +1,5 @@
 import { element, flash, setAttribute, setText } from "../shared/dom";
-import { clock, compact, offset } from "../shared/format";
+import { clock, lined, offset } from "../shared/format";
 import { LifeTrack } from "../shared/life-track";
 import { type Moment, type Row, statusLabel } from "../shared/task";
 import { fitStages, type Stage, stages } from "./record";
@@ -120,7 +120,7 @@ export class Variables {
     for (const name of names) {
       gone.delete(name);
       let line = this.#lines.get(name);
-      const text = compact(variables[name], 400);
+      const text = lined(variables[name]);
       if (!line) {
         const head = element("th", "", name);
         head.scope = "row";

@@ -85,6 +85,19 @@ def test_variables_change_in_place(card: Card) -> None:
     assert page.evaluate("() => window.cell.isConnected && window.cell.textContent") == "2"
 
 
+def test_a_variable_has_as_many_lines_as_its_text(card: Card) -> None:
+    program = "\\n".join(["  1  for city in cities:", "▶ 2      book(city=city)   # …", "  3  'over'"])
+    page = card(f"{{variables: {{program: \"{program}\", steps: [{{step: 1}}, {{step: 2}}], loss: 'a  b'}}}}")
+    cells = page.locator("td")
+    assert cells.evaluate_all("(cells) => cells.map((cell) => cell.innerText)") == [
+        program.replace("\\n", "\n"),
+        '{"step":1}\n{"step":2}',
+        "a b",
+    ]
+    heights = cells.evaluate_all("(cells) => cells.map((cell) => Math.round(cell.clientHeight / 14))")
+    assert heights[0] > heights[1] > heights[2], heights
+
+
 def test_cancel(card: Card) -> None:
     page = card()
     page.get_by_role("button", name="Cancel").click()
