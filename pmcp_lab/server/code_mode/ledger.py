@@ -219,12 +219,13 @@ class Ledger:
         mark = "▶" if here else "✗" if failed_here else " "
         done, failed = self.tally.get(str(number), (0, 0))
         notes = [*_count("✓", done), *_count("✗", failed), *_count("…", waits)]
-        return f"{mark} {number:>3}  {_cut(text, _WIDE)}" + (f"   # {' '.join(notes)}" if notes else "")
+        line = f"{mark} {number:>3}  {_cut(text, _WIDE)}"
+        return f"{line}   # {' '.join(notes)}" if notes else line.rstrip()
 
 
 def numbered(source: str) -> str:
     """A program as a person reads it who is to decide about it."""
-    return "\n".join(f"{number:>3}  {line}" for number, line in enumerate(source.splitlines(), 1))
+    return "\n".join(f"{number:>3}  {line}".rstrip() for number, line in enumerate(source.splitlines(), 1))
 
 
 def counted(calls: int) -> str:
