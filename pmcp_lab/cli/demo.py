@@ -60,8 +60,15 @@ def _serve_http(host: str, port: int) -> None:
         stop(f"can't listen on {host}:{port}: {error.strerror or error}. Choose another with --host and --port.")
     # Connections wait in the socket's backlog until the server accepts them.
     listening.listen(128)
-    app = build().streamable_http_app(host=host)
     shown = f"[{host}]" if family == socket.AF_INET6 else host
-    print(f"http://{shown}:{listening.getsockname()[1]}/mcp", flush=True)
+    url = f"http://{shown}:{listening.getsockname()[1]}/mcp"
+
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # Not before: Ctrl-C while the loop is made leaves a traceback, and now it is heard by the server.
+            print(url, flush=True)
+
+    app = build().streamable_http_app(host=host)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    uvicorn.Server(config).run(sockets=[listening])
+    Announced(config).run(sockets=[listening])

@@ -119,6 +119,32 @@ def test_ctrl_c_ends_it_at_once(arguments: list[str]) -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
+SLOW_LOOP = """
+import selectors, time
+from pmcp_lab.cli import main
+
+class Slow(selectors.DefaultSelector):
+    def __init__(self):
+        time.sleep(1)
+        super().__init__()
+
+selectors.DefaultSelector = Slow
+main(["demo", "--http", "--port", "0"])
+"""
+
+
+def test_ctrl_c_is_heard_from_when_the_address_is_printed_on() -> None:
+    # On a busy machine making the loop takes this long, and what an interrupt leaves of it complains.
+    command = [sys.executable, "-c", SLOW_LOOP]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) in (130, -signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
 def test_a_taken_port_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
