@@ -12,6 +12,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pmcp_lab.client import NAME, Call, Kind, Kinds, TableColumns, Task, call_of, fields_of, flat, reason_of
@@ -58,7 +59,11 @@ STEADY: dict[str, Callable[[Call], Any]] = {
 FIELDS = (*LIVE, *STEADY)
 
 
-_MISSING = object()
+class _Missing:
+    """What a row has of a variable that it has not got."""
+
+
+_MISSING = _Missing()
 _NONE: Mapping[str, Any] = {}
 
 
@@ -188,16 +193,16 @@ class Sheet:
         names = dict.fromkeys([*after[0], *sorted(every - after[0].keys())])
         fewer = not every >= set().union(*before)
         for name in names:
-            was, now = [each.get(name, _MISSING) for each in before], [each.get(name, _MISSING) for each in after]
-            at, values = _differing(was, now)
-            if _MISSING in values:
+            at, values = _differing(_named(name, before), _named(name, after))
+            kinds = set(map(type, values))
+            if _Missing in kinds:
                 fewer = True
                 kept = [index for index, value in enumerate(values) if value is not _MISSING]
                 at, values = [at[index] for index in kept], [values[index] for index in kept]
             if not at:
                 continue
             found[name] = at, values
-            for place, value in zip(at, values, strict=True) if dict in set(map(type, values)) else ():
+            for place, value in zip(at, values, strict=True) if dict in kinds else ():
                 if type(value) is dict:
                     self._read_nested(place, numbers[place], {name: value}, cells)
         for place, (old, new) in enumerate(zip(before, after, strict=True)) if fewer else ():
@@ -218,6 +223,13 @@ class Sheet:
             if name not in inside:
                 own[name] = value
                 _put(cells, name, place, value)
+
+
+def _named(name: str, rows: list[Mapping[str, Any]]) -> list[Any]:
+    """What each row has by this name."""
+    with suppress(KeyError):  # mostly all of them have it
+        return list(map(operator.itemgetter(name), rows))
+    return [row.get(name, _MISSING) for row in rows]
 
 
 def _differing(before: list[Any], now: list[Any]) -> tuple[list[int], list[Any]]:

@@ -8,7 +8,7 @@ comes to `Follower._take`, because it told so (`Connection._tell_of`) or was ask
 in, and tells who subscribed. A view does, and reads `Call.snapshot`.
 """
 
-from pmcp_lab.client.tasks.call import Call, Origin, Snapshot, now_ms
+from pmcp_lab.client.tasks.call import Call, Origin, now_ms
 from pmcp_lab.client.tasks.caller import Caller, Ending, on_call
 from pmcp_lab.client.tasks.failures import FailureGroup, Failures, Kind, Kinds, reason_of
 from pmcp_lab.client.tasks.follower import Follower
@@ -17,6 +17,7 @@ from pmcp_lab.client.tasks.map_arguments import check_rows, check_words, read_ro
 from pmcp_lab.client.tasks.remembered import Session, session
 from pmcp_lab.client.tasks.report import Report
 from pmcp_lab.client.tasks.selection import TaskSelection, answered, select_in, selected, started_again
+from pmcp_lab.client.tasks.snapshot import Snapshot
 from pmcp_lab.client.tasks.statuses import in_words
 from pmcp_lab.client.tasks.table_columns import NAME, DataColumn, TableColumns, fields_of, flat, labels
 from pmcp_lab.client.tasks.task import Task, call_of, wait_for

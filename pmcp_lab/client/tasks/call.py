@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from pmcp_lab.client.catalogue import ToolResult
@@ -21,6 +21,7 @@ from pmcp_lab.client.connection import Overheard
 from pmcp_lab.client.questions import Question
 from pmcp_lab.client.targets import Target
 from pmcp_lab.client.tasks.history import History
+from pmcp_lab.client.tasks.snapshot import Snapshot
 from pmcp_lab.client.tasks.statuses import QUEUED
 from pmcp_lab.errors import ConnectionClosed, TaskCancelled, TaskFailed, ToolError
 from pmcp_lab.protocol import TaskState, TaskStatus
@@ -67,29 +68,6 @@ class Origin(Protocol):
         """
 
 
-class Snapshot(NamedTuple):
-    """All that there is to be shown of a call, as it was at one moment. See `Call` and `Task` for what each is."""
-
-    key: str
-    server: str
-    tool: str
-    set_name: str | None
-    id: str | None
-    status: str
-    message: str | None
-    progress: float | None
-    started: int
-    updated: int
-    ended: int | None
-    ttl_ms: int | None
-    trouble: str | None
-    visiting: str | None
-    variables: Mapping[str, Any]
-    questions: tuple[Question, ...]
-    failure: BaseException | None
-    outcome: ToolResult | None
-
-
 class Identity:
     """Shared by all calls of one task, so that handles of it are equal and have equal hashes."""
 
@@ -107,6 +85,7 @@ class Call:
     Attributes:
         number: Counts the calls of this process, in the order they were planned.
         key: Unique over all connections, before and after the server gave its task an id.
+        status: See `Task.status`. Kept, and not worked out: it is read far more often than it changes.
         token: What the server names with its progress, where it is given one.
         id: The server's id of its task; None until that is created, and for a plain call.
         trouble: Why what is shown may be out of date, or None.
@@ -127,6 +106,16 @@ class Call:
         created: Done when the server has named the task, ended it at once, or asks something first.
         asked: Done when something was asked for the first time, or it ended.
     """
+
+    # Not for their size alone: a table reads a thousand calls at once, and more names than 30 share no dictionary.
+    __slots__ = tuple(
+        """
+        __weakref__ _listeners _lock _over arguments asked attached attended check_result created ended failure
+        history id identity instead_of key local making message meta number origin outcome overdue overheard partial
+        place progress questions queued refusal result set_name started state status token tool trouble updated
+        visiting
+        """.split()  # noqa: SIM905 - one name a line would hide the class
+    )
 
     def __init__(self, origin: Origin, tool: str, arguments: Mapping[str, Any], *, queued: bool = False) -> None:
         self.origin = origin
@@ -166,9 +155,10 @@ class Call:
         self.result: concurrent.futures.Future[ToolResult] = concurrent.futures.Future()
         self.created: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.asked: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._over = False  # asked for a thousand times in each delta of a table: a future takes its lock for that
+        self._over = False  # asked for very often: a future takes its lock for that
         self._listeners: set[Callable[[], object]] = set()
         self._lock = threading.Lock()
+        self.status = self._standing()
 
     # --- what is known ---
 
@@ -188,26 +178,6 @@ class Call:
         if self.set_name is None:
             return None
         return f"pmcp-row-{quote(self.server, safe='')}-{quote(self.set_name, safe='')}-{self.place}"
-
-    @property
-    def status(self) -> str:
-        """See `Task.status`."""
-        if not self._over:
-            # The end is told with the result, and a tool error is a failure in either generation.
-            if self.queued:
-                return QUEUED
-            if self.questions or (self.state is not None and self.state.status is TaskStatus.INPUT_REQUIRED):
-                return "input_required"
-            return "working"
-        match self.failure:
-            case None:
-                return TaskStatus.COMPLETED.value
-            case TaskCancelled():
-                return TaskStatus.CANCELLED.value
-            case ConnectionClosed():
-                return self.state.status.value if self.state and self.state.status.terminal else "unknown"
-            case _:
-                return TaskStatus.FAILED.value
 
     @property
     def reported(self) -> TaskStatus | None:
@@ -284,10 +254,31 @@ class Call:
 
     # --- what happens to it ---
 
-    def begin(self) -> None:
-        """It is its turn."""
+    def begin(self, started: int | None = None) -> None:
+        """It is its turn, or was at another moment, in ms since the epoch."""
         self.queued = False
-        self.started = self.updated = now_ms()
+        self.updated = now_ms()
+        self.started = started or self.updated
+        self.status = self._standing()
+
+    def _standing(self) -> str:
+        """The status, by what is known now."""
+        if not self._over:
+            # The end is told with the result, and a tool error is a failure in either generation.
+            if self.queued:
+                return QUEUED
+            if self.questions or (self.state is not None and self.state.status is TaskStatus.INPUT_REQUIRED):
+                return "input_required"
+            return "working"
+        match self.failure:
+            case None:
+                return TaskStatus.COMPLETED.value
+            case TaskCancelled():
+                return TaskStatus.CANCELLED.value
+            case ConnectionClosed():
+                return self.state.status.value if self.state and self.state.status.terminal else "unknown"
+            case _:
+                return TaskStatus.FAILED.value
 
     def identify(self, task_id: str) -> None:
         """Its task has this id from now on; become equal to every other call of that task."""
@@ -320,6 +311,7 @@ class Call:
         if state.progress is not None:
             self.progress = state.progress
         self.trouble = None
+        self.status = self._standing()
         self._reach(self.created)
         self.touch()
 
@@ -340,11 +332,13 @@ class Call:
 
     def ask(self, question: Question) -> None:
         self.questions[question.key] = question
+        self.status = self._standing()
         self._reach(self.created, self.asked)
         self.touch()
 
     def answered(self, key: str) -> None:
         self.questions.pop(key, None)
+        self.status = self._standing()
         self.touch()
 
     def finish(self, raw: Mapping[str, Any]) -> None:
@@ -394,9 +388,11 @@ class Call:
             self.overheard.stop()
         if isinstance(end, ToolResult):
             self.outcome, self._over = end, True
+            self.status = self._standing()
             self.result.set_result(end)
         else:
             self.failure, self._over = self.overdue or end, True
+            self.status = self._standing()
             self.result.set_exception(self.failure)
         self._reach(self.created, self.asked)
         self.touch()

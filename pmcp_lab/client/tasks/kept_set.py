@@ -81,8 +81,7 @@ class KeptRow:
 
     def recall(self, call: Call) -> None:
         """Make a call what is known of this one; where it has not ended then, its server is to be asked."""
-        call.queued = False
-        call.started = self.begun or call.started
+        call.begin(self.begun or call.started)
         if self.task is not None:
             call.identify(self.task)
             call.message = "asking the server what became of it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -327,9 +328,8 @@ class Task(CallFuture):
         return views.shown(self)
 
 
-def call_of(task: Task) -> Call:
-    """The call behind a handle, for the rooms that follow and show it; a cell has no use for it."""
-    return task._call  # noqa: SLF001 - its door
+call_of: Callable[[Task], Call] = operator.attrgetter("_call")
+"""The call behind a handle, for the rooms that follow and show it; a cell has no use for it."""
 
 
 def waiting(look: Callable[[], Seen]) -> AbstractContextManager[None]:
