@@ -26,7 +26,7 @@ from pmcp_lab.client.runtime import runtime
 from pmcp_lab.client.targets import Target
 from pmcp_lab.client.tasks import Call, Caller, Follower, Task, TaskList, TaskSets
 from pmcp_lab.errors import LabError
-from pmcp_lab.protocol.ui import AppGrants
+from pmcp_lab.protocol.ui import UI_EXTENSION, AppGrants
 
 T = TypeVar("T")
 
@@ -49,9 +49,12 @@ class Client:
         list_changes, resource_changes: Who wants to hear that something it offers changed.
         elicitations, sampling: Who answers what it asks.
         app_grants: What its apps have without asking.
+        app_elicitation: Whether this end lets them ask its questions (SEP-3118, a draft).
     """
 
-    def __init__(self, connection: Connection, on_sampling: SamplingCallback | None = None) -> None:
+    def __init__(
+        self, connection: Connection, on_sampling: SamplingCallback | None = None, *, app_elicitation: bool = False
+    ) -> None:
         self.connection = connection
         self.elicitations = Elicitations()
         self.sampling = Sampling(on_sampling)
@@ -61,6 +64,7 @@ class Client:
         self.resource_changes = ResourceChanges()
         self.listings = Listings(connection)
         self.app_grants = AppGrants()
+        self.app_elicitation = app_elicitation
         self._follower = Follower(connection, self.elicitations, self.sampling)
         self._caller = Caller(connection, self._follower, self.elicitations, self.sampling)
         self.tasks = TaskList(self, connection, self._follower)
@@ -74,6 +78,7 @@ class Client:
                 sampling=self._caller.on_sampling if self.sampling.declared else None,
                 roots=self.roots.answer,
                 logging=self.log.take,
+                app_elicitation=app_elicitation,
             ),
         )
 
@@ -89,6 +94,15 @@ class Client:
     @property
     def target(self) -> Target:
         return self.connection.target
+
+    @property
+    def renders_questions(self) -> bool:
+        """Whether both ends agreed that its apps may ask its questions."""
+        if not self.app_elicitation or not self.connection.open:
+            return False
+        said = self.connection.peer.capabilities
+        offered = ((said.extensions or {}) | (said.experimental or {})).get(UI_EXTENSION)
+        return isinstance(offered, Mapping) and isinstance(offered.get("elicitation"), Mapping)
 
     async def ask(self, request: Callable[[Peer], Awaitable[T]], *, again: bool = False) -> T:
         """See `Connection.ask`."""

@@ -37,6 +37,7 @@ def connect(
     wait: bool = True,
     on_sampling: SamplingCallback | None = None,
     read_ahead: bool = True,
+    app_elicitation: bool = False,
 ) -> Server:
     """Connect to an MCP server. Running the same `connect` again gives the same connection while it lives.
 
@@ -58,6 +59,8 @@ def connect(
             text, or a whole `CreateMessageResult`. Only a connection made with one declares sampling.
         read_ahead: Whether, in a notebook that somebody looks at, the server's apps are read before one is opened:
             a list of its tools and a few reads, soon after the connection. False asks for nothing unasked.
+        app_elicitation: An experiment (SEP-3118, a draft of MCP Apps): where the server says so too, an app of its own
+            may ask a question in its card in place of our form, which stays one click away.
 
     Raises:
         TargetError: The target can't be read.
@@ -70,8 +73,9 @@ def connect(
     chosen = name or default
     known = _servers.get(chosen)
     if known is not None and not known.closed:
-        same_mode = mode in ("auto", client_of(known).connection.mode)
-        if client_of(known).target == where and same_mode:
+        agreed = client_of(known).app_elicitation == app_elicitation
+        same = mode in ("auto", client_of(known).connection.mode) and agreed
+        if client_of(known).target == where and same:
             if on_sampling is not None:
                 known.on_sampling(on_sampling)
             return known
@@ -84,7 +88,8 @@ def connect(
     let_in = provider(where) if isinstance(where, Url) else None
     sign_in = None if let_in is None else let_in.sign_in
     sign_in_timeout = 0.0 if sign_in is None else sign_in.settings.timeout
-    client = Client(Connection(chosen, where, mode, timeout + sign_in_timeout), on_sampling)
+    connection = Connection(chosen, where, mode, timeout + sign_in_timeout)
+    client = Client(connection, on_sampling, app_elicitation=app_elicitation)
     server = Server(client)
     _servers[chosen] = server
     if wait:

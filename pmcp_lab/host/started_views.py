@@ -36,9 +36,9 @@ class StartedViews:
     def end(self, view: str) -> None:
         """The app is gone there."""
         self._started.pop(view, None)
-        for (asked, _), answer in self._asked.items():
-            if asked == view and not answer.done():
-                answer.set_exception(AppError("The app went away before it answered."))
+        for (asked, _), answer in list(self._asked.items()):
+            if asked == view and answer.cancel():
+                answer.set_running_or_notify_cancel()  # who waits would not hear of it
 
     @property
     def capabilities(self) -> dict[str, Any]:
@@ -56,13 +56,23 @@ class StartedViews:
         view = next(reversed(self._started), None)
         if view is None:
             raise AppError(f"{name} is open in no notebook, or its app has not started yet.")
-        number = next(self._numbers)
-        answer = self._asked[view, number] = concurrent.futures.Future()
+        answer = self.put(view, method, params)
         try:
-            self._post(view, {"kind": "ask", "call": number, "payload": {"method": method, "params": dict(params)}})
             return runtime().wait(answer, timeout)
+        except concurrent.futures.CancelledError:
+            raise AppError("The app went away before it answered.") from None
         finally:
-            del self._asked[view, number]
+            answer.cancel()
+
+    def put(self, view: str, method: str, params: Mapping[str, Any]) -> concurrent.futures.Future[dict[str, Any]]:
+        """The same for one of them, without waiting. A future that is cancelled wants no answer any more."""
+        place = (view, next(self._numbers))
+        answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        self._asked[place] = answer
+        answer.add_done_callback(lambda _: self._asked.pop(place, None))
+        payload = {"method": method, "params": dict(params)}
+        self._post(view, {"kind": "ask", "call": place[1], "payload": payload})
+        return answer
 
     def answer(self, view: str, number: object, said: dict[str, Any]) -> None:
         """The app has answered."""

@@ -6,36 +6,21 @@ import concurrent.futures
 from functools import partial
 from typing import Any
 
-import traitlets as t
-
 from pmcp_lab.client import Server, Task, Tool, call_of, runtime
-from pmcp_lab.host import KERNEL, STANDARD, HostedApp, Profile, built
+from pmcp_lab.host import STANDARD, Profile
 from pmcp_lab.notebook.app_questions import AppQuestions
 from pmcp_lab.notebook.app_snapshot import snapshot
-from pmcp_lab.notebook.live import LiveWidget, in_batch
+from pmcp_lab.notebook.app_widget import AppWidget
+from pmcp_lab.notebook.live import in_batch
 
 BATCH_TIMEOUT = 60.0
 """Seconds for the result where nobody looks on, so that it is in what is saved."""
 
 
-class AppView(HostedApp, LiveWidget):
+class AppView(AppWidget):
     """An MCP App in a cell. Made by `Server.app`, or by `Server.open_app` without a call yet; see `HostedApp`."""
 
-    _esm = built("app-view.js")
-    _css = built("app-view.css")
-
     tool: Tool
-
-    _resource = t.Dict().tag(sync=True)
-    _call = t.Dict().tag(sync=True)
-    _host = t.Dict().tag(sync=True)
-    _prelude = t.Unicode().tag(sync=True)
-    _storage = t.Dict().tag(sync=True)
-    _bridge = t.Dict(KERNEL).tag(sync=True)
-    _cards: t.List[str] = t.List().tag(sync=True)
-    _closed = t.Bool(False).tag(sync=True)
-    _seq = t.Int(0).tag(sync=True)
-    _whole = t.Int(0).tag(sync=True, to_json=lambda _, view: view._seq)  # noqa: SLF001 - its own
 
     def __init__(
         self, server: Server, tool: Tool, arguments: dict[str, Any] | None, profile: Profile = STANDARD
@@ -61,16 +46,6 @@ class AppView(HostedApp, LiveWidget):
 
     async def relay(self, tool: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
         return await self.client.relay(tool, method, params, attend=self.attend_page)
-
-    def discard(self) -> None:
-        LiveWidget.close(self)
-
-    def close(self) -> None:
-        """Tell the app that it ends, and show that it did."""
-        self.end()
-
-    def __repr__(self) -> str:
-        return f"<AppView {self.server.name}.{self.tool.name}>"
 
     def assign(self, **traits: Any) -> None:
         super().assign(**traits)

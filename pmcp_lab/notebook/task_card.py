@@ -8,10 +8,11 @@ from typing import Any
 
 import traitlets as t
 
-from pmcp_lab.client import Question, Task, call_of, openable
+from pmcp_lab.client import Question, Task, call_of, openable, runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built, fields, problems
 from pmcp_lab.notebook.live import script
+from pmcp_lab.notebook.question_app import QuestionApps
 from pmcp_lab.notebook.rows import moments, raw_text, row
 from pmcp_lab.notebook.saved_html import static_card
 from pmcp_lab.notebook.task_views import TaskWidget
@@ -28,9 +29,32 @@ class CardWidget(TaskWidget):
         self.task = task
         self._sent = 0
         self._forms: dict[str, dict[str, Any]] = {}
+        self._apps: QuestionApps | None = None
         super().__init__(**traits)
         if task is not None:
             self.follow(call_of(task))
+            runtime().call_soon(self._open_apps, task)
+
+    def _changed(self, *rows: int) -> None:
+        if self.task is not None:
+            self._open_apps(self.task)
+        super()._changed(*rows)
+
+    def _open_apps(self, task: Task) -> None:
+        """Most questions name none."""
+        if self._apps is None and any(question.app for question in task.questions):
+            self._apps = QuestionApps(self)
+        if self._apps is not None:
+            self._apps.follow(task)
+
+    def changed(self) -> None:
+        """Have the views hear how the questions stand."""
+        super()._changed()
+
+    def close(self) -> None:
+        if self._apps is not None:
+            runtime().call_soon(self._apps.end)
+        super().close()
 
     def shown(self) -> list[Task]:
         return [self.task] if self.task is not None else []
@@ -70,7 +94,10 @@ class CardWidget(TaskWidget):
     def forms(self, asked: Sequence[Question]) -> list[dict[str, Any]]:
         """Questions as views draw them; each is made once."""
         self._forms = {each.key: self._forms.get(each.key) or form_of(each) for each in asked}
-        return list(self._forms.values())
+        forms = list(self._forms.values())
+        if self._apps is None:
+            return forms
+        return [{**form, **self._apps.of(each)} for each, form in zip(asked, forms, strict=True)]
 
     def receive(self, kind: str, view: str, content: dict[str, Any]) -> None:
         task = self.task
@@ -88,6 +115,11 @@ class CardWidget(TaskWidget):
     async def _answer(self, task: Task, view: str, content: dict[str, Any]) -> None:
         """Check what a view sent and pass it on; the view hears what is wrong, or sees the question go."""
         key, action, entered = content.get("question"), content.get("action"), content.get("content")
+        wrong = await self.answer(task, key, action, entered)
+        self.reply(view, {"kind": "answered", "question": key, "problems": wrong})
+
+    async def answer(self, task: Task, key: object, action: object, entered: object) -> dict[str, str]:
+        """What is wrong with an answer, by field, "" for the whole; nothing when the server has it."""
         question = next((each for each in task.questions if each.key == key), None)
         wrong: dict[str, str] = {}
         if question is None:
@@ -105,7 +137,7 @@ class CardWidget(TaskWidget):
                 wrong = {"": error.message}
             except Exception as error:  # a view that waits has to hear of anything
                 wrong = {"": f"{type(error).__name__}: {error}"}
-        self.reply(view, {"kind": "answered", "question": key, "problems": wrong})
+        return wrong
 
 
 class TaskCard(CardWidget):

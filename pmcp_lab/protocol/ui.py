@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pmcp_lab.protocol.loose import as_mapping
+
 UI_EXTENSION = "io.modelcontextprotocol/ui"
 MIME_TYPE = "text/html;profile=mcp-app"
 FLAT_URI = "ui/resourceUri"
@@ -106,6 +108,12 @@ def tool_ui(meta: Mapping[str, Any] | None) -> ToolUi:
     visibility = ui.get("visibility")
     seen = frozenset(map(str, visibility)) if isinstance(visibility, list | tuple) else ToolUi.visibility
     return ToolUi(resource_uri=uri if isinstance(uri, str) and uri.startswith("ui://") else None, visibility=seen)
+
+
+def question_app(params: Mapping[str, Any]) -> str | None:
+    """The `ui://` resource that would ask a question, of the params of `elicitation/create` (SEP-3118, a draft)."""
+    uri = as_mapping(as_mapping(params.get("_meta")).get("ui")).get("resourceUri")
+    return uri if isinstance(uri, str) and uri.startswith("ui://") else None
 
 
 def read_csp(declared: object, connect: str, resources: str, frames: str, base: str) -> Csp:

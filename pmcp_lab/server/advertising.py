@@ -10,6 +10,7 @@ from mcp.server.context import HandlerResult
 
 from pmcp_lab.protocol import legacy
 from pmcp_lab.protocol.meta import VARIABLES_EXTENSION
+from pmcp_lab.protocol.ui import UI_EXTENSION
 from pmcp_lab.server.loop_state import Tool
 
 
@@ -37,6 +38,18 @@ def advertise_variables(result: HandlerResult) -> HandlerResult:
     capabilities = dict(result["capabilities"] or {})
     capabilities["extensions"] = {**(capabilities.get("extensions") or {}), VARIABLES_EXTENSION: {}}
     return {**result, "capabilities": capabilities}
+
+
+def advertise_app_elicitation(result: HandlerResult) -> HandlerResult:
+    """That apps may ask what this server asks (SEP-3118, a draft), where its generation has a place for it."""
+    if not isinstance(result, dict) or "capabilities" not in result:
+        return result
+    capabilities = dict(result["capabilities"] or {})
+    # A handshake result has no room for extensions.
+    place = "experimental" if "protocolVersion" in result else "extensions"
+    known = dict(capabilities.get(place) or {})
+    known[UI_EXTENSION] = {**(known.get(UI_EXTENSION) or {}), "elicitation": {}}
+    return {**result, "capabilities": {**capabilities, place: known}}
 
 
 def mark_tools(result: HandlerResult, tools: Mapping[str, Tool]) -> HandlerResult:

@@ -18,7 +18,7 @@ from pmcp_lab.errors import INVALID_PARAMS, LabError
 from pmcp_lab.tasks import Limits, TaskContext, Variables
 from pmcp_lab.tasks.context import InThread
 from pmcp_lab.tasks.json_value import plain_json
-from pmcp_lab.tasks.questions import answerable, check_askable
+from pmcp_lab.tasks.questions import answerable, askable
 from pmcp_lab.tasks.variables import merge
 
 _LIMITS = Limits()
@@ -109,7 +109,7 @@ class CallContext(TaskContext):
         if self._request is None:
             raise LabError("nobody can be asked: the tool was not called by a client")
         session = self._request.session
-        check_askable(request, answerable(session.client_capabilities))
+        request = askable(request, answerable(session.client_capabilities))
         try:
             message = server_request_adapter.validate_python(dict(request), by_name=False)
         except ValidationError as error:

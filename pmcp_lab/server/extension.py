@@ -26,7 +26,7 @@ from pmcp_lab.protocol import legacy, modern
 from pmcp_lab.protocol.durations import Duration, seconds
 from pmcp_lab.protocol.meta import IMMEDIATE_RESPONSE, TASKS_EXTENSION
 from pmcp_lab.server import compat
-from pmcp_lab.server.advertising import advertise_legacy, advertise_variables, mark_tools
+from pmcp_lab.server.advertising import advertise_app_elicitation, advertise_legacy, advertise_variables, mark_tools
 from pmcp_lab.server.call_context import CallContext
 from pmcp_lab.server.callers import Anonymous, Callers
 from pmcp_lab.server.creation import Creation
@@ -103,6 +103,8 @@ class Tasks(Declarations):
         anonymous: What a caller without credentials may do with tasks over HTTP: "session", "local" or "refuse"; see
             `pmcp_lab.server.callers.Anonymous`.
         pmcp_compat: Also answer in the shapes of PMCP's own client, which finds a task under `task` everywhere.
+        app_elicitation: Tell clients that apps of this server may ask what its tasks ask (SEP-3118, a draft of MCP
+            Apps): `task.elicit(…, app="ui://…")`.
 
     Raises:
         StoreError: The URL can't be opened.
@@ -122,6 +124,7 @@ class Tasks(Declarations):
         drain: Duration = 5,
         anonymous: Anonymous = "session",
         pmcp_compat: bool = False,
+        app_elicitation: bool = False,
     ) -> None:
         leased, drained = seconds(lease, "lease"), seconds(drain, "drain")
         if leased < _SHORTEST_LEASE:
@@ -157,6 +160,7 @@ class Tasks(Declarations):
         self._round_trips = RoundTrips(self.store, self._callers, self._creation, runner)
         self._upkeep = Upkeep(runner, self._lost_tasks, self._tools, self._round_trips.close, drain=drained)
         self._pmcp_compat = pmcp_compat
+        self._app_elicitation = app_elicitation
         self._methods = TaskMethods(
             self.store, self.executor, self._callers, self._client_writes, pmcp_compat=pmcp_compat
         )
@@ -342,9 +346,11 @@ class Tasks(Declarations):
         self._round_trips.serve_sender(ctx)
         match ctx.method:
             case "initialize":
-                return advertise_legacy(await call_next(ctx), lists=self._callers.lists(ctx))
+                said = advertise_legacy(await call_next(ctx), lists=self._callers.lists(ctx))
+                return advertise_app_elicitation(said) if self._app_elicitation else said
             case "server/discover":
-                return advertise_variables(await call_next(ctx))
+                said = advertise_variables(await call_next(ctx))
+                return advertise_app_elicitation(said) if self._app_elicitation else said
             case "tools/list" if is_legacy(ctx):
                 return mark_tools(await call_next(ctx), self._tools)
             case "tools/call" if is_legacy(ctx):

@@ -110,7 +110,9 @@ class TaskContext(ABC):
             VariableError: A variable is not allowed.
         """
 
-    async def elicit(self, message: str, schema: type[M], *, key: str | None = None) -> Answer[M]:
+    async def elicit(
+        self, message: str, schema: type[M], *, key: str | None = None, app: str | None = None
+    ) -> Answer[M]:
         """Ask the person at the client; the task is `input_required` meanwhile (MCP "Elicitation", form mode).
 
         In a call that is no task the call is answered with the question instead, and made again with the answer, where
@@ -120,13 +122,16 @@ class TaskContext(ABC):
         Args:
             schema: Flat: text, numbers, booleans and enumerations (MCP "Elicitation", requested schema).
             key: See `ask`.
+            app: An experiment (SEP-3118, a draft of MCP Apps): the `ui://` resource of an app that asks this in place
+                of the client's form, on a server with `Tasks(app_elicitation=True)`, where the client lets it.
 
         Raises:
             TaskCancelled: The task was cancelled while waiting.
             LabError: The client can't be asked, or its answer does not fit.
             TypeError: A field is not one of the kinds above.
+            ValueError: `app` is no address of an app.
         """
-        return answered(message, await self.ask(form(message, schema), key=key), schema)
+        return answered(message, await self.ask(form(message, schema, app), key=key), schema)
 
     async def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Answer[BaseModel]:
         """Ask the person to open a page, for what must not pass through the client (MCP "Elicitation", URL mode).

@@ -14,6 +14,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from pmcp_lab.errors import INVALID_PARAMS, LabError
+from pmcp_lab.protocol.loose import as_mapping
+from pmcp_lab.protocol.ui import UI_EXTENSION, question_app
 from pmcp_lab.tasks.json_value import compact_json
 
 # The pieces of the SDK used in this layer are imported only when a question is asked.
@@ -24,8 +26,8 @@ M = TypeVar("M", bound=BaseModel)
 
 Action = Literal["accept", "decline", "cancel"]
 
-FORM, URL, SAMPLING = "elicitation", "elicitation.url", "sampling"
-"""Kinds of questions, by the capability a client declares for them."""
+FORM, URL, SAMPLING, APP = "elicitation", "elicitation.url", "sampling", "elicitation.app"
+"""Kinds of questions, by the capability a client declares for them. `APP` is a form that an app of the server asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,23 @@ class Answer(Generic[M]):
         return self.action == "accept"
 
 
-def form(message: str, schema: type[BaseModel]) -> dict[str, Any]:
+def form(message: str, schema: type[BaseModel], app: str | None = None) -> dict[str, Any]:
     """Form mode of `elicitation/create`.
+
+    Args:
+        app: The `ui://` resource that asks it where a client lets it.
 
     Raises:
         TypeError: A field of the schema is not one that a form can have.
+        ValueError: `app` is no address of an app.
     """
     from mcp.server.elicitation import render_elicitation_schema
 
     params = {"mode": "form", "message": message, "requestedSchema": render_elicitation_schema(schema)}
+    if app is not None:
+        params["_meta"] = {"ui": {"resourceUri": app}}
+        if question_app(params) is None:
+            raise ValueError(f"app is the address of a resource, ui://…, not {app!r}")
     return {"method": "elicitation/create", "params": params}
 
 
@@ -115,6 +125,8 @@ def answerable(capabilities: ClientCapabilities | None) -> list[str]:
         # An empty object means forms (MCP 2025-11-25 "Elicitation", capabilities).
         if asked.form is not None or asked.url is None:
             kinds.append(FORM)
+            if "elicitation" in as_mapping((capabilities.extensions or {}).get(UI_EXTENSION)):
+                kinds.append(APP)
         if asked.url is not None:
             kinds.append(URL)
     if capabilities.sampling is not None:
@@ -140,11 +152,22 @@ def kind_of(request: Mapping[str, Any]) -> str:
             )
 
 
-def check_askable(request: Mapping[str, Any], kinds: Collection[str]) -> None:
-    """Raise `LabError` unless this question is of a kind that the client answers."""
+def askable(request: Mapping[str, Any], kinds: Collection[str]) -> Mapping[str, Any]:
+    """A question as a client is asked that answers these kinds: it hears of an app only where it shows it.
+
+    Raises:
+        LabError: It answers none of this kind.
+    """
     kind = kind_of(request)
     if kind not in kinds:
         raise LabError(f"the client can't be asked: it did not declare {kind}, or its connection can't carry questions")
+    params = request.get("params") or {}
+    if APP in kinds or question_app(params) is None:
+        return request
+    ui = {name: value for name, value in params["_meta"]["ui"].items() if name != "resourceUri"}
+    meta = {**{name: value for name, value in params["_meta"].items() if name != "ui"}, **({"ui": ui} if ui else {})}
+    without = {name: value for name, value in params.items() if name != "_meta"}
+    return {**request, "params": {**without, **({"_meta": meta} if meta else {})}}
 
 
 def key_of(request: Mapping[str, Any], number: int) -> str:

@@ -15,7 +15,7 @@ from pmcp_lab.tasks.context import TaskContext
 from pmcp_lab.tasks.json_value import plain_json
 from pmcp_lab.tasks.leases import check_held
 from pmcp_lab.tasks.owner import Owner
-from pmcp_lab.tasks.questions import check_askable, key_of
+from pmcp_lab.tasks.questions import askable, key_of
 from pmcp_lab.tasks.record import TaskRecord, attempt_of, checkpoint_of, with_checkpoint
 from pmcp_lab.tasks.retries import retry_storage
 from pmcp_lab.tasks.store import TaskStore
@@ -134,7 +134,7 @@ class StoredContext(TaskContext):
             self._record = await self._store.fail(self.owner, self._id, error)
 
     async def ask(self, request: Mapping[str, Any], *, key: str | None = None) -> Any:
-        check_askable(request, self._asks)
+        request = askable(request, self._asks)
         key = key or key_of(request, len(self._asked) + 1)
         self._asked.add(key)
         if key in self._record.answers:

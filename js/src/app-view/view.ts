@@ -265,7 +265,11 @@ export class AppView {
     const payload = answer
       ? { result: answer.result, error: answer.error }
       : { error: { code: UNAVAILABLE, message: "The app is not there, or started over." } };
-    this.#wire.send({ kind: "answer", call, payload });
+    // Whether somebody had just done something there: who uses the app is told from an app that answers for them.
+    const { stage } = this.#chrome;
+    const { activeElement } = stage.getRootNode() as Document;
+    const active = navigator.userActivation?.isActive !== false && stage.contains(activeElement);
+    this.#wire.send({ kind: "answer", call, payload, active });
   }
 
   // --- the app goes ---

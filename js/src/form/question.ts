@@ -11,6 +11,10 @@ export interface Asked {
   url: string | null;
   openable?: boolean;
   fields: Field[];
+  /** Of an app of the server that asks it (its model's id), "" while that is on its way; none where there is nothing. */
+  app?: string | null;
+  /** Why the app does not ask it any more. */
+  note?: string;
 }
 
 /** One question with its form, or with the address it sends the person to. */

@@ -26,7 +26,7 @@ export interface Host {
 
 export interface RenderContext extends InitializeContext {
   el: HTMLElement;
-  host?: Host;
+  host?: Host | undefined;
 }
 
 export interface Widget {

@@ -1,6 +1,8 @@
 import { type Asked, QuestionView } from "../form/question";
+import type { Host } from "../shared/anywidget";
 import type { Channel, Message } from "../shared/channel";
 import { element, setText } from "../shared/dom";
+import { QuestionApp } from "./question-app";
 import { section } from "./sections";
 
 /** What the task asks, and where to answer. */
@@ -8,10 +10,15 @@ export class Questions {
   readonly node: HTMLElement;
   readonly #body: HTMLElement;
   readonly #views = new Map<string, QuestionView>();
+  readonly #apps = new Map<string, QuestionApp>();
+  #server = "";
   readonly #news = element("p", "pmcp-visually-hidden");
   #channel: Channel | null = null;
 
-  constructor(private readonly left: () => void) {
+  constructor(
+    private readonly left: () => void,
+    private readonly host?: Host,
+  ) {
     const { node, body } = section("questions", "Needs your input");
     this.node = node;
     this.#body = body;
@@ -29,9 +36,12 @@ export class Questions {
 
   set dead(value: boolean) {
     for (const view of this.#views.values()) view.dead = value;
+    if (value) for (const app of this.#apps.values()) app.set({});
   }
 
-  show(asked: Asked[]): void {
+  /** @param server Whose questions these are. */
+  show(asked: Asked[], server = ""): void {
+    this.#server = server;
     const keys = new Set(asked.map(({ key }) => key));
     let focused = false;
     for (const [key, view] of this.#views) {
@@ -39,9 +49,14 @@ export class Questions {
       focused ||= view.node.contains(document.activeElement);
       view.node.remove();
       this.#views.delete(key);
+      this.#apps.get(key)?.end();
+      this.#apps.delete(key);
     }
     for (const each of asked) {
-      if (this.#views.has(each.key)) continue;
+      if (this.#views.has(each.key)) {
+        this.#showApp(each);
+        continue;
+      }
       const view = new QuestionView(each, (action, content) => {
         this.#channel?.expect();
         this.#channel?.send({ kind: "answer", question: each.key, action, content });
@@ -49,6 +64,7 @@ export class Questions {
       view.dead = this.#channel?.link === "static";
       this.#views.set(each.key, view);
       this.#body.append(view.node);
+      this.#showApp(each);
       setText(this.#news, `Needs your input: ${each.message}`);
     }
     this.node.hidden = asked.length === 0;
@@ -58,6 +74,21 @@ export class Questions {
     const [next] = this.#views.values();
     if (next) next.focus();
     else this.left();
+  }
+
+  /** Only where somebody is there to take its answer. */
+  #showApp(asked: Asked): void {
+    const view = this.#views.get(asked.key);
+    const known = this.#apps.get(asked.key);
+    if (!view || this.#channel?.link === "static" || (!known && asked.app === undefined)) return;
+    const app = known ?? new QuestionApp(view, this.#server, this.host);
+    this.#apps.set(asked.key, app);
+    app.set(asked);
+  }
+
+  /** The view goes. */
+  end(): void {
+    for (const app of this.#apps.values()) app.end();
   }
 
   receive(message: Message): void {

@@ -34,7 +34,7 @@ export class CardView {
   readonly #trouble = element("div", "pmcp-bar");
   readonly #lifecycle = new Lifecycle();
   readonly #visiting = element("div", "pmcp-bar");
-  readonly #questions = new Questions(() => this.#root.focus({ preventScroll: true }));
+  readonly #questions: Questions;
   readonly #variables = new Variables();
   readonly #outcome = new Outcome();
   readonly #stderr = new Stderr();
@@ -49,7 +49,8 @@ export class CardView {
   #frame = 0;
   #stopTicking: (() => void) | null = null;
 
-  constructor({ model, el, signal, feed, record }: CardContext) {
+  constructor({ model, el, signal, feed, record, host }: CardContext) {
+    this.#questions = new Questions(() => this.#root.focus({ preventScroll: true }), host);
     this.#feed = feed;
     this.#record = record;
     this.#cancel = button("Cancel", "pmcp-button pmcp-cancel", () => this.#askCancel());
@@ -101,6 +102,7 @@ export class CardView {
       cancelAnimationFrame(this.#frame);
       this.#stopTicking?.();
       this.#stopTicking = null;
+      this.#questions.end();
       this.#root.remove();
     });
   }
@@ -138,7 +140,7 @@ export class CardView {
     this.#visiting.hidden = visiting === null || !isLive(row);
     const done = visiting && `Waiting for ${visiting} to report that you are done there.`;
     setText(this.#visiting, done ?? "");
-    this.#questions.show(questions);
+    this.#questions.show(questions, row.server);
     this.#lifecycle.show(row, history);
     this.#variables.show(row.variables);
     this.#outcome.show(row);

@@ -11,8 +11,8 @@ export default (): Widget => {
     initialize({ model, signal }) {
       feed = new Feed(model, signal, record);
     },
-    render({ model, el, signal }) {
-      new ToolFormView({ model, el, signal, feed, record });
+    render({ model, el, signal, host }) {
+      new ToolFormView({ model, el, signal, host, feed, record });
     },
   };
 };

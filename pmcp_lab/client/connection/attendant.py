@@ -53,3 +53,5 @@ class ClientFeatures:
     sampling: SamplingFnT | None = None
     roots: ListRootsFnT | None = None
     logging: LoggingFnT | None = None
+    app_elicitation: bool = False
+    """Whether an app of the server may ask (see `client_extensions`)."""

@@ -330,7 +330,7 @@ class Connection:
             self._transport(streams),
             mode=mode,
             client_info=types.Implementation(name="pmcp_lab", version=__version__),
-            extensions=client_extensions(),
+            extensions=client_extensions(app_elicitation=self._features.app_elicitation),
             elicitation_callback=self._features.elicitation,
             sampling_callback=self._features.sampling,
             message_handler=self._on_message,

@@ -36,10 +36,14 @@ async def _unresolved(_created: _Created, _context: ClaimContext) -> types.CallT
     raise AssertionError("`Peer.call_tool` takes a created task as it comes")
 
 
-def client_extensions() -> Sequence[ClientExtension]:
-    """Tasks, apps and skills. A client has no settings for skills, but some servers want to see the name."""
+def client_extensions(*, app_elicitation: bool = False) -> Sequence[ClientExtension]:
+    """Tasks, apps and skills. A client has no settings for skills, but some servers want to see the name.
+
+    Args:
+        app_elicitation: Whether the server's apps may ask its questions (SEP-3118, a draft).
+    """
     return (
         TasksExtension(),
-        advertise(UI_EXTENSION, {"mimeTypes": [MIME_TYPE]}),
+        advertise(UI_EXTENSION, {"mimeTypes": [MIME_TYPE], **({"elicitation": {}} if app_elicitation else {})}),
         advertise(SKILLS_EXTENSION, {}),
     )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pmcp_lab.client.catalogue import Tool
 from pmcp_lab.errors import InputRequired, InvalidArguments, LabError, TaskError
+from pmcp_lab.protocol.ui import question_app
 
 GO_ON = "go-on"
 """The key of our own question whether what was begun at a URL is done."""
@@ -34,6 +35,8 @@ class Question:
         schema: The requested JSON Schema: an object with flat properties.
         url: In URL mode, where the person is sent; the schema is empty then.
         elicitation_id: How a 2025-11-25 server names the question when it says that it is settled.
+        app: The `ui://` resource of the server that would ask it in place of a form (SEP-3118, a draft); used only
+            where `connect(…, app_elicitation=True)` allows that.
     """
 
     key: str
@@ -43,6 +46,7 @@ class Question:
     tool: str = ""
     url: str | None = None
     elicitation_id: str | None = None
+    app: str | None = None
 
     def response(self, action: str, content: Mapping[str, Any] | None) -> dict[str, Any]:
         """The `ElicitResult` of an answer.
@@ -129,6 +133,7 @@ def read_question(key: str, params: Mapping[str, Any], *, server: str, tool: str
         tool=tool,
         url=str(params.get("url") or "") if by_url else None,
         elicitation_id=identifier if isinstance(identifier, str) else None,
+        app=None if by_url else question_app(params),
     )
 
 

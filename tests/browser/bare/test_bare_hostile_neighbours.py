@@ -111,7 +111,7 @@ def test_names_are_text(open_app: Open, app: App) -> None:
     assert NASTY.split("\x1b")[0] in page.locator(".pmcp-app").inner_text()
 
 
-class Browser:
+class Debugger:
     """The browser behind the page. Playwright takes the page for crashed, too, when a frame of it is, and hears no more."""
 
     def __init__(self, page: Page) -> None:
@@ -169,7 +169,7 @@ def test_a_frame_whose_process_ends(open_app: Open, app: App) -> None:
     """The view says so, nobody waits for the app, and it begins anew when it is told to."""
     page = open_app(app())
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
-    browser = Browser(page)
+    browser = Debugger(page)
     browser.end_frames()
     dead = "The app’s process ended."
     said = browser.evaluate(
@@ -193,7 +193,7 @@ def test_a_spare_whose_process_ended_is_given_to_no_app(open_app: Open, app: App
     page = open_app(app())
     expect(page.locator(".pmcp-app-state-text")).to_have_text("ready")
     expect(page.locator("body > [aria-hidden] iframe")).to_have_count(1)
-    browser = Browser(page)
+    browser = Debugger(page)
     browser.end_frames()
     opened = browser.evaluate(
         """await new Promise((next) => setTimeout(next, 300));

@@ -15,7 +15,7 @@ from pmcp_lab.errors import InvalidTransition, LabError, LimitExceeded
 from pmcp_lab.execution import AsyncioExecutor
 from pmcp_lab.server import TaskContext, Tasks, current_task
 from pmcp_lab.server.call_context import CallContext
-from pmcp_lab.tasks.questions import check_askable
+from pmcp_lab.tasks.questions import askable
 from tests.unit.jsonrpc import Json, legacy, modern, serve
 from tests.unit.server.test_server_life import settled
 
@@ -227,6 +227,6 @@ async def test_without_a_task_there_is_none_to_end() -> None:
     with pytest.raises(LabError, match="nobody can be asked"):
         await context.elicit("Sure?", Sure)
     with pytest.raises(LabError, match="not with 'roots/list'"):
-        check_askable({"method": "roots/list"}, ["sampling"])
+        askable({"method": "roots/list"}, ["sampling"])
     with pytest.raises(RuntimeError, match="worker thread"):
         context.in_thread.update(message="x")
