@@ -85,3 +85,7 @@ def build(*, app_elicitation: bool = True) -> MCPServer:
         return asked.content.model_dump() if asked.content else {"action": asked.action}
 
     return MCPServer("seats", extensions=[apps, tasks], middleware=[tasks], lifespan=tasks.lifespan)
+
+
+if __name__ == "__main__":
+    build().run()

@@ -11,6 +11,8 @@ export class QuestionApp {
   readonly #head = element("div", "pmcp-ask-head pmcp-hint", this.#who, this.#toggle);
   #life: AbortController | null = null;
   #app: string | null = null;
+  /** Whether this front end finds other widgets, as far as it is known. */
+  #able = true;
   /** Whether the form is out of sight. */
   #folded = false;
 
@@ -27,7 +29,7 @@ export class QuestionApp {
 
   set({ app = null, note = "" }: Pick<Asked, "app" | "note">): void {
     showText(this.#note, note);
-    if (app === this.#app && app !== null) return;
+    if (!this.#able || (app === this.#app && app !== null)) return;
     this.#app = app;
     this.#life?.abort();
     this.#life = null;
@@ -57,8 +59,10 @@ export class QuestionApp {
       if (!widget) throw new Error("no host");
       if (!life.signal.aborted) await widget.render({ el: this.#place, signal: life.signal });
     } catch {
-      // This front end finds no other widgets: the form will do.
-      if (!life.signal.aborted) this.set({});
+      // The form will do.
+      if (life.signal.aborted) return;
+      this.set({});
+      this.#able = false;
     }
   }
 }

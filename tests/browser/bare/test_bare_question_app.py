@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 import pmcp_lab as lab
 from pmcp_lab.notebook import TaskCard
 from tests.browser.bare.kernel import Kernel, running_kernel
+from tests.browser.bare.test_bare_axe import check
 from tests.servers.asking_app import build
 from tests.unit.front_end import until
 
@@ -83,6 +84,7 @@ def test_it_can_decline_for_the_person(page: Page, server: lab.Server) -> None:
 
 def test_the_form_is_a_click_away_and_back(page: Page, server: lab.Server) -> None:
     asked = Asked(page, server, "well").asks()
+    check(page)
     asked.question.get_by_role("button", name="Answer in a form").click()
     expect(asked.question.locator("iframe.pmcp-app-frame")).to_be_hidden()
     asked.question.get_by_role("button", name="Answer in the app").click()

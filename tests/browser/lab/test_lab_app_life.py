@@ -77,3 +77,24 @@ def test_an_app_is_read_before_somebody_opens_it(notebook: Open) -> None:
     assert book.run(2)[0]["text"] == "1\n"
     expect(book.cell(2).locator(".pmcp-app-state-text")).to_have_text("ready")
     expect(book.app(2).locator("p")).to_have_text("shown")
+
+
+def test_an_app_asks_what_its_server_wants_to_know(notebook: Open) -> None:
+    """The cell was run a moment ago, which makes an answer of the app's own nobody's."""
+    book = notebook(
+        f"import pmcp_lab as lab\ncommand = [{sys.executable!r}, '-m', 'tests.servers.asking_app']\n"
+        "seats = lab.connect(command, name='seats', app_elicitation=True)",
+        "task = seats.task('book')\ntask",
+        "other = seats.task('book', manner='itself')\nother",
+        "print(task.result(timeout=20).value, other.questions[0].app)",
+    )
+    book.run(0)
+    book.run(1)
+    frame = book.cell(1).frame_locator("iframe.pmcp-app-frame").frame_locator("iframe")
+    expect(frame.locator("#asked")).to_have_text("Which seat do you want?", timeout=60_000)
+    expect(book.cell(1)).to_contain_text("An app of seats asks this here.")
+    frame.get_by_role("button", name="2A").click()
+    expect(book.cell(1).locator(".pmcp-ask")).to_have_count(0)
+    book.run(2)
+    expect(book.cell(2)).to_contain_text("answered by itself", timeout=60_000)
+    assert book.run(3)[0]["text"] == "{'seat': '2A', 'window': True} ui://seats/itself\n"
