@@ -28,6 +28,7 @@ const bundles = {
   consent: "src/app-view/consent",
   // Pages of their own, outside of any notebook.
   preview: "src/preview",
+  opening: "src/opening",
   landing: "src/landing",
 };
 
@@ -161,6 +162,7 @@ const kinds = [
     entryPoints: [
       { in: "src/bridge/index.ts", out: "bridge" },
       { in: "src/prelude/index.ts", out: "prelude" },
+      { in: "src/probe/index.ts", out: "probe" },
     ],
     plugins: [writing],
   },

@@ -1,21 +1,25 @@
 """Whether what a server shows of its apps is what the specifications ask for (MCP 2025-11-25, ext-apps 2026-01-26).
 
-Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages`, those for
-apps that were opened in `check_opened`, those for skills in `check_skills`.
+Rules over plain data: nothing here talks to a server. The rules for UI resources are in `check_pages` and
+`check_scripts`, those for schemas in `check_schemas`, those for apps that were opened in `check_opened`, those for
+skills in `check_skills`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pmcp_lab.apps.check_opened import check_opened
-from pmcp_lab.apps.check_pages import check_page
+from pmcp_lab.apps.check_pages import check_page, is_chatgpts
+from pmcp_lab.apps.check_schemas import check_schema
+from pmcp_lab.apps.check_scripts import check_secret
 from pmcp_lab.apps.check_skills import check_skills
 from pmcp_lab.apps.finding import Finding
-from pmcp_lab.apps.served import Call, Raw, Served, named_uris
+from pmcp_lab.apps.served import CHATGPT_KEY, Call, Raw, Served, named_uris
 from pmcp_lab.errors import nearest
 from pmcp_lab.protocol.ui import FLAT_URI, UI_EXTENSION
 from pmcp_lab.protocol.validation import Comparison, UnusableSchema
@@ -23,6 +27,8 @@ from pmcp_lab.protocol.validation import Comparison, UnusableSchema
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _VISIBLE_TO = ("model", "app")
 _RESOURCE_KEYS = ("csp", "permissions", "prefersBorder", "domain")
+_TOOL_KEYS = ("resourceUri", "visibility")
+_HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 
 def check(served: Served) -> list[Finding]:
@@ -37,7 +43,7 @@ def check(served: Served) -> list[Finding]:
     for call in served.calls:
         found += _call(call, served)
     for opened in served.opened:
-        found += check_opened(opened)
+        found += check_opened(opened, served)
     order = ("error", "warning", "note")
     return sorted(dict.fromkeys(found), key=lambda finding: order.index(finding.level))
 
@@ -74,7 +80,7 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
             "use 1 to 128 letters, digits, '_', '-' and '.'",
         )
     for key in ("inputSchema", "outputSchema"):
-        yield from _schema(tool.get(key), key, place)
+        yield from check_schema(tool.get(key), key, place)
     uris = named_uris(tool)
     meta = tool.get("_meta")
     ui = meta.get("ui") if isinstance(meta, Mapping) else None
@@ -83,8 +89,8 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
         ui = None
     if ui is not None:
         yield from _visibility(ui, place)
-        for key in _RESOURCE_KEYS:
-            if key in ui:
+        for key in ui:
+            if key in _RESOURCE_KEYS:
                 yield Finding(
                     "warning",
                     "meta-on-tool",
@@ -92,6 +98,12 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
                     "is on the tool, where hosts do not look",
                     "put it on the resource's content",
                 )
+            elif key not in _TOOL_KEYS and "Did you mean" in (near := nearest(str(key), _TOOL_KEYS)):
+                yield Finding(
+                    "error", "ui-key", f"{place} _meta.ui.{key}", "is unknown, so hosts ignore it", near.strip()
+                )
+    yield from _hints(tool.get("annotations"), place)
+    yield from check_secret(json.dumps(dict(tool), indent=1, default=str), place)
     if not uris:
         return
     if not tool.get("description"):
@@ -106,7 +118,15 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
     if len(set(map(str, uris.values()))) > 1:
         named = ", ".join(f"{where} is {uri}" for where, uri in uris.items())
         yield Finding("error", "uri-conflict", place, f"names more than one app: {named}", "let all name the same")
-    if "_meta.ui.resourceUri" not in uris:
+    if list(uris) == [CHATGPT_KEY] and is_chatgpts(served.pages.get(str(uris[CHATGPT_KEY]))):
+        yield Finding(
+            "note",
+            "chatgpt-only",
+            place,
+            "and its app are for ChatGPT alone",
+            "name the app in _meta.ui.resourceUri and serve it as MCP Apps are, too, for all other hosts",
+        )
+    elif "_meta.ui.resourceUri" not in uris:
         yield Finding(
             "error" if f'_meta["{FLAT_URI}"]' not in uris else "warning",
             "uri-old-key",
@@ -126,24 +146,21 @@ def _tool(tool: Raw, served: Served) -> Iterator[Finding]:
             )
 
 
+def _hints(annotations: object, place: str) -> Iterator[Finding]:
+    if not isinstance(annotations, Mapping):
+        return
+    for name in _HINTS:
+        if not isinstance(annotations.get(name), bool | None):
+            said = f"{annotations[name]!r} is neither true nor false"
+            yield Finding("error", "hint", f"{place} annotations.{name}", said, "write one of them")
+    if annotations.get("readOnlyHint") is True and annotations.get("destructiveHint") is True:
+        said = "says that it only reads, and that it destroys"
+        yield Finding("warning", "hint", f"{place} annotations", said, "say what it does: clients ask people by that")
+
+
 def _close(uri: str, served: Served) -> str:
     others = [page.uri for page in served.pages.values() if page.content is not None]
     return f".{nearest(uri, others)}" if others else ""
-
-
-def _schema(schema: object, key: str, place: str) -> Iterator[Finding]:
-    where = f"{place} {key}"
-    if schema is None:
-        if key == "inputSchema":
-            yield Finding("error", "schema", where, "is missing", 'write at least {"type": "object"}')
-        return
-    if not isinstance(schema, Mapping) or schema.get("type") != "object":
-        yield Finding("error", "schema", where, "is not the schema of an object", 'give it "type": "object"')
-        return
-    try:
-        Comparison(schema)
-    except UnusableSchema as error:
-        yield Finding("error", "schema", where, str(error).removeprefix("it "), "correct it")
 
 
 def _visibility(ui: Raw, place: str) -> Iterator[Finding]:

@@ -8,12 +8,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pmcp_lab.apps.check_origins import DOMAINS, Use, allows, evaluates, is_document, uses_of
+from pmcp_lab.apps.check_origins import DOMAINS, SOMEWHERE, Reading, Use, allows, is_document, read_document
+from pmcp_lab.apps.check_scripts import check_scripts, check_secret, fits
 from pmcp_lab.apps.document import has_bridge
 from pmcp_lab.apps.finding import Finding
-from pmcp_lab.apps.served import Page, Served
+from pmcp_lab.apps.served import Page, Served, named_uris
+from pmcp_lab.errors import nearest
+from pmcp_lab.protocol.chatgpt import MIME_TYPE as CHATGPT_TYPE
 from pmcp_lab.protocol.ui import BRIDGE_MARK, MIME_TYPE, PERMISSIONS, Csp, resource_ui
 
+LARGEST = 5_000_000
+"""Bytes of a document that every host may be expected to take."""
+_UI_KEYS = ("csp", "permissions", "prefersBorder", "domain")
 _CSP_KEYS = ("connectDomains", "resourceDomains", "frameDomains", "baseUriDomains")
 _OLD_BRIDGES = re.compile(r"mcpBridge|window\.openai")
 _PUT_IN = re.compile(rf"<script {BRIDGE_MARK}=.*?</script>", re.DOTALL)
@@ -21,10 +27,13 @@ _PUT_IN = re.compile(rf"<script {BRIDGE_MARK}=.*?</script>", re.DOTALL)
 
 
 def check_page(page: Page, served: Served) -> Iterator[Finding]:
-    users = [name for name, uri in served.ui_tools.items() if uri == page.uri]
+    users = [tool for tool in served.tools if page.uri in named_uris(tool).values()]
     place = page.uri
+    if page.times > 1:
+        fix = "give each an address of its own: hosts take one of them, and nobody knows which"
+        yield Finding("error", "uri-twice", place, f"is served {page.times} times", fix)
     if page.listed is None:
-        if page.content is not None and not any(_fits(template, page.uri) for template in served.templates):
+        if page.content is not None and not any(fits(template, page.uri) for template in served.templates):
             yield Finding(
                 "note",
                 "resource-unlisted",
@@ -44,7 +53,8 @@ def check_page(page: Page, served: Served) -> Iterator[Finding]:
         if page.listed is not None and not users:
             yield Finding("error", "resource-missing", place, f"can't be read: {page.trouble}", "serve what is listed")
         return
-    yield from _mime(page)
+    # Of a tool that names it for ChatGPT alone.
+    yield from _mime(page, chatgpts=is_chatgpts(page) and page.uri not in served.ui_tools.values() and bool(users))
     if page.content.get("uri") not in (None, page.uri):
         yield Finding(
             "warning",
@@ -60,7 +70,12 @@ def check_page(page: Page, served: Served) -> Iterator[Finding]:
     elif not is_document(html):
         yield Finding("error", "no-html", place, "is no HTML document", "send a whole document")
     else:
-        yield from _document(page, html)
+        size = len(html.encode())
+        if size > LARGEST:
+            said = f"is {size / 1e6:.1f} MB: hosts may refuse it, and each one who opens it waits"
+            yield Finding("warning", "page-large", place, said, "leave out what is not needed; fetch data by a tool")
+        yield from check_secret(_PUT_IN.sub("", html), place)
+        yield from _document(page, html, served)
 
 
 def html_of(page: Page) -> str | None:
@@ -80,15 +95,16 @@ def csp_of(page: Page) -> Csp:
     return resource_ui((page.content or {}).get("_meta"), (page.listed or {}).get("_meta")).csp
 
 
-def _fits(template: str, uri: str) -> bool:
-    parts = re.split(r"\{[^{}]*\}", template)
-    return re.fullmatch(".+".join(map(re.escape, parts)), uri) is not None
+def is_chatgpts(page: Page | None) -> bool:
+    """Whether it is served as what ChatGPT alone shows."""
+    sent = (page.content or {}).get("mimeType") if page is not None else None
+    return str(sent).replace(" ", "").lower() == CHATGPT_TYPE
 
 
-def _mime(page: Page) -> Iterator[Finding]:
+def _mime(page: Page, *, chatgpts: bool) -> Iterator[Finding]:
     assert page.content is not None
     sent = str(page.content.get("mimeType") or "")
-    if sent.replace(" ", "").lower() != MIME_TYPE:
+    if sent.replace(" ", "").lower() != MIME_TYPE and not chatgpts:
         yield Finding(
             "error",
             "mime",
@@ -152,50 +168,33 @@ def _page_meta(page: Page) -> Iterator[Finding]:
             f"{unknown[0]!r} is unknown",
             f"there are {', '.join(PERMISSIONS)}",
         )
+    for name in permissions if isinstance(permissions, Mapping) else ():
+        if name in PERMISSIONS and not isinstance(permissions[name], Mapping):
+            said = f"{permissions[name]!r} is no object"
+            yield Finding("error", "permission", f"{place}.permissions.{name}", said, f'write "{name}": {{}}')
     if not isinstance(ui.get("prefersBorder", False), bool):
         yield Finding("error", "ui-meta", f"{place}.prefersBorder", "is neither true nor false", "write one of them")
-
-
-def _document(page: Page, html: str) -> Iterator[Finding]:
-    csp = csp_of(page)
-    declared = {"connect": csp.connect, "resource": csp.resources, "frame": csp.frames}
-    every = {origin for origins in declared.values() for origin in origins}
-    own = _PUT_IN.sub("", html)
-    uses = uses_of(own)
-    reported: set[tuple[str, str]] = set()
-    for use in uses:
-        place = f"{page.uri} line {use.line}"
-        if not use.origin:
-            yield Finding(
-                "error",
-                "relative-url",
-                place,
-                f"{use.how} asks for {use.url!r}, which is beside the document",
-                "put it into the document: an app is one file, without an address of its own",
-            )
-        elif (use.kind, use.origin) not in reported and (finding := _undeclared(use, declared, every, place)):
-            reported.add((use.kind, use.origin))
-            yield finding
-    for origin in sorted(every):
-        if not any(use.origin and allows(origin, use.origin) for use in uses):
-            yield Finding(
-                "warning",
-                "csp-unused",
-                f"{page.uri} _meta.ui.csp",
-                f"{origin} is declared, and not named in the document",
-                "drop it, unless a script puts the address together",
-            )
-        if origin.startswith(("http://", "ws://")):
-            yield Finding(
-                "warning",
-                "csp-plain",
-                f"{page.uri} _meta.ui.csp",
-                f"{origin} is not encrypted",
-                "use https:// or wss://",
-            )
-    if line := evaluates(own):
+    if not isinstance(ui.get("domain", ""), str):
+        said = f"{ui['domain']!r} is no text"
         yield Finding(
-            "warning",
+            "error", "ui-meta", f"{place}.domain", said, "write the origin that the host's documentation says"
+        )
+    for key in ui:
+        if key not in _UI_KEYS and "Did you mean" in (near := nearest(str(key), _UI_KEYS)):
+            yield Finding("error", "ui-key", f"{place}.{key}", "is unknown, so hosts ignore it", near.strip())
+
+
+def _document(page: Page, html: str, served: Served) -> Iterator[Finding]:
+    reading = read_document(_PUT_IN.sub("", html))
+    seen = any(each.uri == page.uri and each.started for each in served.opened)
+    yield from _addresses(page, reading, seen=seen)
+    yield from _declared(page, reading)
+    yield from _markup(page, reading)
+    yield from check_scripts(page, reading, served)
+    if found := reading.evaluates:
+        line, bundled = found
+        yield Finding(
+            "note" if bundled else "warning",
             "eval",
             f"{page.uri} line {line}",
             "makes code from text, which hosts block",
@@ -211,7 +210,102 @@ def _document(page: Page, html: str) -> Iterator[Finding]:
         )
 
 
+def _addresses(page: Page, reading: Reading, *, seen: bool) -> Iterator[Finding]:
+    """What the document asks for.
+
+    Args:
+        seen: Whether a browser told what of it is really asked for.
+    """
+    csp = csp_of(page)
+    declared = {"connect": csp.connect, "resource": csp.resources, "frame": csp.frames}
+    every = {origin for origins in declared.values() for origin in origins}
+    reported: set[tuple[str, str]] = set()
+    for use in reading.uses:
+        place = f"{page.uri} line {use.line}"
+        if not use.origin:
+            yield Finding(
+                "note" if use.bundled else "error",
+                "relative-url",
+                place,
+                f"{use.how} asks for {use.url!r}, which is beside the document",
+                "put it into the document: an app is one file, without an address of its own",
+            )
+        elif (use.kind, use.origin) not in reported and (finding := _undeclared(use, declared, every, place)):
+            reported.add((use.kind, use.origin))
+            if not (seen and use.bundled and finding.level == "note"):
+                yield finding
+
+
+def _declared(page: Page, reading: Reading) -> Iterator[Finding]:
+    """Domains that are declared and not needed, or not well."""
+    csp = csp_of(page)
+    every = {*csp.connect, *csp.resources, *csp.frames}
+    # What a script from elsewhere asks for, and what a library of the document does, is not seen here.
+    hidden = any(use.origin and use.kind == "resource" for use in reading.uses) or any(
+        script.place(0)[1] for script in reading.scripts
+    )
+    for origin in sorted(every):
+        if not any(use.origin and allows(origin, use.origin) for use in reading.uses if use.origin != SOMEWHERE):
+            yield Finding(
+                "note" if hidden else "warning",
+                "csp-unused",
+                f"{page.uri} _meta.ui.csp",
+                f"{origin} is declared, and not named in the document",
+                "drop it, unless a script puts the address together",
+            )
+        if origin.startswith(("http://", "ws://")):
+            yield Finding(
+                "warning",
+                "csp-plain",
+                f"{page.uri} _meta.ui.csp",
+                f"{origin} is not encrypted",
+                "use https:// or wss://",
+            )
+
+
+def _markup(page: Page, reading: Reading) -> Iterator[Finding]:
+    """Elements that do what hosts keep an app from."""
+    base = csp_of(page).base
+    for line, markup, where in reading.marked:
+        place = f"{page.uri} line {line}"
+        match markup:
+            case "<base href>":
+                if not any(where.lower().startswith(each) for each in base):
+                    fix = "write whole addresses; or declare it in _meta.ui.csp.baseUriDomains"
+                    yield Finding("error", "base", place, f"<base href> is {where!r}, which hosts block", fix)
+            case "<a href>":
+                fix = "ask the host by ui/open-link (app.openLink) when it is clicked"
+                yield Finding("note", "link", place, f"a link leads to {where}, which hosts keep an app from", fix)
+            case "<meta http-equiv=refresh>":
+                fix = "stay in the document"
+                yield Finding("error", "navigates", place, f"{markup} leaves the page, which hosts block", fix)
+            case "<meta http-equiv=content-security-policy>":
+                fix = "leave it to the host, and declare domains in _meta.ui.csp"
+                yield Finding("warning", "own-policy", place, "has a policy of its own beside the host's", fix)
+            case _:
+                fix = "take the submit event, and call a tool"
+                yield Finding("error", "form", place, f"{markup} sends to {where}, which hosts block", fix)
+    names = [name for _, name in reading.ids]
+    for line, name in reading.ids:
+        if names.count(name) > 1:
+            fix = "give each an id of its own"
+            yield Finding(
+                "warning", "id-twice", f"{page.uri} line {line}", f"the id {name!r} is there more than once", fix
+            )
+            break
+
+
 def _undeclared(use: Use, declared: dict[str, tuple[str, ...]], every: set[str], place: str) -> Finding | None:
+    if use.origin == SOMEWHERE:
+        if declared[use.kind] or use.bundled:
+            return None
+        return Finding(
+            "warning",
+            "csp-undeclared",
+            place,
+            f"{use.how} asks for an address that is put together ({use.url}), and nothing is declared for it",
+            f"add what it may be to _meta.ui.csp.{DOMAINS[use.kind]}",
+        )
     if use.kind == "unknown":
         if any(allows(origin, use.origin) for origin in every):
             return None

@@ -12,6 +12,8 @@ from typing import Any
 from pmcp_lab.protocol.ui import FLAT_URI, tool_ui
 
 Raw = Mapping[str, Any]
+CHATGPT_KEY = '_meta["openai/outputTemplate"]'
+"""Where a tool names its app for ChatGPT."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +24,14 @@ class Page:
         listed: Its entry in `resources/list`; None when it is not there.
         content: The item of `resources/read`; None when it could not be read.
         trouble: Why not.
+        times: How often it is in `resources/list`, and how many contents of its address were sent, if more than once.
     """
 
     uri: str
     listed: Raw | None = None
     content: Raw | None = None
     trouble: str = ""
+    times: int = 1
 
     @property
     def title(self) -> str:
@@ -46,16 +50,20 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """An app that was opened in a browser, before its tool is called.
+    """An app that was opened in a browser.
 
     Args:
-        started: Whether it said `ui/initialize`.
-        problems: What it did not deal with: `kind`, `message`, `source` and `line` of each.
+        started: Whether it said `ui/initialize`, and that it is ready.
+        problems: What its document told: `kind`, `message`, and as it is known `source`, `line` and more of each.
+        result: What it was given for the result of its tool's call.
+        made_up: Whether nobody ever answered with that.
     """
 
     uri: str
     started: bool
     problems: tuple[Raw, ...] = ()
+    result: Raw | None = None
+    made_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,8 @@ class Served:
         announces_ui: Whether its capabilities name the extension `io.modelcontextprotocol/ui`.
         tools: As `tools/list` has them, all pages.
         pages: UI resources that are listed or that a tool names, by URI.
-        templates: The listed URI templates of the scheme `ui`.
+        templates: The listed URI templates.
+        resources: The addresses of all that is listed, apps or not.
         calls: What was called to look at the results.
         skills: None where it has none.
     """
@@ -130,6 +139,7 @@ class Served:
     tools: tuple[Raw, ...] = ()
     pages: Mapping[str, Page] = field(default_factory=dict)
     templates: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     skills: ServedSkills | None = None
     opened: tuple[Opened, ...] = ()
@@ -149,6 +159,6 @@ def named_uris(tool: Raw) -> dict[str, object]:
     places = {
         "_meta.ui.resourceUri": ui.get("resourceUri") if isinstance(ui, Mapping) else None,
         f'_meta["{FLAT_URI}"]': meta.get(FLAT_URI),
-        '_meta["openai/outputTemplate"]': meta.get("openai/outputTemplate"),
+        CHATGPT_KEY: meta.get("openai/outputTemplate"),
     }
     return {place: uri for place, uri in places.items() if uri is not None}

@@ -14,7 +14,7 @@ import typer
 
 from pmcp_lab._version import __version__
 from pmcp_lab.cli import app as authoring
-from pmcp_lab.cli import demo, deploy, preview, record, worker
+from pmcp_lab.cli import app_build, demo, deploy, preview, record, worker
 from pmcp_lab.cli.ending import INTERRUPTED, WRONG_COMMAND_LINE, one_line, stop
 from pmcp_lab.errors import LabError
 
@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 authoring.add_to(app)
+app_build.add_to(app)
 preview.add_to(app)
 record.add_to(app)
 demo.add_to(app)

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token
-from pmcp_lab.cli.ending import FAULTS, stop
+from pmcp_lab.cli.ending import FAULTS
 from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
     from pmcp_lab.apps.finding import Finding
-    from pmcp_lab.apps.recording import Recording
     from pmcp_lab.apps.scaffold import Project
-    from pmcp_lab.client import Server
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 
@@ -81,7 +79,7 @@ def new(
         mock = _answers(Path(scratch) / name, made)
     written = write_files(folder, made.contents | {f"mock-data/{name}.json": mock}, force=force)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "name": name,
                 "package": made.package,
@@ -118,7 +116,7 @@ pmcp-lab app check http://127.0.0.1:8000/mcp      a server that runs
 pmcp-lab app check my_app.server:build --strict   one of this project
 pmcp-lab app check my-app --call --json           an entry of .mcp.json
 pmcp-lab app check my-skills --read-skills        each file of its skills, too
-pmcp-lab app check my_app.server:build --open     each app in a Chromium, too
+pmcp-lab app check my_app.server:build --no-open  without a browser
 
 [bold]Exit status[/bold]
 
@@ -147,16 +145,21 @@ def check(
         ),
     ] = None,
     show: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--open",
-            help="Open each app once in a Chromium that nobody sees, and tell what goes wrong in it before its tool is "
-            "called. As root, Chromium has no sandbox of its own.",
+            "--open/--no-open",
+            help="Open each app once in a Chromium that nobody sees, with the arguments and result of a call, and tell "
+            "what goes wrong in it. As root, Chromium has no sandbox of its own.",
+            show_default="where there is a Chromium",
         ),
-    ] = False,
+    ] = None,
     browser: Annotated[
         str | None,
-        typer.Option(help="For --open: a program that takes Chromium's options.", show_default="what is installed"),
+        typer.Option(
+            envvar="PMCP_LAB_CHROMIUM",
+            help="For --open: a program that takes Chromium's options.",
+            show_default="what is installed",
+        ),
     ] = None,
     read_skills: Annotated[
         bool,
@@ -173,25 +176,33 @@ def check(
 
     Tools and resources must name each other, MIME types and metadata must be those of the standard, and the declared
     domains those that the HTML really asks for. Entries of skills must list each file, with its size and digest.
+
+    Where there is a Chromium, each app is opened in it, with the arguments and the result of a call: one that --call
+    made, one of mock-data/<server>.json, or one that is made up from the schemas. It has all that it declares, and what
+    it asks of the server by itself is asked. Its errors, dialogs, refused requests and blocked loads are told.
     """
     from pmcp_lab.apps.check import check as findings_of
     from pmcp_lab.apps.finding import Finding
     from pmcp_lab.cli.connecting import call_each, look_at_all, open_apps, opened
+    from pmcp_lab.preview import find_browser
 
     if examples is not None and not call:
         raise typer.BadParameter("--examples are for --call")
-    if browser is not None and not show:
-        raise typer.BadParameter("--browser is for --open")
     given = read_examples(examples)
+    opening = bool(browser or find_browser()) if show is None else show
     with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
         served = look_at_all(server, skill_files=read_skills)
         made, left = call_each(server, given) if call else ([], [])
         name = server.name
-    served = replace(served, calls=tuple(made))
-    if show:
-        options = {"mode": mode.value, "token": token, "timeout": timeout}
-        served = replace(served, opened=tuple(open_apps(target, served, options, browser)))
+        served = replace(served, calls=tuple(made))
+        if opening:
+            served = replace(served, opened=tuple(open_apps(server, served, browser)))
     found = findings_of(served)
+    if not opening and show is None and served.pages:
+        said = "no Chromium was found, so no app was opened"
+        found.append(
+            Finding("note", "not-opened", "server", said, "install one, name it by --browser, or say --no-open")
+        )
     found += [
         Finding("note", "not-called", f"tool {tool}", "was not called", "give it an example with --examples")
         for tool in left
@@ -202,7 +213,7 @@ def check(
     counts = {level: sum(each.level == level for each in found) for level in ("error", "warning", "note")}
     failed = bool(counts["error"] or (strict and counts["warning"]))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "server": name,
                 "ok": not failed,
@@ -224,125 +235,10 @@ def check(
         summary = f"{name}: {_count(apps, 'app')}, {_count(tools, 'tool')} with one"
         summary += f", {_count(len(skills), 'skill')}" if served.skills else ""
         summary += f", {_count(len(made), 'call')}" if call else ""
-        summary += f", {len(served.opened)} opened" if show else ""
+        summary += f", {len(served.opened)} opened" if opening else ""
         print(f"{summary}: " + ", ".join(_count(count, level) for level, count in counts.items()))
     if failed:
         raise typer.Exit(FAULTS)
-
-
-BUILD_EXAMPLES = """
-[bold]Examples[/bold]
-
-pmcp-lab app build https://apps.example.com/mcp   a server that runs there
-pmcp-lab app build my-app --url https://…/mcp     one that will run there
-pmcp-lab app build my-app --package pypi:my-app --name io.github.me/my-app
-
-[bold]Exit status[/bold]
-
-0  written
-1  it can't be done; nothing was written
-3  the server has faults, see pmcp-lab app check; nothing was written
-"""
-
-
-@group.command("build", epilog=BUILD_EXAMPLES)
-def build(
-    target: Target,
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where to write.")] = Path("dist"),
-    url: Annotated[
-        str | None,
-        typer.Option(help="Where everybody will reach it: https.", show_default="the target, when it is a URL"),
-    ] = None,
-    package: Annotated[
-        str | None, typer.Option(help="Where it is installed from, such as pypi:my-app.", show_default=False)
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Its name in the MCP registry.", show_default="from the URL's domain")
-    ] = None,
-    logo: Annotated[str | None, typer.Option(help="An https address.", show_default="the server's icon")] = None,
-    contact: Annotated[str, typer.Option(help="An e-mail address.", show_default=False)] = "",
-    legal: Annotated[str, typer.Option(help="An address of terms of use.", show_default=False)] = "",
-    allow_http: Annotated[
-        bool, typer.Option("--allow-http", help="Take plain http and addresses of this machine, to try it out.")
-    ] = False,
-    recording: Annotated[
-        Path | None,
-        typer.Option(
-            "--recording",
-            exists=True,
-            dir_okay=False,
-            help="What `pmcp-lab record` wrote: the landing page answers with its calls.",
-            show_default="mock-data/<server>.json, else tools that only read are called",
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
-    token: Token = None,
-    mode: Mode = Generation.AUTO,
-    timeout: Patience = 60.0,
-    as_json: Json = False,
-) -> None:
-    """Write what it takes to publish an app: server.json of the MCP registry, ai-plugin.json, a landing page.
-
-    All are made from the live server, whose apps must be without errors (`pmcp-lab app check`). The manifests are
-    compared with their schemas, the recorded calls with those of the tools. The page is one file, which needs nobody.
-    """
-    from pmcp_lab.apps.check import check as findings_of
-    from pmcp_lab.apps.landing import landing_page
-    from pmcp_lab.apps.manifest import Publication, manifests
-    from pmcp_lab.apps.writing import write_files
-    from pmcp_lab.cli.connecting import look_at_apps, opened
-    from pmcp_lab.cli.discovery import authorization
-
-    where = url or (target if target.startswith(("http://", "https://")) else None)
-    with opened(target, mode=mode.value, token=token, timeout=timeout) as server:
-        served = look_at_apps(server)
-        errors = [finding for finding in findings_of(served) if finding.level == "error"]
-        if errors:
-            more = f" There are {len(errors) - 1} more:" if len(errors) > 1 else " See"
-            first = errors[0]
-            stop(f"{first.place}: {first.what}; {first.fix}.{more} pmcp-lab app check {target}", status=FAULTS)
-        calls = _recording(server, recording)
-    auth = authorization(target, token) if target.startswith(("http://", "https://")) else {"type": "none"}
-    publication = Publication(
-        url=where, package=package, name=name, logo=logo, contact=contact, legal=legal, auth=auth, allow_http=allow_http
-    )
-    made = manifests(served, publication)
-    texts = {file: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for file, content in made.items()}
-    texts["landing.html"] = landing_page(calls)
-    written = write_files(output, texts, force=force)
-    if as_json:
-        _print_json({"server": served.name, "files": [str(file) for file in written], "manifests": made})
-    else:
-        for file in written:
-            print(file)
-
-
-def _recording(server: Server, chosen: Path | None) -> Recording:
-    """The calls that a landing page answers with, of the server as it is now.
-
-    Raises:
-        AppError: The recorded calls do not fit its tools.
-    """
-    from pmcp_lab.apps import Recording
-    from pmcp_lab.cli.connecting import call_each
-    from pmcp_lab.client import record
-
-    usual = Path("mock-data") / f"{server.name}.json"
-    file = chosen or (usual if usual.is_file() else None)
-    given = None if file is None else Recording.load(file)
-    with record(server=server) as recorder:
-        if given is None:
-            call_each(server, {})
-        live = recorder.recording(server)
-    if given is None:
-        return live
-    live.calls = given.calls
-    try:
-        live.check()
-    except AppError as error:
-        raise AppError(f"{file} does not fit the server: {error}") from None
-    return live
 
 
 def read_examples(file: Path | None) -> dict[str, Sequence[Mapping[str, Any]]]:
@@ -372,7 +268,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 

@@ -185,12 +185,16 @@ def _look(server: Server) -> Served:
         LabError: The server went away, or can't list.
     """
     from pmcp_lab.apps.served import Served, named_uris
-    from pmcp_lab.client import client_of
+    from pmcp_lab.client import client_of, runtime
     from pmcp_lab.protocol.ui import UI_EXTENSION
 
-    peer = client_of(server).connection.wait()
-    tools = tuple(tool.raw for tool in server.tools.values())
-    listed = {item.uri: item.raw for item in server.resources.values() if not item.template}
+    client = client_of(server)
+    peer = client.connection.wait()
+    # As they came: what is there twice is one for whoever asks by name.
+    tools = tuple(runtime().run(client.ask(lambda peer: peer.list_tools(), again=True)))
+    every = runtime().run(client.ask(lambda peer: peer.list_resources(), again=True))
+    addresses = [str(item.get("uri")) for item in every]
+    listed = dict(zip(addresses, every, strict=True))
     named = [str(uri) for tool in tools for uri in named_uris(tool).values()]
     uris = dict.fromkeys([uri for uri in listed if uri.startswith("ui://")] + named)
     return Served(
@@ -199,8 +203,9 @@ def _look(server: Server) -> Served:
         instructions=peer.instructions,
         announces_ui=UI_EXTENSION in (peer.capabilities.extensions or {}) | (peer.capabilities.experimental or {}),
         tools=tools,
-        pages={uri: _page(server, uri, listed.get(uri)) for uri in uris},
-        templates=tuple(item.uri for item in server.resources.values() if item.template and item.uri[:5] == "ui://"),
+        pages={uri: _page(server, uri, listed.get(uri), addresses.count(uri)) for uri in uris},
+        templates=tuple(item.uri for item in server.resources.values() if item.template),
+        resources=tuple(addresses),
     )
 
 
@@ -238,32 +243,44 @@ def look_at_all(server: Server, *, skill_files: bool) -> Served:
     return look_at_apps(server) if skills is None else replace(_look(server), skills=skills)
 
 
-def open_apps(target: str, served: Served, options: Mapping[str, Any], browser: str | None) -> list[Opened]:
-    """Open each app of a server once, in a browser that nobody looks at.
-
-    Args:
-        target, options: As for `connect`; an option that is None was not given.
+def open_apps(server: Server, served: Served, browser: str | None) -> list[Opened]:
+    """Open each app of a server once, in a browser that nobody looks at, with a call that was made, recorded in
+    `mock-data/<server>.json`, or made up.
 
     Raises:
         LabError: There is no browser, or it shows nothing.
     """
-    from pmcp_lab.apps.served import Opened
-    from pmcp_lab.preview import PreviewSession, open_each
+    from pathlib import Path
 
-    uris = [uri for uri, page in served.pages.items() if page.content is not None]
-    if not uris:
+    from pmcp_lab.apps import Recording
+    from pmcp_lab.apps.openings import openings
+    from pmcp_lab.apps.served import Call, Opened
+    from pmcp_lab.preview import Wanted, open_each
+
+    file = Path("mock-data") / f"{server.name}.json"
+    calls = Recording.load(file).calls if file.is_file() else []
+    recorded = [
+        Call(tool=each.tool, arguments=each.arguments, result=each.result) for each in calls if each.result is not None
+    ]
+    plan = openings(served, recorded)
+    wanted = [Wanted(uri=each.uri, tool=each.tool, arguments=each.arguments, result=each.result) for each in plan]
+    if not plan:
         return []
-    found = server_object(target)
-    given = {name: value for name, value in options.items() if value is not None}
-    session = PreviewSession(target if found is None else found, given)
     with _quiet():
         return [
-            Opened(uri=uri, started=started, problems=tuple(problems))
-            for uri, started, problems in open_each(session, uris, browser)
+            Opened(
+                uri=each.uri,
+                started=became.started,
+                problems=became.problems,
+                result=each.result,
+                made_up=each.made_up,
+            )
+            for each, became in zip(plan, open_each(server, wanted, browser), strict=True)
+            if became is not None
         ]
 
 
-def _page(server: Server, uri: str, listed: Mapping[str, Any] | None) -> Page:
+def _page(server: Server, uri: str, listed: Mapping[str, Any] | None, times: int) -> Page:
     from pmcp_lab.apps.served import Page
     from pmcp_lab.errors import ConnectionClosed, LabError
 
@@ -275,8 +292,9 @@ def _page(server: Server, uri: str, listed: Mapping[str, Any] | None) -> Page:
         return Page(uri=uri, listed=listed, trouble=str(error).splitlines()[0])
     if not contents:
         return Page(uri=uri, listed=listed, trouble="the server sent nothing")
-    content = next((item for item in contents if item.get("uri") == uri), contents[0])
-    return Page(uri=uri, listed=listed, content=content)
+    same = [item for item in contents if item.get("uri") == uri]
+    content = next(iter(same), contents[0])
+    return Page(uri=uri, listed=listed, content=content, times=max(1, times, len(same)))
 
 
 def call_each(server: Server, examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[Call], list[str]]:

@@ -17,13 +17,13 @@ from pmcp_lab.client import (
     Server,
     Tool,
     Url,
-    badges,
     client_of,
     connect,
     runtime,
 )
 from pmcp_lab.errors import AppError, ConnectionClosed, LabError
-from pmcp_lab.host import PROFILES, STANDARD, BridgeMode, Profile, fields, now, open_app, problems, read_app
+from pmcp_lab.host import PROFILES, STANDARD, BridgeMode, Profile, now, open_app, problems, read_app
+from pmcp_lab.preview.catalogue import catalogue
 from pmcp_lab.preview.page import Page, PreviewApp
 
 BEAT = 2.0
@@ -43,6 +43,8 @@ class PreviewSession:
         profile: The host that is played at first: "standard" or "chatgpt".
         tool: A tool that is selected when a page is opened.
     """
+
+    bundle = "preview"
 
     def __init__(
         self,
@@ -375,37 +377,3 @@ class PreviewSession:
         if self.server is not None:
             client_of(self.server).connection.on_status.discard(self._changed)
             await client_of(self.server).close()
-
-
-def catalogue(server: Server, profile: Profile) -> dict[str, Any]:
-    """The tools with their forms, and the resources that are apps, as a page shows them."""
-    tools = []
-    shown: dict[str, str] = {}
-    for tool in server.tools.values():
-        ui = profile.tool_ui(tool.raw.get("_meta"))
-        if ui.resource_uri:
-            shown.setdefault(ui.resource_uri, tool.title)
-        tags = [badge for badge in badges(tool) if badge not in ("app", "for apps only")]
-        tools.append(
-            {
-                "name": tool.name,
-                "title": tool.title,
-                "description": tool.description,
-                "app": ui.resource_uri,
-                "appOnly": "model" not in ui.visibility,
-                "badges": tags,
-                "fields": fields(tool.input_schema),
-            }
-        )
-    resources = [
-        {"uri": item.uri, "name": item.title, "description": item.description}
-        for item in server.resources.values()
-        if item.uri.startswith("ui://") and not item.template
-    ]
-    listed = {item["uri"] for item in resources}
-    resources += [
-        {"uri": uri, "name": title, "description": "Not listed by the server; a tool names it."}
-        for uri, title in shown.items()
-        if uri not in listed
-    ]
-    return {"tools": tools, "resources": resources}

@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,12 +22,12 @@ from pmcp_lab.client import runtime
 from pmcp_lab.errors import LabError
 from pmcp_lab.host import built
 from pmcp_lab.preview.guard import Guard
-from pmcp_lab.preview.session import PreviewSession
+from pmcp_lab.preview.page import Page
 
 ADDRESS = "127.0.0.1"
 LARGEST = 16 * 1024 * 1024
 """Bytes of one request of a page."""
-FILES = {"preview.js": "text/javascript", "preview.css": "text/css"}
+STYLES = "preview.css"
 HEADERS = {
     # The app's frame inherits what is said here of scripts and styles, so nothing is.
     "content-security-policy": "frame-ancestors 'none'; object-src 'none'",
@@ -43,11 +43,25 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>pmcp-lab preview</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/static/preview.css">
+<link rel="stylesheet" href="/static/{styles}">
 <body>
 <noscript>The preview needs JavaScript.</noscript>
-<script type="module" src="/static/preview.js"></script>
+<script type="module" src="/static/{code}"></script>
 """
+
+
+class Shown(Protocol):
+    """What is behind the pages that are served."""
+
+    bundle: str
+    """The code of the page."""
+    pages: dict[str, Page]
+
+    def page(self, name: str) -> Page: ...
+
+    def received(self, page: Page, message: dict[str, Any]) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Headed:
@@ -67,7 +81,7 @@ class Headed:
         await self._app(scope, receive, headed)
 
 
-def web_app(session: PreviewSession, port: int, token: str) -> Starlette:
+def web_app(session: Shown, port: int, token: str) -> Starlette:
     """The ASGI application.
 
     Args:
@@ -75,14 +89,17 @@ def web_app(session: PreviewSession, port: int, token: str) -> Starlette:
         token: What a browser has to know.
     """
 
+    code = f"{session.bundle}.js"
+    files = {code: "text/javascript", STYLES: "text/css"}
+
     async def page(_: Request) -> Response:
-        return HTMLResponse(PAGE)
+        return HTMLResponse(PAGE.format(code=code, styles=STYLES))
 
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in FILES:
+        if name not in files:
             return Response(status_code=404)
-        return Response(built(name).read_bytes(), media_type=FILES[name])
+        return Response(built(name).read_bytes(), media_type=files[name])
 
     async def events(request: Request) -> Response:
         name = request.query_params.get("page", "")
@@ -132,7 +149,7 @@ class PreviewServer:
         LabError: The port is taken.
     """
 
-    def __init__(self, session: PreviewSession, port: int = 0) -> None:
+    def __init__(self, session: Shown, port: int = 0) -> None:
         self.session = session
         self.token = secrets.token_urlsafe(24)
         # asyncio turns off Nagle's algorithm only where the protocol is named.

@@ -14,7 +14,7 @@ ALL_LIMIT = 80 * 1024
 """Of all that a notebook may load."""
 BRIDGE_LIMIT = 6_000
 """Goes into every widget that brings none, and not into the notebook."""
-PAGES = ("preview", "landing")
+PAGES = ("preview", "landing", "opening", "probe")
 """Pages of their own, which are loaded from this machine."""
 IMPORT_LIMIT = 0.15
 ROUNDS = 7

@@ -20,7 +20,9 @@ BUNDLES = {
     for name in ("app-view", "inspector", "preview", "landing")
     for kind in ("js", "css")
 }
-SCRIPTS = ("bridge", "cards", "consent", "direct", "old-widgets", "prelude", "task-table", "views")
+SCRIPTS = (
+    *("bridge", "cards", "consent", "direct", "old-widgets", "opening", "prelude", "probe", "task-table", "views"),
+)
 BUNDLES |= {f"pmcp_lab/static/{name}.js" for name in SCRIPTS} | {"pmcp_lab/static/views.css"}
 
 

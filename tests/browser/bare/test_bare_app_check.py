@@ -91,7 +91,7 @@ def test_each_says_what_goes_wrong_in_it(shop: str, chromium: str, capsys: pytes
     assert "undefined_thing" in late["what"]
     assert "\x1b" not in late["what"]
     assert "line 2" in said["app-error", "ui://shop/torn"]["place"]
-    assert said["app-blocked", "ui://shop/shut"]["level"] == "warning"
+    assert said["app-blocked", "ui://shop/shut"]["level"] == "error"
 
 
 def test_one_that_is_fine(shop: str, chromium: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from hatch_build import node
+from pmcp_lab.cli import main
 from pmcp_lab.preview import PreviewServer, PreviewSession
 from tests import peers
 from tests.browser.app_table import shown
@@ -115,6 +116,22 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
+
+
+OPENED = ("basic-react", "budget-allocator", "video-resource")
+"""Apps that are opened to be checked: all of them take two minutes."""
+
+
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+def test_nothing_is_said_against_it(
+    addresses: Addresses, chromium: str, capsys: pytest.CaptureFixture[str], app: ShownApp
+) -> None:
+    options = ["--browser", chromium] if app.name in OPENED else ["--no-open"]
+    with suppress(SystemExit):
+        main(["app", "check", addresses[app.served], "--json", *options])
+    found = json.loads(capsys.readouterr().out)
+    assert [each for each in found["findings"] if each["level"] != "note"] == []
+    assert bool(found["opened"]) == (app.name in OPENED)
 
 
 @each_app("preview")

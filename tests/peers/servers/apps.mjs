@@ -121,14 +121,14 @@ function widgets() {
     const _meta =
       name === "chatgpt" ? { "openai/outputTemplate": uri, ...widgetAccessible } : { ui: { resourceUri: uri } };
     const inputSchema = fromJsonSchema({ type: "object", properties: { city: { type: "string" } } });
-    server.registerTool(name, { inputSchema, _meta }, ({ city = "" }) => ({ content: [{ type: "text", text: city }] }));
+    server.registerTool(name, { description: "Shows a city.", inputSchema, _meta }, ({ city = "" }) => ({ content: [{ type: "text", text: city }] }));
   }
   const uri = "ui://chatgpt/own";
   const mimeType = "text/html+skybridge";
   server.registerResource("own", uri, { mimeType }, () => ({ contents: [{ uri, mimeType, text: OPENAI }] }));
   const _meta = { "openai/outputTemplate": uri };
   const inputSchema = fromJsonSchema({ type: "object", properties: {} });
-  server.registerTool("own", { inputSchema, _meta }, () => ({ content: [], structuredContent: { city: "Bern" } }));
+  server.registerTool("own", { description: "Shows a city.", inputSchema, _meta }, () => ({ content: [], structuredContent: { city: "Bern" } }));
   return server;
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pmcp_lab.apps.check import check
-from pmcp_lab.apps.check_origins import allows, evaluates, uses_of
+from pmcp_lab.apps.check_origins import allows, read_document
 from pmcp_lab.apps.finding import Finding
 from pmcp_lab.apps.served import Answer, Call, Page, Served, ServedSkills
 from pmcp_lab.protocol.skills import SkillFile, encode_content
@@ -148,7 +148,7 @@ def test_results(result: dict[str, Any], found: list[tuple[str, str]]) -> None:
     ],
 )  # fmt: skip
 def test_origins_that_are_asked_for(html: str, kind: str, origin: str, line: int) -> None:
-    assert (kind, origin, line) in [(use.kind, use.origin, use.line) for use in uses_of(html)]
+    assert (kind, origin, line) in [(use.kind, use.origin, use.line) for use in read_document(html).uses]
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,14 @@ def test_origins_that_are_asked_for(html: str, kind: str, origin: str, line: int
     ],
 )
 def test_origins_that_are_not(html: str) -> None:
-    assert uses_of(html) == []
+    assert read_document(html).uses == []
 
 
 def test_code_made_from_text() -> None:
-    assert evaluates("<p>eval(1)</p>\n<script>\nnew Function('return 1')</script>") == 3
-    assert evaluates("<script>// eval(1)\nmedieval(1); x = 'eval(1)'</script>") is None
+    assert read_document("<p>eval(1)</p>\n<script>\nnew Function('return 1')</script>").evaluates == (3, False)
+    assert read_document("<script>// eval(1)\nmedieval(1); x = 'eval(1)'</script>").evaluates is None
+    bundled = "a();" * 300
+    assert read_document(f"<script>{bundled}eval('1')</script>").evaluates == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ DIST = ("--url", "https://a.example/mcp")
         (["check"], 2, "Missing argument 'TARGET'"),
         (["check", "shop:good", "--examples", "nowhere.json", "--call"], 2, "does not exist"),
         (["check", "shop:good", "--examples", "shop.py"], 2, "--examples are for --call"),
-        (["check", "shop:good", "--browser", "chromium"], 2, "--browser is for --open"),
+        (["check", "shop:good", "--browser", "/nowhere/chromium"], 1, "/nowhere/chromium can't be started"),
         (["check", "shop:good", "--examples", "shop.py", "--call"], 1, "shop.py is no JSON"),
         (["check", "shop:good", "--examples", "list.json", "--call"], 1, "must be an object of arguments by tool"),
         (["check", "shop:good", "--examples", "unknown.json", "--call"], 1, "has no tool 'carts'"),
@@ -209,7 +209,7 @@ def test_new_and_force(folder: Path, lab: Lab) -> None:
 
 
 def test_check_says_what_to_do(lab: Lab) -> None:
-    status, out, err = lab("app", "check", "shop:cdn")
+    status, out, err = lab("app", "check", "shop:cdn", "--no-open")
     assert (status, err) == (3, "")
     words = " ".join(out.split())
     assert "error csp-undeclared ui://shop/cart line 1" in words
@@ -218,23 +218,23 @@ def test_check_says_what_to_do(lab: Lab) -> None:
 
 
 def test_check_for_scripts(lab: Lab) -> None:
-    status, out, _ = lab("app", "check", "shop:noisy", "--json")
+    status, out, _ = lab("app", "check", "shop:noisy", "--no-open", "--json")
     said = json.loads(out)
     assert (status, said["ok"], said["errors"], said["warnings"]) == (0, True, 0, 1)
     assert said["apps"] == ["ui://shop/cart"]
     (finding,) = said["findings"]
     assert finding.keys() == {"level", "code", "place", "what", "fix"}
-    status, out, _ = lab("app", "check", "shop:noisy", "--json", "--strict")
+    status, out, _ = lab("app", "check", "shop:noisy", "--no-open", "--json", "--strict")
     assert (status, json.loads(out)["ok"]) == (3, False)
 
 
 def test_check_calls_what_it_has_examples_of(folder: Path, lab: Lab) -> None:
-    status, out, _ = lab("app", "check", "shop:good", "--call", "--json")
+    status, out, _ = lab("app", "check", "shop:good", "--no-open", "--call", "--json")
     said = json.loads(out)
     assert (status, said["called"]) == (0, [])
     assert [finding["code"] for finding in said["findings"]] == ["not-called"]
     (folder / "examples.json").write_text('{"cart": [{"of": "you"}, {"of": "nobody"}]}')
-    status, out, _ = lab("app", "check", "shop:good", "--call", "--examples", "examples.json", "--json")
+    status, out, _ = lab("app", "check", "shop:good", "--no-open", "--call", "--examples", "examples.json", "--json")
     said = json.loads(out)
     assert (status, said["called"]) == (3, ["cart", "cart"])
     (finding,) = said["findings"]
@@ -276,7 +276,7 @@ def test_a_server_that_runs(lab: Lab) -> None:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
-            status, out, _ = lab("app", "check", url, "--json")
+            status, out, _ = lab("app", "check", url, "--no-open", "--json")
             assert (status, json.loads(out)["ok"]) == (0, True)
             assert lab("app", "build", url)[0] == 1
             status, out, _ = lab("app", "build", url, "--allow-http", "--name", "io.github.me/demo", "--json")
