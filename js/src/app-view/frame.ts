@@ -181,10 +181,11 @@ export class Frame {
   #receive(event: MessageEvent): void {
     const { data, ports } = event;
     const { method, params } = (data ?? {}) as { method?: unknown; params?: unknown };
+    // A sandbox proxy may do without.
+    this.#full ||= Boolean(this.node.contentWindow?.length);
     if (this.loaded !== null && !this.#app && method !== PROXY_READY) {
       if (this.#early.length < MAX_EARLY) this.#early.push(event);
     } else if (typeof method !== "string" || !method.startsWith(PROXY)) {
-      this.#full = true;
       this.#app?.events.message(data);
     } else this.#outer(method, params, ports);
   }
@@ -199,7 +200,6 @@ export class Frame {
     } else if (method === PONG) this.#missed = 0;
     else if (method === APP_LOADED) {
       this.#loads += 1;
-      this.#full = true;
       this.#app?.events.loaded(this.#loads);
     } else if (method === NOT_LOADED) {
       this.#app?.events.notLoaded({ jsonrpc: "2.0", method: VIOLATION, params });

@@ -54,6 +54,17 @@ parent.postMessage({jsonrpc: "2.0", method: "ui/notifications/sandbox-proxy-read
 </script><body>"""
 
 
+FLAT = """<!doctype html><script>
+addEventListener("message", ({data}) => {
+  if (data.method !== "ui/notifications/sandbox-resource-ready") return;
+  document.open();
+  document.write(data.params.html);
+  document.close();
+}, {once: true});
+parent.postMessage({jsonrpc: "2.0", method: "ui/notifications/sandbox-proxy-ready", params: {}}, "*");
+</script>"""
+
+
 @pytest.fixture
 def proxy() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
@@ -61,7 +72,7 @@ def proxy() -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(PROXY.encode())
+            self.wfile.write((FLAT if self.path == "/flat" else PROXY).encode())
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -84,6 +95,15 @@ def test_a_sandbox_proxy(open_app: Open, app: App, inner: Inner, proxy: str) -> 
     assert got["html"].endswith(app())
     reached = inner().locator("body").evaluate("() => { try { return Boolean(top.document) } catch { return false } }")
     assert not reached
+
+
+def test_a_sandbox_proxy_without_a_frame_in_it_is_not_dead(open_app: Open, app: App, proxy: str) -> None:
+    """The frames in an app's frame tell whether its process lives; a proxy may do without."""
+    page = open_app(app(), resource={"proxy": {"url": f"{proxy}/flat", "csp": {}, "permissions": {}}})
+    state = page.locator(".pmcp-app-state-text")
+    expect(state).to_have_text("ready")
+    page.wait_for_timeout(6500)
+    assert state.inner_text() == "ready"
 
 
 def test_a_base_that_was_granted(open_app: Open, app: App, inner: Inner) -> None:
