@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.lab.jupyter import JupyterLab, Notebook, running_lab, write_notebook
+from tests.browser.lab.jupyter import VIEWPORT, JupyterLab, Notebook, running_lab, tidy, write_notebook
 
 PICTURES = os.environ.get("PMCP_LAB_PICTURES", "test-results/pictures")
 
@@ -26,12 +26,48 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Jup
         yield server
 
 
+class Tab:
+    """A page that stays: to load JupyterLab takes more time than most of what a test does in it."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    def page(self) -> Page:
+        if self._page is None:
+            self._page = self._browser.new_context(viewport=VIEWPORT).new_page()
+        return self._page
+
+    def close(self) -> None:
+        if self._page is not None:
+            self._page.context.close()
+            self._page = None
+
+
+@pytest.fixture(scope="session")
+def tab(browser: Browser) -> Iterator[Tab]:
+    made = Tab(browser)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def lab_page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+def lab_page(tab: Tab, lab: JupyterLab, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page of the test before, where that passed and left JupyterLab in it."""
+    page = tab.page()
     yield page
-    context.close()
+    if request.node.rep_call.passed and page.url.startswith(f"{lab.url}/lab/"):
+        tidy(page)
+    else:
+        tab.close()
+
+
+@pytest.fixture
+def own_page(tab: Tab) -> Iterator[None]:
+    """Makes `lab_page` one that nobody had before, or has after."""
+    tab.close()
+    yield
+    tab.close()
 
 
 @pytest.fixture

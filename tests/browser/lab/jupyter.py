@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import FrameLocator, Locator, Page
+from playwright.sync_api import FrameLocator, Locator, Page, ViewportSize
 
 ROOT = Path(__file__).parents[3]
+VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 
 
 def _die_with_parent() -> None:
@@ -113,15 +114,33 @@ class Notebook:
         self.lab = lab
         self.page = page
         self.name = name
-        self.open()
+        if page.url.startswith(f"{lab.url}/lab/"):
+            self.switch()
+        else:
+            self.open()
 
     def open(self) -> None:
-        """Open, or reload, and wait until the kernel is idle."""
+        """Load JupyterLab with it, or load it anew, and wait until the kernel is idle."""
         self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?reset")
+        self.ready()
+
+    def switch(self) -> None:
+        """Open it in the JupyterLab that the page shows, and wait until the kernel is idle."""
+        self.page.evaluate(
+            """async (path) => {
+                const app = window.jupyterapp;
+                window.__runs = {};
+                await app.commands.execute('docmanager:open', {path});
+            }""",
+            self.name,
+        )
         self.ready()
 
     def ready(self) -> None:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function(
+            "(path) => window.jupyterapp?.shell.currentWidget?.context?.path === path", arg=self.name, timeout=60_000
+        )
         self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
             timeout=60_000,
@@ -191,6 +210,18 @@ class Notebook:
         )
         light = "true" if name == "light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
+
+
+def tidy(page: Page) -> None:
+    """Leave a JupyterLab as it was before a test: nothing open, light, and as large."""
+    page.evaluate(
+        """async () => {
+            const app = window.jupyterapp;
+            for (const each of [...app.shell.widgets('main')]) each.dispose();
+            await app.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'});
+        }"""
+    )
+    page.set_viewport_size(VIEWPORT)
 
 
 def write_notebook(path: Path, sources: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.lab.conftest import Open
@@ -71,6 +72,7 @@ class Cable:
             self._open.clear()
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_question_is_shown_and_answered_after_the_connection_broke(
     notebook: Open, lab_page: Page, picture: Callable[[str], Path]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.lab.jupyter import Notebook, running_lab, write_notebook
@@ -13,6 +14,7 @@ PREFIX = "/user/ann"
 POLICY = "frame-ancestors 'none'"
 
 
+@pytest.mark.usefixtures("own_page")
 def test_below_a_path_and_framed_by_nobody(tmp_path: Path, lab_page: Page) -> None:
     headers = {"Content-Security-Policy": POLICY}
     options = [f"--ServerApp.tornado_settings={ {'headers': headers} }"]

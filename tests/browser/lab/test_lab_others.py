@@ -32,6 +32,7 @@ def voila(lab: JupyterLab, page: Page) -> None:
     page.goto(f"{lab.url}/voila/render/others.ipynb", timeout=60_000)
 
 
+@pytest.mark.usefixtures("own_page")
 @pytest.mark.parametrize("opened", [notebook_7, voila], ids=lambda opened: opened.__name__)
 def test_a_card_a_table_and_an_app(
     lab: JupyterLab, lab_page: Page, picture: Callable[[str], Path], opened: Callable[[JupyterLab, Page], None]

@@ -72,6 +72,7 @@ def saved(folder: Path, *states: dict[str, Any]) -> Path:
     return folder / "stranger.ipynb"
 
 
+@pytest.mark.usefixtures("own_page")
 def test_a_file_starts_and_reaches_nothing(
     notebook: Open, lab: JupyterLab, tmp_path: Path, app_state: dict[str, Any], attacker: Attacker
 ) -> None:
