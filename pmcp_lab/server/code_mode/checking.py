@@ -42,6 +42,8 @@ def check(source: str, functions: Mapping[str, ToolFunction], most: int) -> Chec
         ProgramRefused: It can't be run; every reason is named.
     """
     tree = _parsed(source, most)
+    # As Python reads it; the sandbox counts only these.
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
     bound = set(_bound(tree))
     problems: list[tuple[int, str]] = []
     lines: dict[str, set[int]] = {}

@@ -201,7 +201,7 @@ class Ledger:
 
     def _listing(self) -> str:
         """The program with numbers, a mark where it is, and what came of the calls on each line."""
-        lines = self.source.splitlines() or [""]
+        lines = _lines(self.source)
         first = max(0, min(self.line - _SHOWN_LINES // 2, len(lines) - _SHOWN_LINES))
         window = range(first, min(first + _SHOWN_LINES, len(lines)))
         open_at = Counter(call.line for call in self.open.values() if call.outcome is None)
@@ -225,7 +225,16 @@ class Ledger:
 
 def numbered(source: str) -> str:
     """A program as a person reads it who is to decide about it."""
-    return "\n".join(f"{number:>3}  {line}".rstrip() for number, line in enumerate(source.splitlines(), 1))
+    return "\n".join(f"{number:>3}  {line}".rstrip() for number, line in enumerate(_lines(source), 1))
+
+
+def _lines(source: str) -> list[str]:
+    """Each as it reads to the sandbox: a sign that can't be seen, or that turns others round, is shown by its code."""
+    return ["".join(map(_visible, line)) for line in source.rstrip("\n").split("\n")]
+
+
+def _visible(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\t" else sign.encode("unicode_escape").decode()
 
 
 def counted(calls: int) -> str:

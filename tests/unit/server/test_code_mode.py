@@ -159,6 +159,20 @@ async def test_a_person_is_asked_when_it_writes(approve: str, source: str, asked
         assert f"order (line {len(source.splitlines())}) writes" in person.asked[0]
 
 
+async def test_a_person_reads_what_the_sandbox_does() -> None:
+    shop, person = Shop(approve="writes"), Person()
+    source = "a = 'x\u2028y'\r\n#\u202e )'aet'=meti(ecirp\rorder(item='tea')  #\x1b[2K\n"
+    async with serve(shop.server) as url, legacy(url, answer=person) as peer:
+        await peer.call("tasks/result", {"taskId": await peer.task("run_code", {"code": source})})
+    listing = person.asked[0].partition("\n\n")[2].splitlines()
+    assert listing == [
+        "  1  a = 'x\\u2028y'",
+        "  2  #\\u202e )'aet'=meti(ecirp",
+        "  3  order(item='tea')  #\\x1b[2K",
+    ]
+    assert "order (line 3) writes" in person.asked[0]
+
+
 async def test_nothing_is_called_when_the_answer_is_no() -> None:
     for action in ("decline", "cancel"):
         shop = Shop(approve="writes")
