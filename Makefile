@@ -119,8 +119,9 @@ dev: $(VENV)/.dev js/node_modules/.package-lock.json front-end ## The same; edit
 
 # --- tests ------------------------------------------------------------------------------------------------
 
-# In the order in which they find most faults per second. Each is a target of its own: `make unit`.
-STAGES := style types layers js unit interop notebooks packaging browser
+# In the order in which they find most faults per second. Each is a target of its own: `make unit`. Those with a plus
+# between them take a core each, and run side by side.
+STAGES := style layers js types+notebooks unit interop packaging browser
 
 PYTEST := $(BIN)/python -m pytest
 # Many tests wait for processes that they start: three files at a time keep two cores busy, and browsers keep them busy
@@ -136,12 +137,14 @@ test: $(VENV)/.dev front-end peers js/node_modules/.package-lock.json system ## 
 	@failed=0; summary=; \
 	for stage in $(STAGES); do \
 	  printf '\n--- %s\n' "$$stage"; began=$$SECONDS; \
-	  if $(MAKE) --no-print-directory "$$stage" IN_TEST=1; then verdict=passed; else verdict=FAILED; failed=1; fi; \
-	  summary+=$$(printf '  %-12s%-8s%4d s' "$$stage" "$$verdict" $$((SECONDS - began)))$$'\n'; \
+	  both=; [[ $$stage != *+* ]] || both="-kj2 -Otarget"; \
+	  if $(MAKE) --no-print-directory $$both $${stage//+/ } IN_TEST=1; then verdict=passed; \
+	  else verdict=FAILED; failed=1; fi; \
+	  summary+=$$(printf '  %-16s%-8s%4d s' "$$stage" "$$verdict" $$((SECONDS - began)))$$'\n'; \
 	done; \
 	printf '\n%s' "$$summary"; exit $$failed
 
-.PHONY: $(STAGES)
+.PHONY: $(subst +, ,$(STAGES))
 style: $(VENV)/.dev ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -35,7 +35,8 @@ class Environment:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         done = subprocess.run(
             [self.python, *command],
-            env=clean | {"PATH": str(self.python.parent)} | env,
+            # What is not imported need not be compiled: most of it.
+            env=clean | {"PATH": str(self.python.parent), "PIP_NO_COMPILE": "1"} | env,
             cwd=cwd or self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
