@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Tool, ToolAnnotations
 
-from pmcp_lab.errors import LabError
+from pmcp_lab.errors import LabError, MissingExtra
 from pmcp_lab.server import CodeLimits, CodeMode, Tasks
 from pmcp_lab.server.code_mode.checking import check
 from pmcp_lab.server.code_mode.errors import ProgramRefused
@@ -121,6 +122,12 @@ def test_names_that_are_none() -> None:
         functions_of([tool("a-b"), tool("a_b")])
     with pytest.raises(LabError, match="can't call tool 'print': its name is one of Python's own"):
         functions_of([tool("print")])
+
+
+def test_without_the_sandbox_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic_monty", None)
+    with pytest.raises(MissingExtra, match=r"code mode needs .* pip install 'pmcp_lab\[code\]'"):
+        CodeMode(Tasks(), ["price"])
 
 
 def test_what_can_not_be_offered() -> None:
