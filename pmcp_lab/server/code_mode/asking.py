@@ -17,7 +17,9 @@ AGAIN, DONE, NOT_DONE = "call it again", "it was done", "it was not done"
 
 
 class Approval(BaseModel):
-    """Nothing is to be filled in: accepting is the answer."""
+    """What a person says about a program that has not begun."""
+
+    run: bool = Field(title="Run this program")
 
 
 class Fate(BaseModel):
@@ -48,7 +50,7 @@ async def ask_approval(task: TaskContext, checked: Checked) -> None:
         writing = [name for name, function in checked.functions.items() if not function.reads]
         what = f"it calls {', '.join(writing)}, which may change something, so" if writing else "here"
         raise ProgramFailed(f"{what} a person has to agree before it runs, and nobody was asked: {error}") from error
-    if not answer.accepted:
+    if answer.content is None or not answer.content.run:
         raise ProgramFailed("a person did not agree to it; nothing was called")
 
 

@@ -125,7 +125,11 @@ class Sandbox:
         return self._printed.text
 
     async def __aenter__(self) -> Sandbox:
-        self._session = await self._open()
+        try:
+            self._session = await self._open()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(

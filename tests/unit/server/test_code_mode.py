@@ -126,8 +126,9 @@ async def test_a_program_may_call_what_it_names_and_nothing_else(shop: Shop) -> 
 class Person:
     """Answers what a 2025-11-25 client is asked."""
 
-    def __init__(self, action: str = "accept", **content: Any) -> None:
+    def __init__(self, action: str = "accept", *, run: bool = True) -> None:
         self.asked: list[str] = []
+        content = {"run": run}
         self._answer = {"action": action} | ({"content": content} if action == "accept" else {})
 
     def __call__(self, request: Json) -> Json:
@@ -174,9 +175,9 @@ async def test_a_person_reads_what_the_sandbox_does() -> None:
 
 
 async def test_nothing_is_called_when_the_answer_is_no() -> None:
-    for action in ("decline", "cancel"):
+    for person in (Person("decline"), Person("cancel"), Person(run=False)):
         shop = Shop(approve="writes")
-        async with serve(shop.server) as url, legacy(url, answer=Person(action)) as peer:
+        async with serve(shop.server) as url, legacy(url, answer=person) as peer:
             task_id = await peer.task("run_code", {"code": "price(item='tea')\norder(item='tea')"})
             done = await peer.call("tasks/result", {"taskId": task_id})
         assert done["isError"]
@@ -196,7 +197,7 @@ async def test_who_can_not_be_asked_runs_nothing_that_writes() -> None:
 
 async def test_a_call_that_is_no_task_asks_and_runs_too() -> None:
     async def agree(context: Any, params: Any) -> ElicitResult:
-        return ElicitResult(action="accept", content={})
+        return ElicitResult(action="accept", content={"run": True})
 
     shop = Shop(approve="writes")
     async with modern(shop.server, tasks=False, elicitation=agree) as peer:
@@ -295,3 +296,9 @@ async def test_the_server_tells_what_programs_can_call(shop: Shop) -> None:
     hints = listed["run_code"].annotations
     assert hints is not None
     assert (hints.read_only_hint, hints.destructive_hint) == (False, True)
+
+
+async def test_a_sandbox_that_does_not_start_ends_the_program(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONTY_BIN", "/bin/false")
+    assert "the sandbox has ended" in (said := await failure(shop, "1"))
+    assert said.endswith("3 times in a row")

@@ -44,7 +44,7 @@ def test_it_asks_and_books_where_it_is_warmest() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert booked == []
-    run.answer({})
+    run.answer({"run": True})
     assert run.result(timeout=30).value["calls"] == 3
     assert booked == [("Rome", 2)]
     lab.connected("trips").close()
