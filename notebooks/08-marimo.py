@@ -77,7 +77,11 @@ def _(mo):
     mo.md("""
     **While a cell runs, marimo's kernel hears nothing.** What is shown goes on, as it comes from a thread of its own; a
     click waits until the cell has ended. So a plain `demo.call(…)` can't ask anything here, and says so: start it with
-    `demo.task(…)`, whose card asks, or let `demo.on_input` answer. The stop button ends a wait; the tasks go on.
+    `demo.task(…)`, whose card asks, or let `demo.on_input` answer. What an app or a workflow asks is answered in its
+    cell.
+
+    **The stop button** ends a wait; the tasks go on, and so do their cards. Run the waiting cell again to have the
+    result. Cells that had not begun yet are to be run again, too.
     """)
     return
 
@@ -102,7 +106,8 @@ def _(mo):
     in at a server, are theirs together. An app for people who must not see each other's tasks needs a process for each.
 
     **What is kept.** Tasks and sweeps are found again after a restart of the kernel under Jupyter only.
-    `marimo export html` keeps what was shown last; `python notebooks/08-marimo.py` runs it as a script.
+    A page of `marimo export html` has what was shown last, apps included, marked as a snapshot: nothing on it can be
+    answered. It takes marimo's own code from a network. `python notebooks/08-marimo.py` runs it as a script.
     """)
     return
 
