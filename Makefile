@@ -37,7 +37,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.notebook: pyproject.toml | $(VENV)/.made
-	$(INSTALL) --editable '.[notebook,apps,demo]' --group front-end
+	$(INSTALL) --editable '.[notebook,apps,demo,code]' --group front-end
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
