@@ -290,7 +290,9 @@ def test_filter_and_clear(inspect: Inspect, app: App, inner: Inner) -> None:
     panel.get_by_label("Filter messages").fill("")
     panel.get_by_label("Kinds of messages").select_option("problems")
     expect(rows).to_have_count(1)
-    expect(panel.locator(".pmcp-ins-count")).to_have_text(f"1 of {before}")
+    shown, of, known = panel.locator(".pmcp-ins-count").inner_text().split()
+    assert (shown, of) == ("1", "of")
+    assert int(known) >= before  # in Firefox the app tells its size once more meanwhile
     panel.get_by_role("button", name="Clear").click()
     panel.get_by_label("Kinds of messages").select_option("all")
     expect(rows).to_have_count(0)
