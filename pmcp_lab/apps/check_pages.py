@@ -73,7 +73,7 @@ def check_page(page: Page, served: Served) -> Iterator[Finding]:
         size = len(html.encode())
         if size > LARGEST:
             said = f"is {size / 1e6:.1f} MB: hosts may refuse it, and each one who opens it waits"
-            yield Finding("warning", "page-large", place, said, "leave out what is not needed; fetch data by a tool")
+            yield Finding("note", "page-large", place, said, "leave out what is not needed; fetch data by a tool")
         yield from check_secret(_PUT_IN.sub("", html), place)
         yield from _document(page, html, served)
 

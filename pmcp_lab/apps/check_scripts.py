@@ -69,7 +69,8 @@ _RULES = (
         "error",
         "reaches-out",
         re.compile(
-            r"(?<![\w$.#])(?:window\.)?((?:parent|top|opener)\.(?!postMessage|window\b|length\b|closed\b)[a-z]\w*)"
+            r"(?<![\w$.#])(?:window\.)?((?:parent|top|opener)\."
+            r"(?:document|location|frames|localStorage|sessionStorage|history|navigator)\b)"
         ),
         "reads {0}: the window above is of another origin, and throws",
         "say it by messages",

@@ -14,7 +14,7 @@ import typer
 
 from pmcp_lab._version import __version__
 from pmcp_lab.cli import app as authoring
-from pmcp_lab.cli import app_build, demo, deploy, preview, record, worker
+from pmcp_lab.cli import app_build, calling, demo, deploy, install, preview, record, worker
 from pmcp_lab.cli.ending import INTERRUPTED, WRONG_COMMAND_LINE, one_line, stop
 from pmcp_lab.errors import LabError
 
@@ -27,6 +27,7 @@ STATUS = """
 1  the command can't do its work; one line on stderr says why
 2  wrong command line
 3  a server was looked at, and has faults
+4  a tool was called, and said that it failed
 130  Ctrl-C
 """
 
@@ -40,6 +41,8 @@ app = typer.Typer(
 )
 authoring.add_to(app)
 app_build.add_to(app)
+calling.add_to(app)
+install.add_to(app)
 preview.add_to(app)
 record.add_to(app)
 demo.add_to(app)
@@ -86,10 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: With 2 for a wrong command line, 1 when the command can't do its work, 3 for a server with faults,
-            130 after Ctrl-C.
+            4 for a tool that failed, 130 after Ctrl-C.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app(arguments, prog_name="pmcp-lab", standalone_mode=False)
+        status = app(given or ["--help"], prog_name="pmcp-lab", standalone_mode=False)
     except _WrongCommandLine as error:
         context = getattr(error, "ctx", None)
         if context is not None:

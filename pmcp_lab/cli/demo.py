@@ -24,13 +24,22 @@ def add_to(app: typer.Typer) -> None:
 def run(
     *,
     http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP and print the URL.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on with --http.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port with --http; 0 takes a free one.")] = 8000,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on with --http.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="TCP port with --http; 0 is a free one.", show_default="8000"),
+    ] = None,
 ) -> None:
     """Run the bundled demo server, for both protocol generations: over stdio unless --http is given."""
     if http:
-        _serve_http(host, port)
+        _serve_http(host or "127.0.0.1", 8000 if port is None else port)
         return
+    if port is not None or host is not None:
+        raise typer.BadParameter(
+            f"{'--port' if port is not None else '--host'} is for --http: over stdio there is none"
+        )
     import signal
 
     from pmcp_lab.demo import build

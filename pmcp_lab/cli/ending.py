@@ -12,6 +12,8 @@ FAILED = 1
 WRONG_COMMAND_LINE = 2
 FAULTS = 3
 """What was looked at has faults, which were printed."""
+TOOL_FAILED = 4
+"""A tool was called, and said that it failed."""
 INTERRUPTED = 130
 
 _LONGEST = 400

@@ -48,6 +48,7 @@ from pmcp_lab.client.targets import (
     Url,
     configured,
     read_config,
+    read_target,
 )
 from pmcp_lab.client.tasks import (
     NAME,
@@ -159,6 +160,7 @@ __all__ = [
     "on_task",
     "openable",
     "read_config",
+    "read_target",
     "reason_of",
     "record",
     "replay",

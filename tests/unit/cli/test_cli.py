@@ -29,6 +29,7 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in (
+        ([], "demo"),
         (["--help"], "demo"),
         (["demo", "--help"], "--port"),
         (["worker", "--help"], "MODULE:OBJECT"),
@@ -45,8 +46,11 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["nonsense"],
+        ["demo", "--port", "8000"],
+        ["demo", "--host", "::1"],
+        ["call", "demo"],
+        ["install", "demo"],
         ["demo", "--port", "70000"],
         ["demo", "--port", "x"],
         ["worker"],
