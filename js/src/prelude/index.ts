@@ -2,6 +2,7 @@
  * What runs in the app's document before anything of the app: our only words in it. The kernel sends it as text, and
  * the view puts before it what this document is given.
  */
+import { edges } from "./edges";
 import { failures } from "./failures";
 import { facade } from "./host";
 import { anchors, escaping } from "./keys";
@@ -20,3 +21,4 @@ anchors();
 violations();
 failures();
 succession(given.left);
+edges();
