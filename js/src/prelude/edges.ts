@@ -5,27 +5,31 @@ const LEAST = 4;
 const LOOKS = [50, 400, 1500, 4000];
 const MOST = 300;
 
-/** Whether nothing between it and the page has a colour or a place of its own. */
-function flows(node: Element | null): boolean {
-  for (let at = node; at && at !== document.body; at = at.parentElement) {
+/** What the space is given to: of what the text is in, the first that is drawn as wide as the frame, or the page. */
+function holder(text: Text): HTMLElement | null {
+  for (let at = text.parentElement; at && at !== document.body; at = at.parentElement) {
     const { backgroundColor, backgroundImage, position } = getComputedStyle(at);
+    if (position === "absolute" || position === "fixed") return null;
     const drawn = backgroundColor !== "rgba(0, 0, 0, 0)" || backgroundImage !== "none";
-    if (drawn || position === "absolute" || position === "fixed") return false;
+    if (drawn && at.offsetWidth > 0.9 * innerWidth) return at;
   }
-  return true;
+  return document.body;
 }
 
-function touches(): boolean {
+/** Those with text at the edge. */
+function crowded(): Set<HTMLElement> {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const range = document.createRange();
+  const found = new Set<HTMLElement>();
   for (let n = 0; n < MOST && texts.nextNode(); n++) {
     const text = texts.currentNode as Text;
     if (!text.data.trim()) continue;
     range.selectNodeContents(text);
     const { left, width } = range.getBoundingClientRect();
-    if (width > 0 && left >= 0 && left < LEAST && flows(text.parentElement)) return true;
+    const node = width > 0 && left >= 0 && left < LEAST ? holder(text) : null;
+    if (node) found.add(node);
   }
-  return false;
+  return found;
 }
 
 /**
@@ -33,16 +37,21 @@ function touches(): boolean {
  * is drawn to the edge (a map, a bar with a colour of its own) stays there, and so does a page that would not fit.
  */
 export function edges(): void {
+  const given = new WeakSet<HTMLElement>();
   const look = () => {
-    const { body, documentElement: root } = document;
-    if (body.dataset.pmcpRoom || !touches()) return;
-    const { style } = body;
-    const before = style.cssText;
-    const room = root.scrollWidth - root.clientWidth;
-    body.dataset.pmcpRoom = "given";
-    style.boxSizing = "border-box";
-    style.paddingInline = `${ROOM}px`;
-    if (root.scrollWidth - root.clientWidth > room) style.cssText = before;
+    const root = document.documentElement;
+    for (const node of crowded()) {
+      if (given.has(node)) continue;
+      given.add(node);
+      const { style } = node;
+      const before = style.cssText;
+      const beyond = () =>
+        root.scrollWidth - root.clientWidth + node.scrollWidth - node.clientWidth;
+      const already = beyond();
+      style.boxSizing = "border-box";
+      style.paddingInline = `${ROOM}px`;
+      if (beyond() > already) style.cssText = before;
+    }
   };
   addEventListener("load", () => {
     for (const after of LOOKS) setTimeout(look, after);

@@ -17,8 +17,12 @@ PAGES = {
     "late": (BARE + "<p id=text></p><script>setTimeout(() => { text.textContent = 'Sales' }, 900)</script>", 10),
     "a table": (BARE + "<table style='width: 100%'><tr><td id=text style='padding: 0'>Sales</table>", 10),
     "a margin of its own": ("<!doctype html><p id=text>Sales</p>", 8),
-    "a bar with a colour": (BARE + "<div style='background: #246'><span id=text>Sales</span></div>", 0),
+    "a bar with a colour": (BARE + "<div id=bar style='background: #246'><span id=text>Sales</span></div>", 10),
     "over a map": (BARE + "<div style='position: absolute; left: 0'><span id=text>Sales</span></div>", 0),
+    "cut off in what hides it": (
+        BARE + "<div style='background: #eee; overflow: hidden'><p id=text style='width: 100vw'>Sales</p></div>",
+        0,
+    ),
     "as wide as the frame": (BARE + "<p id=text style='width: 100vw'>Sales</p>", 0),
 }
 
@@ -40,3 +44,6 @@ def test_text_at_the_edge(open_app: Open, inner: Inner, page_of: str) -> None:
     # A table has a spacing of its own.
     assert left <= at <= left + 3
     assert beyond == 0
+    bar = inner().locator("#bar")
+    if bar.count():
+        assert bar.evaluate("(node) => node.getBoundingClientRect().left") == 0
