@@ -12,8 +12,10 @@ import statistics
 import pytest
 from playwright.sync_api import Frame
 
-from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
+from tests.browser.lab.conftest import Open, lab, lab_page, notebook, own_page, tab  # noqa: F401 - fixtures
 from tests.browser.lab.jupyter import Notebook
+
+pytestmark = pytest.mark.usefixtures("own_page")
 
 ROUNDS = 8
 CALLS = 10
@@ -26,6 +28,7 @@ import pmcp_lab as lab
 import traitlets as t
 from mcp.server.apps import Apps
 from mcp.server.mcpserver import MCPServer
+
 
 class Echo(anywidget.AnyWidget):
     _esm = '''export default { render({ model }) {

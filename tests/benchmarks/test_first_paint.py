@@ -12,11 +12,14 @@ import json
 import statistics
 import time
 
+import pytest
 from playwright.sync_api import Frame, Page, expect
 
-from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
+from tests.browser.lab.conftest import Open, lab, lab_page, notebook, own_page, tab  # noqa: F401 - fixtures
 from tests.browser.lab.jupyter import Notebook
 from tests.peers import Peer
+
+pytestmark = pytest.mark.usefixtures("own_page")
 
 ROUNDS = 21
 UNDISTURBED = 600

@@ -12,11 +12,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Error, expect
 
 from tests.benchmarks.test_first_paint import PAINTED, innermost
-from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
+from tests.browser.lab.conftest import Open, lab, lab_page, notebook, own_page, tab  # noqa: F401 - fixtures
 from tests.browser.lab.jupyter import Notebook
+
+pytestmark = pytest.mark.usefixtures("own_page")
 
 ROUNDS = 15
 LIMIT = 500

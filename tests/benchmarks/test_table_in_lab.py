@@ -12,8 +12,10 @@ import statistics
 import pytest
 
 from tests.benchmarks.test_table import percentile
-from tests.browser.lab.conftest import Open, lab, lab_page, notebook  # noqa: F401 - fixtures
+from tests.browser.lab.conftest import Open, lab, lab_page, notebook, own_page, tab  # noqa: F401 - fixtures
 from tests.browser.lab.jupyter import Notebook
+
+pytestmark = pytest.mark.usefixtures("own_page")
 
 ROWS = 100_000
 TICKS = 40
@@ -30,6 +32,7 @@ import numpy as np, pandas as pd
 import pmcp_lab as lab
 from pmcp_lab.notebook import TaskTable
 from tests.benchmarks.synthetic import make, tick
+
 server = lab.connect("demo")
 tasks = make(server, {ROWS})
 rng = np.random.default_rng(1)
