@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from pmcp_lab._version import __version__
+from pmcp_lab.apps.origin import installed_from, requirement
 from pmcp_lab.apps.placeholders import fill_placeholders
 from pmcp_lab.apps.transplant import transplanted
 from pmcp_lab.errors import AppError, nearest
@@ -122,6 +122,7 @@ def project(name: str, template: str = "hello") -> Project:
     chosen = TEMPLATES[template]
     package = package_name(name, chosen.requirements)
     app = package.replace("_", "-")
+    origin = installed_from()
     examples = json.loads(_root().joinpath(template, "mock-data", "examples.json").read_text(encoding="utf-8"))
     values = {
         "template": template,
@@ -130,7 +131,8 @@ def project(name: str, template: str = "hello") -> Project:
         "app": app,
         "title": re.sub(r"[-_.]+", " ", name).strip().capitalize(),
         "description": chosen.description,
-        "version": __version__,
+        "lab": json.dumps(requirement(origin))[1:-1],
+        "lab_to_develop": json.dumps(requirement(origin, "apps", "notebook"))[1:-1],
         "tool": chosen.tool,
         "widget": chosen.widget,
         "arguments": json.dumps(json.dumps(examples[chosen.tool][0]))[1:-1],

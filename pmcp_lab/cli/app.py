@@ -67,6 +67,7 @@ def new(
 
     The new server is started and called once, so that its mock data are what it really answers.
     """
+    from pmcp_lab.apps.origin import installed_from
     from pmcp_lab.apps.scaffold import project
     from pmcp_lab.apps.writing import write_files
 
@@ -90,6 +91,8 @@ def new(
         )
         return
     print(f"{folder}: {len(written)} files\n")
+    if (origin := (installed_from() or {}).get("url", "")).startswith("file:"):
+        print(f"It requires pmcp_lab from {origin}: for another machine, name there what it installs.\n")
     print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  pmcp-lab app check {name}")
 
 
