@@ -131,6 +131,8 @@ def project(name: str, template: str = "hello") -> Project:
         "app": app,
         "title": re.sub(r"[-_.]+", " ", name).strip().capitalize(),
         "description": chosen.description,
+        # "python" is the one of whoever starts a host: seldom that of an environment.
+        "python": json.dumps(sys.executable)[1:-1],
         "lab": json.dumps(requirement(origin))[1:-1],
         "lab_to_develop": json.dumps(requirement(origin, "apps", "notebook"))[1:-1],
         "tool": chosen.tool,

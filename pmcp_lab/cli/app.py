@@ -90,7 +90,7 @@ def new(
             }
         )
         return
-    print(f"{folder}: {len(written)} files\n")
+    print(f"{folder}: {len(written)} files; .mcp.json starts it with {sys.executable}\n")
     if (origin := (installed_from() or {}).get("url", "")).startswith("file:"):
         print(f"It requires pmcp_lab from {origin}: for another machine, name there what it installs.\n")
     print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  pmcp-lab app check {name}")

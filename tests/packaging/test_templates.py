@@ -55,7 +55,7 @@ def test_a_generated_project_works(
     assert " passed" in passed
     assert "failed" not in passed
     entry = json.loads((project / ".mcp.json").read_text())["mcpServers"][name]
-    assert entry == {"command": "python", "args": ["-m", said["package"]]}
+    assert entry == {"command": sys.executable, "args": ["-m", said["package"]]}
     checked = environment.run(
         "-m", "pmcp_lab", "app", "check", f"python -m {said['package']}",
         "--strict", "--call", "--examples", "mock-data/examples.json", "--json", cwd=project,

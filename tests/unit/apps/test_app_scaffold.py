@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_every_file_is_what_its_name_says(template: str) -> None:
     } <= made.contents.keys()
     assert f"my_fine_app/widgets/{TEMPLATES[template].widget}.html" in made.contents
     assert made.examples[TEMPLATES[template].tool]
+
+
+@pytest.mark.parametrize("python", ["/home/ann/.venv/bin/python", r"C:\Users\Ann \"A\"\python.exe"])
+def test_hosts_start_it_with_the_python_that_made_it(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    entry = json.loads(project("my-app").contents[".mcp.json"])["mcpServers"]["my-app"]
+    assert entry == {"command": python, "args": ["-m", "my_app"]}
 
 
 def test_placeholders_are_filled_once_and_other_braces_stay() -> None:
