@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token
-from pmcp_lab.cli.ending import FAULTS
+from pmcp_lab.cli.ending import FAULTS, terminated_as_interrupted
 from pmcp_lab.errors import AppError, LabError
 
 if TYPE_CHECKING:
@@ -199,7 +199,8 @@ def check(
         name = server.name
         served = replace(served, calls=tuple(made))
         if opening:
-            served = replace(served, opened=tuple(open_apps(server, served, browser)))
+            with terminated_as_interrupted():
+                served = replace(served, opened=tuple(open_apps(server, served, browser)))
     found = findings_of(served)
     if not opening and show is None and served.pages:
         said = "no Chromium was found, so no app was opened"

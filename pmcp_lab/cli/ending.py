@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from pmcp_lab.errors import LabError
@@ -31,3 +34,13 @@ def one_line(error: LabError) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     whole = " ".join(lines)
     return whole if len(whole) <= _LONGEST else f"{lines[0]}: {lines[-1]}"
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM is a Ctrl-C within: what was started ends, and what is to be written is."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

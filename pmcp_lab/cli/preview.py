@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 from enum import StrEnum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pmcp_lab.cli.connecting import Generation, Mode, Patience, Target, Token, server_object
+from pmcp_lab.cli.ending import terminated_as_interrupted
 
 if TYPE_CHECKING:
     from pmcp_lab.client import OAuth, Recorder
@@ -96,19 +96,16 @@ def run(
     )
     recorder = start_recording(record) if record is not None else None
     server = PreviewServer(session, port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with terminated_as_interrupted(), contextlib.closing(server):
         session.start()
         server.start()
-        _say(server, as_json=as_json)
-        if browse:
-            webbrowser.open(server.url)
         with contextlib.suppress(KeyboardInterrupt):
+            _say(server, as_json=as_json)
+            if browse:
+                webbrowser.open(server.url)
             server.wait()
         if recorder is not None:
             _save(recorder)
-    finally:
-        server.close()
 
 
 def _say(server: PreviewServer, *, as_json: bool) -> None:

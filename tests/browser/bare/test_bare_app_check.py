@@ -114,7 +114,8 @@ def test_a_browser_that_is_none(shop: str, browser: str, said: str, capsys: pyte
     assert said in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_the_browser_too(shop: str, chromium: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_browser_ends_with_the_command(number: int, shop: str, chromium: str) -> None:
     options = ["app", "check", f"{shop}:each", "--open", "--browser", chromium]
     command = [sys.executable, "-c", "from pmcp_lab.cli import main; main()", *options]
     # A short path: Chromium ends where that of its socket is a long one.
@@ -127,6 +128,6 @@ def test_ctrl_c_ends_the_browser_too(shop: str, chromium: str) -> None:
                 break
             time.sleep(0.1)
         assert profile is not None
-        run.send_signal(signal.SIGINT)
-        assert run.wait(30) != 0
+        run.send_signal(number)
+        assert run.wait(30) == 130
         assert not list(Path(folder).glob("pmcp-lab-*")), "its profile is gone, and so is the browser"
