@@ -34,6 +34,7 @@ pmcp-lab app landing mock-data/my-app.json -o site/index.html --title "My app"
 
 def add_to(app: typer.Typer) -> None:
     app.command("record", epilog=RECORD_EXAMPLES)(record)
+    group.command("landing", epilog=LANDING_EXAMPLES)(landing)
 
 
 def record(
@@ -80,7 +81,6 @@ def record(
         print(f"{written}: {len(made)} calls of {len(set(made))} tools{more}")
 
 
-@group.command("landing", epilog=LANDING_EXAMPLES)
 def landing(
     recording: Annotated[
         Path,

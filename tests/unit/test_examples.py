@@ -26,9 +26,7 @@ def test_approval_workflow() -> None:
     assert run("approval_workflow.py") == ["lab-1.2.tar.gz"]
 
 
-def test_dynamodb_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+def test_dynamodb_table() -> None:
     assert run("dynamodb_table.py", moto_endpoint()) == 10
 
 
