@@ -106,7 +106,8 @@ def inspect(
         _print_json(told)
         return
     about = told["server"]
-    print(f"{about.get('title') or about.get('name')} {about.get('version', '')}, MCP {told['protocolVersion']}")
+    who = " ".join(filter(None, (about.get("title") or about.get("name"), about.get("version"))))
+    print(f"{who}, MCP {told['protocolVersion']}")
     if told["instructions"]:
         print(f"\n{told['instructions'].strip()}")
     print(f"\ndeclares {', '.join(_declared(told['capabilities'])) or 'nothing'}\n")

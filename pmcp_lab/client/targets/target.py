@@ -197,6 +197,8 @@ def _from_word(word: str, given: _Given) -> tuple[str, Target]:
         return _from_entry(known[word], given)
     if shutil.which(word):
         return _named(_command([word], given))
+    if word.endswith(".py") and Path(word).is_file():
+        raise TargetError(f"{word!r} is a file that can't be run by itself: name what runs it, 'python {word}'.")
     file = find_config()
     places = f"a bundled server, an entry of {file}," if file else "a bundled server, an entry of a .mcp.json"
     if _MODULE.fullmatch(word):

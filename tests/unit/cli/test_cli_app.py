@@ -121,6 +121,7 @@ DIST = ("--url", "https://a.example/mcp")
         (["check", "http://127.0.0.1:9/mcp"], 1, "Can't connect to '127.0.0.1:9'"),
         (["check", "ftp://a.example"], 1, "ftp:// is no MCP transport"),
         (["check", "no-such-thing"], 1, "'no-such-thing' is not a bundled server"),
+        (["check", "./shop.py"], 1, "name what runs it, 'python ./shop.py'"),
         (["check", "nowhere:server"], 1, "there is no module 'nowhere'"),
         (["check", "shop:nothing"], 1, "module 'shop' has no 'nothing'"),
         (["check", "shop"], 1, "module 'shop' has none of server, mcp, app, build; write shop:object"),

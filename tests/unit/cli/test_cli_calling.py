@@ -32,6 +32,7 @@ async def buy(task: TaskContext) -> str:
 
 shop = MCPServer("shop", version="2", instructions="Ask for a cart.", extensions=[tasks], log_level="CRITICAL")
 TARGET = f"{__name__}:shop"
+new = MCPServer("new", log_level="CRITICAL")
 
 
 class Agreed(BaseModel):
@@ -72,6 +73,7 @@ def test_a_server_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = lab(capsys, "inspect", TARGET)
     assert out.startswith("shop 2, MCP ")
     assert "Ask for a cart." in out
+    assert lab(capsys, "inspect", f"{__name__}:new")[1].startswith("new, MCP 20"), "it has no version"
     told = json.loads(lab(capsys, "inspect", TARGET, "--json")[1])
     assert (told["server"]["version"], min(told["tools"])) == ("2", "broken")
     assert '"required"' in lab(capsys, "inspect", TARGET, "cart")[1]
